@@ -1,0 +1,2 @@
+//! Workbench.
+fn main() {}

@@ -1,0 +1,137 @@
+//! What a user can ask of a model, and what a plug-in declares that it can do.
+//!
+//! The released generation weights only *reconstruct* their input, so no task is taken for granted: a plug-in
+//! lists its [`Capability`]s in the model manifest, and a task without one is disabled with the reason.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// One thing a HealthGPT model can be asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Task {
+    /// Image and question to text.
+    Comprehend,
+    /// Image to the same image through VQ codes.
+    Reconstruct,
+    /// CT slice to an MRI-like slice.
+    Ct2Mri,
+    /// MRI slice to a CT-like slice.
+    Mri2Ct,
+    /// Four times the resolution.
+    Sr4,
+}
+
+impl Task {
+    /// Every task, in the order of the interface.
+    pub const ALL: [Self; 5] = [Self::Comprehend, Self::Reconstruct, Self::Ct2Mri, Self::Mri2Ct, Self::Sr4];
+
+    /// The name in manifests and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Comprehend => "comprehend",
+            Self::Reconstruct => "reconstruct",
+            Self::Ct2Mri => "ct2mri",
+            Self::Mri2Ct => "mri2ct",
+            Self::Sr4 => "sr4",
+        }
+    }
+
+    /// Does this task answer with an image?
+    pub fn generates(self) -> bool {
+        self != Self::Comprehend
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The name is no task of ours.
+#[derive(Debug, thiserror::Error)]
+#[error("'{0}' is not a task; known tasks are comprehend, reconstruct, ct2mri, mri2ct, sr4")]
+pub struct UnknownTask(pub String);
+
+impl FromStr for Task {
+    type Err = UnknownTask;
+
+    fn from_str(name: &str) -> Result<Self, UnknownTask> {
+        Self::ALL.into_iter().find(|task| task.name() == name).ok_or_else(|| UnknownTask(name.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Task {
+    type Error = UnknownTask;
+
+    fn try_from(name: String) -> Result<Self, UnknownTask> {
+        name.parse()
+    }
+}
+
+impl From<Task> for String {
+    fn from(task: Task) -> Self {
+        task.name().to_owned()
+    }
+}
+
+/// A task and, where it was trained on one region only, that region: `comprehend`, `ct2mri:limb`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Capability {
+    /// What it does.
+    pub task: Task,
+    /// The body region it was trained on; `None` is any.
+    pub region: Option<String>,
+}
+
+impl FromStr for Capability {
+    type Err = UnknownTask;
+
+    fn from_str(text: &str) -> Result<Self, UnknownTask> {
+        let (task, region) = match text.split_once(':') {
+            Some((task, region)) => (task, Some(region.to_owned())),
+            None => (text, None),
+        };
+        Ok(Self { task: task.parse()?, region })
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.region {
+            Some(region) => write!(f, "{}:{region}", self.task),
+            None => write!(f, "{}", self.task),
+        }
+    }
+}
+
+impl TryFrom<String> for Capability {
+    type Error = UnknownTask;
+
+    fn try_from(text: String) -> Result<Self, UnknownTask> {
+        text.parse()
+    }
+}
+
+impl From<Capability> for String {
+    fn from(capability: Capability) -> Self {
+        capability.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capability_reads_as_it_prints() {
+        for text in ["comprehend", "ct2mri:limb", "sr4"] {
+            assert_eq!(text.parse::<Capability>().unwrap().to_string(), text);
+        }
+        assert!("ct2pet".parse::<Capability>().unwrap_err().to_string().contains("ct2mri"));
+    }
+}
