@@ -1,0 +1,354 @@
+//! The language model: the Phi-3 architecture (M3, L14) and Qwen2 (XL32), with a plug-in beside every linear layer
+//! except `lm_head`.
+//!
+//! This is the *twin*: the readable meaning of the inference kernels, the CPU path, and what training differentiates.
+//! The base is shared; a [`PlugIn`] is passed to every call, so two tasks share no state by accident.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, Param};
+use burn::tensor::activation::{silu, softmax};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+
+use super::config::LlmConfig;
+use super::kv_cache::{KvCache, LayerCache};
+use super::layers::{Linear, RmsNorm, matmul_rows};
+use super::loader::Loader;
+use super::plugin::PlugIn;
+
+/// The base model.
+#[derive(Module, Debug)]
+pub struct Decoder {
+    /// `[vocabulary, hidden]`.
+    pub embed_tokens: Param<Tensor<2>>,
+    /// The blocks.
+    pub layers: Vec<DecoderLayer>,
+    /// Before the head.
+    pub norm: RmsNorm,
+    /// `[vocabulary, hidden]`.
+    pub lm_head: Param<Tensor<2>>,
+    /// Sizes.
+    #[module(skip)]
+    pub config: LlmConfig,
+}
+
+/// One block.
+#[derive(Module, Debug)]
+pub struct DecoderLayer {
+    /// Before attention.
+    pub input_layernorm: RmsNorm,
+    /// `qkv_proj` (phi3), or `q_proj`, `k_proj`, `v_proj` (qwen2), in this order.
+    pub qkv: Vec<Linear>,
+    /// Output of attention.
+    pub o_proj: Linear,
+    /// Before the MLP.
+    pub post_attention_layernorm: RmsNorm,
+    /// `gate_up_proj` (phi3), or `gate_proj`, `up_proj` (qwen2).
+    pub gate_up: Vec<Linear>,
+    /// Back to the residual stream.
+    pub down_proj: Linear,
+}
+
+/// What happened inside one forward pass, for comparison with a reference.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    /// `llm.hidden.{i}`: the input, then every block's output; the last one is normed (transformers' convention).
+    pub hidden: Vec<Tensor<3>>,
+    /// Routing weights by site (`layers.0.self_attn.qkv_proj`).
+    pub route: BTreeMap<String, Tensor<3>>,
+    /// What the plug-in added, by site.
+    pub delta: BTreeMap<String, Tensor<3>>,
+}
+
+/// Names of the sites of one layer that feed `qkv` and `gate_up`, by architecture.
+pub fn site_names(config: &LlmConfig) -> (&'static [&'static str], &'static [&'static str]) {
+    if config.fused {
+        (&["self_attn.qkv_proj"], &["mlp.gate_up_proj"])
+    } else {
+        (&["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"], &["mlp.gate_proj", "mlp.up_proj"])
+    }
+}
+
+/// Every site of one layer with its `(d_out, d_in)`.
+pub fn sites(config: &LlmConfig) -> Vec<(&'static str, usize, usize)> {
+    let hidden = config.hidden_size;
+    let q = config.num_attention_heads * config.head_dim;
+    let kv = config.num_key_value_heads * config.head_dim;
+    let inner = config.intermediate_size;
+    if config.fused {
+        vec![
+            ("self_attn.qkv_proj", q + 2 * kv, hidden),
+            ("self_attn.o_proj", hidden, q),
+            ("mlp.gate_up_proj", 2 * inner, hidden),
+            ("mlp.down_proj", hidden, inner),
+        ]
+    } else {
+        vec![
+            ("self_attn.q_proj", q, hidden),
+            ("self_attn.k_proj", kv, hidden),
+            ("self_attn.v_proj", kv, hidden),
+            ("self_attn.o_proj", hidden, q),
+            ("mlp.gate_proj", inner, hidden),
+            ("mlp.up_proj", inner, hidden),
+            ("mlp.down_proj", hidden, inner),
+        ]
+    }
+}
+
+impl Decoder {
+    /// Reads the base model. `vocabulary` is the number of rows on disk; the rows of the image vocabulary are added
+    /// by [`super::plugin::resize_rows`].
+    pub fn load(loader: &mut Loader<'_>, config: &LlmConfig) -> Self {
+        let (hidden, eps) = (config.hidden_size, config.rms_norm_eps);
+        let embed_tokens = loader.matrix("embed_tokens.weight", config.vocab_size, hidden);
+        let layers = (0..config.num_hidden_layers).map(|i| DecoderLayer::load(loader, i, config)).collect();
+        let norm = loader.rms_norm("norm", hidden, eps);
+        let lm_head = if config.tie_word_embeddings {
+            embed_tokens.clone()
+        } else {
+            loader.matrix("lm_head.weight", config.vocab_size, hidden)
+        };
+        Self { embed_tokens, layers, norm, lm_head, config: config.clone() }
+    }
+
+    /// Rows of the embedding table the plug-in uses (its own, or the base's). Shapes: result `[1, ids, hidden]`.
+    pub fn embed(&self, plugin: &PlugIn, ids: &[u32], device: &Device) -> Tensor<3> {
+        let table = plugin.embed_tokens.as_ref().unwrap_or(&self.embed_tokens).val();
+        let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
+        let count = ids.len();
+        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [count]), device);
+        let rows = table.select(0, ids);
+        let rows = rows.cast(burn::tensor::DType::F32);
+        rows.unsqueeze()
+    }
+
+    /// Runs `x` through every block, appending keys and values to the cache; the result is normed.
+    /// Shapes: `x` `[batch, tokens, hidden]` in and out. Positions continue the cache.
+    pub fn forward(
+        &self,
+        plugin: &PlugIn,
+        x: Tensor<3>,
+        cache: &mut KvCache,
+        mut trace: Option<&mut Trace>,
+    ) -> Tensor<3> {
+        let [_, tokens, _] = x.dims();
+        let device = x.device();
+        let start = cache.len;
+        let rotation = Rotation::new(&self.config, start, tokens, &device);
+        let mask = visibility(start, tokens, self.config.sliding_window, &device);
+        let mut x = x;
+        for (i, layer) in self.layers.iter().enumerate() {
+            if let Some(trace) = trace.as_deref_mut() {
+                trace.hidden.push(x.clone());
+            }
+            let run = LayerRun { index: i, plugin, config: &self.config, rotation: &rotation, mask: mask.as_ref() };
+            let Some(layer_cache) = cache.layers.get_mut(i) else { break };
+            x = layer.forward(x, &run, layer_cache, start, trace.as_deref_mut());
+        }
+        cache.len += tokens;
+        let x = self.norm.forward(x);
+        if let Some(trace) = trace {
+            trace.hidden.push(x.clone());
+        }
+        x
+    }
+
+    /// Logits of normed states. Shapes: `[batch, tokens, hidden]` to `[batch, tokens, vocabulary]`.
+    pub fn logits(&self, plugin: &PlugIn, x: Tensor<3>) -> Tensor<3> {
+        matmul_rows(x, plugin.lm_head.as_ref().unwrap_or(&self.lm_head).val())
+    }
+}
+
+/// What one layer needs beside its input.
+struct LayerRun<'a> {
+    index: usize,
+    plugin: &'a PlugIn,
+    config: &'a LlmConfig,
+    rotation: &'a Rotation,
+    mask: Option<&'a Tensor<2, Bool>>,
+}
+
+impl LayerRun<'_> {
+    /// The frozen layer plus what the plug-in adds at this site.
+    fn site(&self, name: &str, linear: &Linear, x: Tensor<3>, trace: Option<&mut Trace>) -> Tensor<3> {
+        let y = linear.forward(x.clone());
+        let Some(adapter) = self.plugin.adapter(self.index, name) else { return y };
+        let added = adapter.forward(x);
+        if let Some(trace) = trace {
+            let site = format!("layers.{}.{name}", self.index);
+            if let Some(route) = &added.route {
+                let _ = trace.route.insert(site.clone(), route.clone());
+            }
+            let _ = trace.delta.insert(site, added.delta.clone());
+        }
+        y + added.delta
+    }
+}
+
+impl DecoderLayer {
+    fn load(loader: &mut Loader<'_>, index: usize, config: &LlmConfig) -> Self {
+        let (hidden, eps) = (config.hidden_size, config.rms_norm_eps);
+        let name = format!("layers.{index}");
+        let mut linears: BTreeMap<&str, Linear> = sites(config)
+            .into_iter()
+            .map(|(site, d_out, d_in)| {
+                let bias = !config.fused && matches!(site, "self_attn.q_proj" | "self_attn.k_proj" | "self_attn.v_proj");
+                (site, loader.linear(&format!("{name}.{site}"), d_out, d_in, bias))
+            })
+            .collect();
+        let (qkv, gate_up) = site_names(config);
+        let mut take = |site: &str| linears.remove(site);
+        let qkv = qkv.iter().filter_map(|site| take(site)).collect();
+        let gate_up = gate_up.iter().filter_map(|site| take(site)).collect();
+        let o_proj = take("self_attn.o_proj");
+        let down_proj = take("mlp.down_proj");
+        Self {
+            input_layernorm: loader.rms_norm(&format!("{name}.input_layernorm"), hidden, eps),
+            qkv,
+            o_proj: o_proj.unwrap_or_else(|| loader.empty_linear(hidden)),
+            post_attention_layernorm: loader.rms_norm(&format!("{name}.post_attention_layernorm"), hidden, eps),
+            gate_up,
+            down_proj: down_proj.unwrap_or_else(|| loader.empty_linear(hidden)),
+        }
+    }
+
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        run: &LayerRun<'_>,
+        cache: &mut LayerCache,
+        start: usize,
+        mut trace: Option<&mut Trace>,
+    ) -> Tensor<3> {
+        let (qkv_names, gate_up_names) = site_names(run.config);
+        let h = self.input_layernorm.forward(x.clone());
+        let parts = self
+            .qkv
+            .iter()
+            .zip(qkv_names)
+            .map(|(linear, name)| run.site(name, linear, h.clone(), trace.as_deref_mut()))
+            .collect();
+        let attended = attention(Tensor::cat(parts, 2), run, cache, start);
+        let x = x + run.site("self_attn.o_proj", &self.o_proj, attended, trace.as_deref_mut());
+
+        let h = self.post_attention_layernorm.forward(x.clone());
+        let parts = self
+            .gate_up
+            .iter()
+            .zip(gate_up_names)
+            .map(|(linear, name)| run.site(name, linear, h.clone(), trace.as_deref_mut()))
+            .collect();
+        let gate_up = Tensor::cat(parts, 2);
+        let inner = run.config.intermediate_size;
+        let gate = gate_up.clone().narrow(2, 0, inner);
+        let up = gate_up.narrow(2, inner, inner);
+        x + run.site("mlp.down_proj", &self.down_proj, up * silu(gate), trace)
+    }
+}
+
+/// Causal attention with grouped keys and values. `qkv` `[batch, tokens, q + 2 kv]`, result `[batch, tokens, q]`.
+fn attention(qkv: Tensor<3>, run: &LayerRun<'_>, cache: &mut LayerCache, start: usize) -> Tensor<3> {
+    let [batch, tokens, _] = qkv.dims();
+    let (heads, kv_heads, head_dim) =
+        (run.config.num_attention_heads, run.config.num_key_value_heads, run.config.head_dim);
+    let split = |from: usize, heads: usize| {
+        qkv.clone()
+            .narrow(2, from * head_dim, heads * head_dim)
+            .reshape([batch, tokens, heads, head_dim])
+            .swap_dims(1, 2) // [batch, heads, tokens, head_dim]
+    };
+    let q = run.rotation.apply(split(0, heads));
+    let k = run.rotation.apply(split(heads, kv_heads));
+    let v = split(heads + kv_heads, kv_heads);
+    let (k, v) = cache.append(k, v, start); // [batch, kv_heads, start + tokens, head_dim]
+    let keys = start + tokens;
+    let group = heads / kv_heads;
+    let q = q.reshape([batch, kv_heads, group * tokens, head_dim]);
+    let scores = q.matmul(k.transpose()).mul_scalar((head_dim as f64).powf(-0.5));
+    let scores = scores.reshape([batch, heads, tokens, keys]);
+    let scores = match run.mask {
+        Some(hidden) => scores.mask_fill(
+            hidden.clone().reshape([1, 1, tokens, keys]).expand([batch, heads, tokens, keys]),
+            f32::MIN,
+        ),
+        None => scores,
+    };
+    let weights = softmax(scores, 3).reshape([batch, kv_heads, group * tokens, keys]);
+    weights
+        .matmul(v)
+        .reshape([batch, heads, tokens, head_dim])
+        .swap_dims(1, 2)
+        .reshape([batch, tokens, heads * head_dim])
+}
+
+/// True where a key is *not* visible: in the future, or more than `window` positions back (`window + 1` keys
+/// including itself, as the reference's eager mask has it). `None` when everything is visible.
+fn visibility(start: usize, tokens: usize, window: Option<usize>, device: &Device) -> Option<Tensor<2, Bool>> {
+    let keys = start + tokens;
+    let windowed = window.is_some_and(|window| keys > window + 1);
+    if tokens == 1 && !windowed {
+        return None;
+    }
+    let hidden: Vec<bool> = (0..tokens)
+        .flat_map(|row| {
+            let query = start + row;
+            (0..keys).map(move |key| key > query || window.is_some_and(|window| query - key.min(query) > window))
+        })
+        .collect();
+    Some(Tensor::from_data(TensorData::new(hidden, [tokens, keys]), device))
+}
+
+/// Rotary position embedding, "half split": the pair of element `i` is `i + head_dim / 2`.
+struct Rotation {
+    /// `[1, 1, tokens, head_dim]`.
+    cos: Tensor<4>,
+    sin: Tensor<4>,
+}
+
+impl Rotation {
+    /// Angles `position * theta^(-2i / head_dim)` in f32 for `tokens` positions from `start`.
+    fn new(config: &LlmConfig, start: usize, tokens: usize, device: &Device) -> Self {
+        let half = config.head_dim / 2;
+        let inverse: Vec<f32> = (0..half)
+            .map(|i| 1.0 / (config.rope_theta as f32).powf((2 * i) as f32 / config.head_dim as f32))
+            .collect();
+        let angles: Vec<f32> = (start..start + tokens)
+            .flat_map(|position| inverse.iter().chain(&inverse).map(move |f| position as f32 * f))
+            .collect();
+        let table = |f: fn(f32) -> f32| {
+            let values: Vec<f32> = angles.iter().map(|angle| f(*angle)).collect();
+            Tensor::from_data(TensorData::new(values, [1, 1, tokens, config.head_dim]), device)
+        };
+        Self { cos: table(f32::cos), sin: table(f32::sin) }
+    }
+
+    /// Shapes: `[batch, heads, tokens, head_dim]` in and out.
+    fn apply(&self, x: Tensor<4>) -> Tensor<4> {
+        let [_, _, _, head_dim] = x.dims();
+        let half = head_dim / 2;
+        let (first, second) = (x.clone().narrow(3, 0, half), x.clone().narrow(3, half, half));
+        let rotated = Tensor::cat(vec![second.neg(), first], 3);
+        x * self.cos.clone() + rotated * self.sin.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_of_two_shows_three_keys() {
+        let hidden = visibility(0, 5, Some(2), &Device::flex()).unwrap();
+        let hidden: Vec<bool> = hidden.into_data().iter::<bool>().collect();
+        // The last query (4) sees keys 2, 3, 4.
+        assert_eq!(&hidden[20..], &[true, true, false, false, false]);
+        // The first query sees itself only.
+        assert_eq!(&hidden[..5], &[false, true, true, true, true]);
+    }
+
+    #[test]
+    fn one_token_inside_the_window_needs_no_mask() {
+        assert!(visibility(2, 1, Some(2), &Device::flex()).is_none());
+        assert!(visibility(3, 1, Some(2), &Device::flex()).is_some());
+    }
+}
