@@ -10,7 +10,7 @@ use burn::module::{Module, Param};
 use burn::tensor::activation::{silu, softmax};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
-use super::config::LlmConfig;
+use super::config::{Architecture, LlmConfig};
 use super::kv_cache::{KvCache, LayerCache};
 use super::layers::{Linear, RmsNorm, matmul_rows};
 use super::loader::Loader;
@@ -60,38 +60,67 @@ pub struct Trace {
     pub delta: BTreeMap<String, Tensor<3>>,
 }
 
-/// Names of the sites of one layer that feed `qkv` and `gate_up`, by architecture.
-pub fn site_names(config: &LlmConfig) -> (&'static [&'static str], &'static [&'static str]) {
-    if config.fused {
-        (&["self_attn.qkv_proj"], &["mlp.gate_up_proj"])
-    } else {
-        (&["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"], &["mlp.gate_proj", "mlp.up_proj"])
-    }
+/// One linear layer of a block: where a plug-in sits.
+#[derive(Clone, Copy, Debug)]
+pub struct Site {
+    /// As in the checkpoint, without the layer: `self_attn.qkv_proj`.
+    pub name: &'static str,
+    /// Rows of the weight.
+    pub d_out: usize,
+    /// Columns of the weight.
+    pub d_in: usize,
+    /// Has it a bias?
+    pub bias: bool,
 }
 
-/// Every site of one layer with its `(d_out, d_in)`.
-pub fn sites(config: &LlmConfig) -> Vec<(&'static str, usize, usize)> {
-    let hidden = config.hidden_size;
-    let q = config.num_attention_heads * config.head_dim;
-    let kv = config.num_key_value_heads * config.head_dim;
-    let inner = config.intermediate_size;
-    if config.fused {
-        vec![
-            ("self_attn.qkv_proj", q + 2 * kv, hidden),
-            ("self_attn.o_proj", hidden, q),
-            ("mlp.gate_up_proj", 2 * inner, hidden),
-            ("mlp.down_proj", hidden, inner),
-        ]
-    } else {
-        vec![
-            ("self_attn.q_proj", q, hidden),
-            ("self_attn.k_proj", kv, hidden),
-            ("self_attn.v_proj", kv, hidden),
-            ("self_attn.o_proj", hidden, q),
-            ("mlp.gate_proj", inner, hidden),
-            ("mlp.up_proj", inner, hidden),
-            ("mlp.down_proj", hidden, inner),
-        ]
+/// The linear layers of one block, by their use.
+#[derive(Clone, Debug)]
+pub struct Sites {
+    /// Rows of q, k and v together: one site (phi3) or three (qwen2).
+    pub qkv: Vec<Site>,
+    /// Output of attention.
+    pub o_proj: Site,
+    /// Rows of gate and up together: one site (phi3) or two (qwen2).
+    pub gate_up: Vec<Site>,
+    /// Back to the residual stream.
+    pub down_proj: Site,
+}
+
+impl Sites {
+    /// The sites of the architecture.
+    pub fn new(config: &LlmConfig) -> Self {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let q = config.num_attention_heads * config.head_dim;
+        let kv = config.num_key_value_heads * config.head_dim;
+        let site = |name, d_out, d_in, bias| Site { name, d_out, d_in, bias };
+        let (qkv, gate_up) = match config.architecture {
+            Architecture::Phi3 => (
+                vec![site("self_attn.qkv_proj", q + 2 * kv, hidden, false)],
+                vec![site("mlp.gate_up_proj", 2 * inner, hidden, false)],
+            ),
+            Architecture::Qwen2 => (
+                vec![
+                    site("self_attn.q_proj", q, hidden, true),
+                    site("self_attn.k_proj", kv, hidden, true),
+                    site("self_attn.v_proj", kv, hidden, true),
+                ],
+                vec![
+                    site("mlp.gate_proj", inner, hidden, false),
+                    site("mlp.up_proj", inner, hidden, false),
+                ],
+            ),
+        };
+        Self {
+            qkv,
+            o_proj: site("self_attn.o_proj", hidden, q, false),
+            gate_up,
+            down_proj: site("mlp.down_proj", hidden, inner, false),
+        }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Site> {
+        self.qkv.iter().chain([&self.o_proj]).chain(&self.gate_up).chain([&self.down_proj])
     }
 }
 
@@ -136,12 +165,20 @@ impl Decoder {
         let start = cache.len;
         let rotation = Rotation::new(&self.config, start, tokens, &device);
         let mask = visibility(start, tokens, self.config.sliding_window, &device);
+        let sites = Sites::new(&self.config);
         let mut x = x;
         for (i, layer) in self.layers.iter().enumerate() {
             if let Some(trace) = trace.as_deref_mut() {
                 trace.hidden.push(x.clone());
             }
-            let run = LayerRun { index: i, plugin, config: &self.config, rotation: &rotation, mask: mask.as_ref() };
+            let run = LayerRun {
+                index: i,
+                plugin,
+                config: &self.config,
+                sites: &sites,
+                rotation: &rotation,
+                mask: mask.as_ref(),
+            };
             let Some(layer_cache) = cache.layers.get_mut(i) else { break };
             x = layer.forward(x, &run, layer_cache, start, trace.as_deref_mut());
         }
@@ -164,6 +201,7 @@ struct LayerRun<'a> {
     index: usize,
     plugin: &'a PlugIn,
     config: &'a LlmConfig,
+    sites: &'a Sites,
     rotation: &'a Rotation,
     mask: Option<&'a Tensor<2, Bool>>,
 }
@@ -189,26 +227,21 @@ impl DecoderLayer {
     fn load(loader: &mut Loader<'_>, index: usize, config: &LlmConfig) -> Self {
         let (hidden, eps) = (config.hidden_size, config.rms_norm_eps);
         let name = format!("layers.{index}");
-        let mut linears: BTreeMap<&str, Linear> = sites(config)
-            .into_iter()
-            .map(|(site, d_out, d_in)| {
-                let bias = !config.fused && matches!(site, "self_attn.q_proj" | "self_attn.k_proj" | "self_attn.v_proj");
-                (site, loader.linear(&format!("{name}.{site}"), d_out, d_in, bias))
-            })
-            .collect();
-        let (qkv, gate_up) = site_names(config);
-        let mut take = |site: &str| linears.remove(site);
-        let qkv = qkv.iter().filter_map(|site| take(site)).collect();
-        let gate_up = gate_up.iter().filter_map(|site| take(site)).collect();
-        let o_proj = take("self_attn.o_proj");
-        let down_proj = take("mlp.down_proj");
+        let mut linear = |site: &Site| {
+            loader.linear(&format!("{name}.{}", site.name), site.d_out, site.d_in, site.bias)
+        };
+        let sites = Sites::new(config);
+        let qkv = sites.qkv.iter().map(&mut linear).collect();
+        let o_proj = linear(&sites.o_proj);
+        let gate_up = sites.gate_up.iter().map(&mut linear).collect();
+        let down_proj = linear(&sites.down_proj);
         Self {
             input_layernorm: loader.rms_norm(&format!("{name}.input_layernorm"), hidden, eps),
             qkv,
-            o_proj: o_proj.unwrap_or_else(|| loader.empty_linear(hidden)),
+            o_proj,
             post_attention_layernorm: loader.rms_norm(&format!("{name}.post_attention_layernorm"), hidden, eps),
             gate_up,
-            down_proj: down_proj.unwrap_or_else(|| loader.empty_linear(hidden)),
+            down_proj,
         }
     }
 
@@ -220,13 +253,12 @@ impl DecoderLayer {
         start: usize,
         mut trace: Option<&mut Trace>,
     ) -> Tensor<3> {
-        let (qkv_names, gate_up_names) = site_names(run.config);
         let h = self.input_layernorm.forward(x.clone());
         let parts = self
             .qkv
             .iter()
-            .zip(qkv_names)
-            .map(|(linear, name)| run.site(name, linear, h.clone(), trace.as_deref_mut()))
+            .zip(&run.sites.qkv)
+            .map(|(linear, site)| run.site(site.name, linear, h.clone(), trace.as_deref_mut()))
             .collect();
         let attended = attention(Tensor::cat(parts, 2), run, cache, start);
         let x = x + run.site("self_attn.o_proj", &self.o_proj, attended, trace.as_deref_mut());
@@ -235,8 +267,8 @@ impl DecoderLayer {
         let parts = self
             .gate_up
             .iter()
-            .zip(gate_up_names)
-            .map(|(linear, name)| run.site(name, linear, h.clone(), trace.as_deref_mut()))
+            .zip(&run.sites.gate_up)
+            .map(|(linear, site)| run.site(site.name, linear, h.clone(), trace.as_deref_mut()))
             .collect();
         let gate_up = Tensor::cat(parts, 2);
         let inner = run.config.intermediate_size;

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 
 use super::adapter::{Adapter, HLora, Lora, MoeLora};
 use super::config::LlmConfig;
-use super::decoder::sites;
+use super::decoder::{Site, Sites};
 use super::loader::Loader;
 use super::manifest::{PlugInEntry, PlugInKind};
 use super::projector::Projector;
@@ -38,11 +38,9 @@ impl PlugIn {
     ) -> Self {
         let layers = (0..config.num_hidden_layers)
             .map(|i| {
-                sites(config)
-                    .into_iter()
-                    .map(|(site, d_out, d_in)| {
-                        (site.to_owned(), adapter(loader, entry, &format!("layers.{i}.{site}"), d_out, d_in))
-                    })
+                Sites::new(config)
+                    .iter()
+                    .map(|site| (site.name.to_owned(), adapter(loader, entry, i, site)))
                     .collect()
             })
             .collect();
@@ -61,7 +59,9 @@ impl PlugIn {
     }
 }
 
-fn adapter(loader: &mut Loader<'_>, entry: &PlugInEntry, name: &str, d_out: usize, d_in: usize) -> Adapter {
+fn adapter(loader: &mut Loader<'_>, entry: &PlugInEntry, layer: usize, site: &Site) -> Adapter {
+    let name = format!("layers.{layer}.{}", site.name);
+    let (d_out, d_in) = (site.d_out, site.d_in);
     let (rank, experts) = (entry.rank, entry.experts);
     // alpha / r * n, left to right as the reference computes it: 8 for every released model.
     let scale = entry.alpha / rank as f64 * experts as f64;

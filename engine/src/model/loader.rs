@@ -1,0 +1,95 @@
+//! From the tensors of files to the parameters of burn modules.
+//!
+//! A missing or misshaped tensor does not stop the reading: the ledger notes its name and a zero stands in, so that
+//! one error at the end lists all of them. Nothing is used before that error has been checked.
+
+use burn::module::Param;
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+use super::checkpoint::TensorLedger;
+use super::layers::{LayerNorm, Linear, RmsNorm};
+
+/// In which type the weights of linear layers are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// As the fixtures are compared.
+    F32,
+    /// Half the memory: for full-size models.
+    F16,
+}
+
+/// Reads named tensors onto a device.
+pub struct Loader<'a> {
+    /// Where names are looked up and noted.
+    pub ledger: &'a mut TensorLedger,
+    /// Where tensors go.
+    pub device: &'a Device,
+    /// Type of matrices; vectors and convolutions are always f32.
+    pub precision: Precision,
+    /// Called with every name read: progress and cancel.
+    pub on_tensor: &'a mut dyn FnMut(&str),
+}
+
+impl Loader<'_> {
+    /// Is there a tensor of this name?
+    pub fn has(&self, name: &str) -> bool {
+        self.ledger.has(name)
+    }
+
+    /// `[len]`, f32.
+    pub fn vector(&mut self, name: &str, len: usize) -> Param<Tensor<1>> {
+        Param::from_tensor(self.values(name, &[len], [len], DType::F32))
+    }
+
+    /// `[rows, columns]`, in the loader's precision.
+    pub fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Param<Tensor<2>> {
+        self.reshaped(name, &[rows, columns], [rows, columns])
+    }
+
+    /// A tensor of the file's shape `stored`, held as a matrix, in the loader's precision.
+    pub fn reshaped(&mut self, name: &str, stored: &[usize], held: [usize; 2]) -> Param<Tensor<2>> {
+        let dtype = match self.precision {
+            Precision::F32 => DType::F32,
+            Precision::F16 => DType::F16,
+        };
+        Param::from_tensor(self.values(name, stored, held, dtype))
+    }
+
+    /// `[out, in, k, k]`, f32.
+    pub fn tensor4(&mut self, name: &str, shape: [usize; 4]) -> Param<Tensor<4>> {
+        Param::from_tensor(self.values(name, &shape, shape, DType::F32))
+    }
+
+    /// `{name}.weight` and, if asked, `{name}.bias`.
+    pub fn linear(&mut self, name: &str, d_out: usize, d_in: usize, bias: bool) -> Linear {
+        Linear {
+            weight: self.matrix(&format!("{name}.weight"), d_out, d_in),
+            bias: bias.then(|| self.vector(&format!("{name}.bias"), d_out)),
+        }
+    }
+
+    /// `{name}.weight`.
+    pub fn rms_norm(&mut self, name: &str, hidden: usize, eps: f64) -> RmsNorm {
+        RmsNorm { weight: self.vector(&format!("{name}.weight"), hidden), eps }
+    }
+
+    /// `{name}.weight` and `{name}.bias`.
+    pub fn layer_norm(&mut self, name: &str, hidden: usize, eps: f64) -> LayerNorm {
+        LayerNorm {
+            weight: self.vector(&format!("{name}.weight"), hidden),
+            bias: self.vector(&format!("{name}.bias"), hidden),
+            eps,
+        }
+    }
+
+    fn values<const D: usize>(&mut self, name: &str, stored: &[usize], held: [usize; D], dtype: DType) -> Tensor<D> {
+        (self.on_tensor)(name);
+        let Some(raw) = self.ledger.take(name, stored) else {
+            return Tensor::zeros(held, (self.device, dtype));
+        };
+        match dtype {
+            DType::F16 => Tensor::from_data(TensorData::new(raw.to_f16(), held), (self.device, dtype)),
+            _ => Tensor::from_data(TensorData::new(raw.to_f32(), held), (self.device, dtype)),
+        }
+    }
+}
