@@ -1,2 +1,2 @@
-//! Workbench.
+//! The `workbench` program.
 fn main() {}

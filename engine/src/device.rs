@@ -7,7 +7,16 @@ use std::sync::OnceLock;
 
 use burn::tensor::{Device, DeviceKind};
 
-use crate::session::DeviceInfo;
+/// Where tensors live, and why.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct DeviceInfo {
+    /// `CPU (burn-flex)` or the adapter's name.
+    pub name: String,
+    /// `cpu` or `gpu`.
+    pub kind: &'static str,
+    /// Why this one: `no GPU with a driver was found`.
+    pub reason: String,
+}
 
 /// What the user asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,8 +38,8 @@ pub struct NoAdapter(pub String);
 /// Adapters of this machine, best first.
 fn adapters() -> Vec<wgpu::AdapterInfo> {
     let instance = wgpu::Instance::default();
-    let found = burn::tensor::reader::try_read_sync(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
-    let mut infos: Vec<_> = found.unwrap_or_default().iter().map(wgpu::Adapter::get_info).collect();
+    let found = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
+    let mut infos: Vec<_> = found.iter().map(wgpu::Adapter::get_info).collect();
     infos.sort_by_key(|info| rank(info.device_type));
     infos
 }

@@ -1,15 +1,12 @@
-//! HealthGPT Workbench without the window: scans in; answers and images out.
+//! HealthGPT Workbench without the window: pictures in; answers and images out.
 //!
-//! The tour: [`imaging`] turns DICOM, NIfTI, PNG and JPEG files into [`imaging::Volume`]s and pictures;
-//! [`model`] is HealthGPT itself (weights, tokenizer, CLIP, decoder with H-LoRA plug-ins, VQGAN);
-//! [`session`] runs both on their own threads and talks in [`session::Command`]s and [`session::Event`]s,
-//! which is all that the window and the command line ever see. This crate knows no window.
+//! The tour: [`model`] is HealthGPT itself (weights, tokenizer, CLIP, decoder with H-LoRA plug-ins, VQGAN);
+//! [`device`] chooses where it runs and says why; [`task`] names what it can be asked. This crate knows no window.
 
-pub mod error;
-pub mod imaging;
+pub mod device;
 pub mod model;
-pub mod session;
 pub mod task;
 
-pub use error::{Error, Result};
+pub use device::{DeviceChoice, DeviceInfo};
+pub use model::ModelError;
 pub use task::{Capability, Task};

@@ -1,7 +1,30 @@
 //! HealthGPT itself: weights, tokenizer, CLIP, decoder with H-LoRA plug-ins, VQGAN.
+//!
+//! The files are in the order of the pipeline: [`checkpoint`] and [`manifest`] read what the user has,
+//! [`preprocess`], [`clip`] and [`projector`] make the picture's features, [`prompt`] and [`tokenizer`] the ids,
+//! [`decoder`] with [`plugin`] the text or the codes, [`vqgan`] the image. [`HealthGpt`] runs them.
 
+pub mod adapter;
+pub mod checkpoint;
+pub mod clip;
+pub mod config;
+pub mod decoder;
 mod error;
+mod healthgpt;
+mod kv_cache;
+pub mod layers;
+pub mod loader;
+pub mod manifest;
+pub mod plugin;
+pub mod preprocess;
+pub mod projector;
+pub mod prompt;
 mod sampler;
+pub mod tokenizer;
+pub mod verify;
+pub mod vqgan;
 
 pub use error::ModelError;
-pub use sampler::Sampling;
+pub use healthgpt::{Answer, AnswerEnd, AskInput, GeneratedImage, HealthGpt};
+pub use kv_cache::KvCache;
+pub use sampler::{Sampler, Sampling, argmax};

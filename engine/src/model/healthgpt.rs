@@ -1,0 +1,432 @@
+//! A loaded model: a question to an answer, a picture to a picture.
+//!
+//! Task-gated hard routing: comprehension and generation each select their ViT layer, projector and plug-in, and
+//! every call starts from an empty cache.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Instant;
+
+use burn::tensor::{Device, Tensor};
+use image::RgbImage;
+
+use super::checkpoint::{Checkpoint, TensorLedger};
+use super::clip::{ClipVision, hidden_state_index, pixels_tensor};
+use super::config::{ClipConfig, GenerationConfig, LlmConfig, PreprocessorConfig, VqganConfig};
+use super::decoder::Decoder;
+use super::error::ModelError;
+use super::kv_cache::KvCache;
+use super::layers::matmul_rows;
+use super::loader::{Loader, Precision};
+use super::manifest::{ModelLayout, Parts};
+use super::plugin::{PlugIn, resize_rows};
+use super::preprocess::clip_pixels;
+use super::prompt::{PromptPiece, neutral, pieces};
+use super::sampler::{Sampler, Sampling};
+use super::tokenizer::{StreamDecoder, Tokenizer};
+use super::vqgan::{Vqgan, to_rgb};
+use crate::task::Task;
+
+/// Everything of one model, on one device.
+pub struct HealthGpt {
+    /// The folder and its manifest.
+    pub layout: ModelLayout,
+    /// Text to ids.
+    pub tokenizer: Tokenizer,
+    /// Vision tower.
+    pub clip: ClipVision,
+    /// Its sizes.
+    pub clip_config: ClipConfig,
+    /// Picture to pixels.
+    pub preprocessor: PreprocessorConfig,
+    /// Language model.
+    pub decoder: Decoder,
+    /// What ends an answer.
+    pub generation: GenerationConfig,
+    /// In the manifest's order.
+    pub plugins: Vec<PlugIn>,
+    /// Codes to image; absent in comprehension-only models.
+    pub vqgan: Option<(Vqgan, VqganConfig)>,
+    /// Where the tensors are.
+    pub device: Device,
+    /// Tensors of the files that nothing uses.
+    pub unused: Vec<String>,
+}
+
+/// A question with its pictures.
+#[derive(Clone, Debug)]
+pub struct AskInput<'a> {
+    /// Pictures, in order.
+    pub images: &'a [RgbImage],
+    /// Earlier questions and answers, oldest first.
+    pub history: &'a [(&'a str, &'a str)],
+    /// The question.
+    pub question: &'a str,
+    /// How tokens are chosen.
+    pub sampling: &'a Sampling,
+    /// The answer is cut after so many tokens.
+    pub max_new_tokens: usize,
+}
+
+/// How an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AnswerEnd {
+    /// The model ended it.
+    Complete,
+    /// The token limit cut it.
+    Limit,
+    /// The user stopped it.
+    Stopped,
+}
+
+/// An answer and how it came about.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Answer {
+    /// The text.
+    pub text: String,
+    /// Its ids, the stop id included.
+    pub ids: Vec<u32>,
+    /// Tokens of the prompt, image features included.
+    pub prompt_tokens: usize,
+    /// From the call to the first token.
+    pub first_token_secs: f64,
+    /// Tokens per second after the first.
+    pub tokens_per_sec: f64,
+    /// How it ended.
+    pub end: AnswerEnd,
+}
+
+/// A generated picture: the pixels are private so that only a marked copy can be written.
+#[derive(Clone, Debug)]
+pub struct GeneratedImage {
+    image: RgbImage,
+    /// VQ codes, row by row.
+    pub codes: Vec<u32>,
+    /// Ids as decoded.
+    pub ids: Vec<u32>,
+    /// Seconds in all.
+    pub secs: f64,
+}
+
+impl GeneratedImage {
+    /// The picture without its mark, for comparison with a reference. Never write it to a file.
+    pub fn unmarked(&self) -> &RgbImage {
+        &self.image
+    }
+}
+
+impl HealthGpt {
+    /// Loads a model folder. `on_progress` gets the part being read and may cancel.
+    ///
+    /// # Errors
+    /// Every missing, damaged or misfitting part, by name.
+    pub fn load(
+        dir: &Path,
+        device: &Device,
+        on_progress: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Self, ModelError> {
+        let layout = ModelLayout::open(dir)?;
+        let Parts { llm, clip, vqgan } = layout.manifest.parts.clone();
+        let (llm, clip) = (dir.join(llm), dir.join(clip));
+        let llm_config = LlmConfig::open(&llm)?;
+        let generation = GenerationConfig::open(&llm)?;
+        let clip_config = ClipConfig::open(&clip)?;
+        let preprocessor = PreprocessorConfig::open(&clip)?;
+        if preprocessor.size != clip_config.image_size {
+            return Err(ModelError::Invalid {
+                what: format!(
+                    "the preprocessor makes {} pixels, CLIP takes {}",
+                    preprocessor.size, clip_config.image_size
+                ),
+            });
+        }
+        let vqgan = vqgan.map(|folder| dir.join(folder));
+        let vqgan_config = vqgan.as_deref().map(VqganConfig::open).transpose()?;
+        // 8192 is what the released models have; a folder without VQGAN says nothing else.
+        let codes = vqgan_config.as_ref().map_or(8192, |config| config.n_embed);
+        let tokenizer = Tokenizer::open(&llm, codes)?;
+
+        let mut unused = Vec::new();
+        let mut read = |part: &str, paths: &[&Path], build: &mut dyn FnMut(&mut Loader<'_>)| {
+            if on_progress(part).is_break() {
+                return Err(ModelError::Stopped);
+            }
+            let sources = paths.iter().map(|path| Checkpoint::open(path)).collect::<Result<_, _>>()?;
+            let mut ledger = TensorLedger::new(sources);
+            build(&mut Loader {
+                ledger: &mut ledger,
+                device,
+                precision: Precision::F32,
+                on_tensor: &mut |_| {},
+            });
+            unused.extend(ledger.finish()?.unused);
+            Ok(())
+        };
+
+        let mut tower = None;
+        read("vision tower", &[&clip], &mut |loader| tower = Some(ClipVision::load(loader, &clip_config)))?;
+        let mut decoder = None;
+        read("language model", &[&llm], &mut |loader| decoder = Some(Decoder::load(loader, &llm_config)))?;
+        let (Some(tower), Some(mut decoder)) = (tower, decoder) else { return Err(ModelError::Stopped) };
+        let vocabulary = resize(&mut decoder, &tokenizer)?;
+
+        let mut plugins = Vec::new();
+        for entry in &layout.manifest.plugins {
+            let file = dir.join(&entry.file);
+            let fusion = entry.fusion.as_ref().map(|fusion| dir.join(fusion));
+            let mut paths: Vec<&Path> = vec![&file];
+            paths.extend(fusion.as_deref()); // the fusion file comes second and wins, as in the reference
+            read(&format!("plug-in {}", entry.name), &paths, &mut |loader| {
+                let hidden = clip_config.hidden_size;
+                plugins.push(PlugIn::load(loader, entry, &llm_config, hidden, vocabulary));
+            })?;
+        }
+        let mut autoencoder = None;
+        if let (Some(folder), Some(config)) = (vqgan, vqgan_config) {
+            let file = folder.join("last.ckpt");
+            read("image decoder", &[&file], &mut |loader| {
+                autoencoder = Some((Vqgan::load(loader, &config), config.clone()));
+            })?;
+        }
+        Ok(Self {
+            layout,
+            tokenizer,
+            clip: tower,
+            clip_config,
+            preprocessor,
+            decoder,
+            generation,
+            plugins,
+            vqgan: autoencoder,
+            device: device.clone(),
+            unused,
+        })
+    }
+
+    /// The plug-in for a task.
+    ///
+    /// # Errors
+    /// [`ModelError::NoCapability`].
+    pub fn plugin_for(&self, task: Task) -> Result<&PlugIn, ModelError> {
+        let index = self.layout.plugin_for(task)?;
+        self.plugins.get(index).ok_or(ModelError::Stopped)
+    }
+
+    /// Features of one picture for a plug-in. Result `[1, patches, hidden]`.
+    ///
+    /// # Errors
+    /// The manifest names a hidden state that the tower has not.
+    pub fn features(&self, plugin: &PlugIn, image: &RgbImage) -> Result<Tensor<3>, ModelError> {
+        let layer = hidden_state_index(plugin.entry.vit_hidden_state, self.clip_config.num_hidden_layers)?;
+        let side = self.preprocessor.size;
+        let pixels = pixels_tensor(clip_pixels(image, &self.preprocessor), [side, side], &self.device);
+        let mut states = self.clip.hidden_states(pixels, layer);
+        let state = states.pop().ok_or(ModelError::Stopped)?;
+        let [_, tokens, _] = state.dims();
+        Ok(plugin.mm_projector.forward(state.narrow(1, 1, tokens - 1))) // without the class token
+    }
+
+    /// The prompt as embeddings. Result `[1, tokens, hidden]`.
+    ///
+    /// # Errors
+    /// As [`Self::features`].
+    pub fn embed_prompt(
+        &self,
+        plugin: &PlugIn,
+        prompt: &[PromptPiece],
+        images: &[RgbImage],
+    ) -> Result<Tensor<3>, ModelError> {
+        let mut rows = Vec::new();
+        for piece in prompt {
+            match piece {
+                PromptPiece::Ids(ids) if ids.is_empty() => {}
+                PromptPiece::Ids(ids) => rows.push(self.decoder.embed(plugin, ids, &self.device)),
+                PromptPiece::Image(i) => {
+                    let image = images.get(*i).ok_or_else(|| ModelError::Invalid {
+                        what: "the prompt names more pictures than there are".to_owned(),
+                    })?;
+                    rows.push(self.features(plugin, image)?);
+                }
+            }
+        }
+        Ok(Tensor::cat(rows, 1))
+    }
+
+    fn check_length(&self, tokens: usize) -> Result<usize, ModelError> {
+        let limit = self.decoder.config.max_position_embeddings;
+        if tokens >= limit { Err(ModelError::PromptTooLong { tokens, limit }) } else { Ok(limit - tokens) }
+    }
+
+    /// Tokens a prompt takes, before anything is computed.
+    fn prompt_tokens(&self, prompt: &[PromptPiece]) -> usize {
+        let grid = self.clip_config.image_size / self.clip_config.patch_size;
+        let count = |piece: &PromptPiece| match piece {
+            PromptPiece::Ids(ids) => ids.len(),
+            PromptPiece::Image(_) => grid * grid,
+        };
+        prompt.iter().map(count).sum()
+    }
+
+    /// Answers a question. `on_text` gets whole characters as they come and may stop the answer; the text so far
+    /// stands.
+    ///
+    /// # Errors
+    /// An empty question, a prompt that does not fit, or no comprehension plug-in.
+    pub fn answer(
+        &self,
+        input: &AskInput<'_>,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Answer, ModelError> {
+        let started = Instant::now();
+        if input.question.trim().is_empty() {
+            return Err(ModelError::EmptyQuestion);
+        }
+        let plugin = self.plugin_for(Task::Comprehend)?;
+        let question = neutral(&self.tokenizer, input.question);
+        let history: Vec<(String, &str)> =
+            input.history.iter().map(|(q, a)| (neutral(&self.tokenizer, q), *a)).collect();
+        let history: Vec<(&str, &str)> = history.iter().map(|(q, a)| (q.as_str(), *a)).collect();
+        let template = self.layout.manifest.template;
+        let text = template.text(&history, &question, input.images.len(), false);
+        let prompt = pieces(&self.tokenizer, &text);
+        let prompt_tokens = self.prompt_tokens(&prompt);
+        let room = self.check_length(prompt_tokens)?.min(input.max_new_tokens);
+
+        let mut cache = KvCache::new(&self.decoder.config, prompt_tokens + room, &self.device);
+        let mut x = self.embed_prompt(plugin, &prompt, input.images)?;
+        let mut sampler = Sampler::new(input.sampling, self.generation.repetition_penalty);
+        let mut stream = StreamDecoder::default();
+        let (mut text, mut ids) = (String::new(), Vec::new());
+        let mut first_token = None;
+        let mut end = AnswerEnd::Limit;
+        while ids.len() < room {
+            let logits = self.last_logits(plugin, x, &mut cache);
+            let id = sampler.choose(logits, 0);
+            ids.push(id);
+            let _ = first_token.get_or_insert_with(Instant::now);
+            if self.generation.eos_token_ids.contains(&id) {
+                end = AnswerEnd::Complete;
+                break;
+            }
+            let piece = stream.push(&self.tokenizer, id);
+            text.push_str(&piece);
+            if on_text(&piece).is_break() {
+                end = AnswerEnd::Stopped;
+                break;
+            }
+            x = self.decoder.embed(plugin, &[id], &self.device);
+        }
+        let rest = stream.finish();
+        text.push_str(&rest);
+        let _ = on_text(&rest);
+        let first = first_token.unwrap_or(started);
+        let later = first.elapsed().as_secs_f64();
+        Ok(Answer {
+            text,
+            prompt_tokens,
+            first_token_secs: (first - started).as_secs_f64(),
+            tokens_per_sec: if later > 0.0 { (ids.len().saturating_sub(1)) as f64 / later } else { 0.0 },
+            ids,
+            end,
+        })
+    }
+
+    /// Logits after the last token of `x`.
+    fn last_logits(&self, plugin: &PlugIn, x: Tensor<3>, cache: &mut KvCache) -> Vec<f32> {
+        let y = self.decoder.forward(plugin, x, cache, None);
+        let [_, tokens, _] = y.dims();
+        let logits = self.decoder.logits(plugin, y.narrow(1, tokens - 1, 1));
+        logits.into_data().iter::<f32>().collect()
+    }
+
+    /// Makes a picture. Held to the grammar of an image unless `faithful`: exactly side x side codes, then the end.
+    /// `on_code` gets the codes done and in all, and may stop it.
+    ///
+    /// # Errors
+    /// No plug-in for the task, no VQGAN, a prompt that does not fit, a faithful run with another number of codes.
+    pub fn generate(
+        &self,
+        image: &RgbImage,
+        task: Task,
+        instruction: &str,
+        sampling: &Sampling,
+        faithful: bool,
+        on_code: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<GeneratedImage, ModelError> {
+        let started = Instant::now();
+        let plugin = self.plugin_for(task)?;
+        let lacking = || ModelError::NoCapability {
+            model: self.layout.manifest.name.clone(),
+            task: format!("{task} (it has no image decoder or no image tokens)"),
+        };
+        let (vqgan, _) = self.vqgan.as_ref().ok_or_else(lacking)?;
+        let (Some(start), Some(end)) = (self.tokenizer.start_index(), self.tokenizer.end_index()) else {
+            return Err(lacking());
+        };
+        let expected = vqgan.side * vqgan.side;
+        let template = self.layout.manifest.template;
+        let text = template.text(&[], &neutral(&self.tokenizer, instruction), 1, true);
+        let prompt = pieces(&self.tokenizer, &text);
+        let prompt_tokens = self.prompt_tokens(&prompt);
+        let room = self.check_length(prompt_tokens + expected)? + expected;
+        // The reference allows 1100 tokens for 1024 codes.
+        let limit = if faithful { room.min(expected + 76) } else { expected };
+
+        let mut cache = KvCache::new(&self.decoder.config, prompt_tokens + limit, &self.device);
+        let mut x = self.embed_prompt(plugin, &prompt, std::slice::from_ref(image))?;
+        let mut sampler = Sampler::new(sampling, self.generation.repetition_penalty);
+        // Held to the grammar, only the head's rows of the codes are ever needed.
+        let head = plugin.lm_head.as_ref().unwrap_or(&self.decoder.lm_head).val();
+        let code_rows = head.narrow(0, start as usize + 1, (end - start - 1) as usize);
+        let (mut ids, mut codes) = (Vec::new(), Vec::new());
+        while ids.len() < limit {
+            let id = if faithful {
+                sampler.choose(self.last_logits(plugin, x, &mut cache), 0)
+            } else {
+                let y = self.decoder.forward(plugin, x, &mut cache, None);
+                let [_, tokens, _] = y.dims();
+                let logits = matmul_rows(y.narrow(1, tokens - 1, 1), code_rows.clone());
+                sampler.choose(logits.into_data().iter::<f32>().collect(), start + 1)
+            };
+            ids.push(id);
+            codes.extend(self.tokenizer.code_of(id));
+            if self.generation.eos_token_ids.contains(&id) {
+                break;
+            }
+            if on_code(codes.len(), expected).is_break() {
+                return Err(ModelError::Stopped);
+            }
+            x = self.decoder.embed(plugin, &[id], &self.device);
+        }
+        if !faithful {
+            ids.push(end);
+        }
+        if codes.len() != expected {
+            return Err(ModelError::WrongCodeCount { found: codes.len(), expected });
+        }
+        let (rgb, [width, height]) = to_rgb(vqgan.decode(vqgan.latents(&codes, &self.device)));
+        let image = RgbImage::from_raw(width as u32, height as u32, rgb).ok_or(ModelError::Stopped)?;
+        Ok(GeneratedImage { image, codes, ids, secs: started.elapsed().as_secs_f64() })
+    }
+}
+
+/// Gives the base the rows of the image tokens; returns the size of the vocabulary.
+fn resize(decoder: &mut Decoder, tokenizer: &Tokenizer) -> Result<usize, ModelError> {
+    let [rows, _] = decoder.embed_tokens.dims();
+    let (keep, added) = (tokenizer.base_len(), tokenizer.added_rows());
+    if added == 0 {
+        return Ok(rows);
+    }
+    if keep > rows {
+        return Err(ModelError::Invalid {
+            what: format!("the tokenizer has {keep} entries but the embedding table only {rows} rows"),
+        });
+    }
+    let grown = |table: &burn::module::Param<Tensor<2>>| {
+        burn::module::Param::from_tensor(resize_rows(table.val(), keep, added))
+    };
+    decoder.embed_tokens = grown(&decoder.embed_tokens);
+    decoder.lm_head = grown(&decoder.lm_head);
+    Ok(keep + added)
+}
