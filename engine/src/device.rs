@@ -60,7 +60,14 @@ fn rank(kind: wgpu::DeviceType) -> u8 {
 /// [`NoAdapter`] when a GPU was asked for and none can be used.
 pub fn choose(choice: DeviceChoice) -> Result<(Device, DeviceInfo), NoAdapter> {
     let cpu = |reason: String| {
-        (Device::flex(), DeviceInfo { name: "CPU (burn-flex)".to_owned(), kind: "cpu", reason })
+        (
+            Device::flex(),
+            DeviceInfo {
+                name: "CPU (burn-flex)".to_owned(),
+                kind: "cpu",
+                reason,
+            },
+        )
     };
     if choice == DeviceChoice::Cpu {
         return Ok(cpu("chosen by you".to_owned()));
@@ -68,21 +75,36 @@ pub fn choose(choice: DeviceChoice) -> Result<(Device, DeviceInfo), NoAdapter> {
     let adapters = adapters();
     let best = adapters.first();
     match (choice, best) {
-        (DeviceChoice::Gpu, None) => Err(NoAdapter("no adapter with a driver was found".to_owned())),
+        (DeviceChoice::Gpu, None) => {
+            Err(NoAdapter("no adapter with a driver was found".to_owned()))
+        }
         (_, None) => Ok(cpu("no GPU with a driver was found".to_owned())),
-        (DeviceChoice::Auto, Some(info)) if info.device_type == wgpu::DeviceType::Cpu => Ok(cpu(format!(
-            "the only adapter is a software rasteriser ({}), which is slower than the CPU itself",
-            info.name
-        ))),
+        (DeviceChoice::Auto, Some(info)) if info.device_type == wgpu::DeviceType::Cpu => {
+            Ok(cpu(format!(
+                "the only adapter is a software rasteriser ({}), which is slower than the CPU itself",
+                info.name
+            )))
+        }
         (_, Some(info)) => match gpu(info) {
             Ok(device) => {
                 let reason = match choice {
                     DeviceChoice::Gpu => "chosen by you".to_owned(),
                     _ => "the best GPU found".to_owned(),
                 };
-                let software = if info.device_type == wgpu::DeviceType::Cpu { ", software rasteriser" } else { "" };
+                let software = if info.device_type == wgpu::DeviceType::Cpu {
+                    ", software rasteriser"
+                } else {
+                    ""
+                };
                 let name = format!("{} ({:?}{software})", info.name, info.backend);
-                Ok((device, DeviceInfo { name, kind: "gpu", reason }))
+                Ok((
+                    device,
+                    DeviceInfo {
+                        name,
+                        kind: "gpu",
+                        reason,
+                    },
+                ))
             }
             Err(error) if choice == DeviceChoice::Auto => {
                 Ok(cpu(format!("the GPU could not be started: {}", error.0)))

@@ -1,12 +1,19 @@
-//! HealthGPT Workbench without the window: pictures in; answers and images out.
+//! HealthGPT Workbench without the window: scans in; answers and images out.
 //!
-//! The tour: [`model`] is HealthGPT itself (weights, tokenizer, CLIP, decoder with H-LoRA plug-ins, VQGAN);
-//! [`device`] chooses where it runs and says why; [`task`] names what it can be asked. This crate knows no window.
+//! The tour: [`imaging`] reads scans and makes pictures of them; [`model`] is HealthGPT itself (weights, tokenizer,
+//! CLIP, decoder with H-LoRA plug-ins, VQGAN); [`device`] chooses where it runs and says why; [`task`] names what it
+//! can be asked; [`session`] runs both behind commands and events. This crate knows no window.
 
 pub mod device;
+pub mod error;
+pub mod imaging;
 pub mod model;
+pub mod session;
 pub mod task;
 
 pub use device::{DeviceChoice, DeviceInfo};
+pub use error::{Error, Result};
+pub use imaging::ImagingError;
 pub use model::ModelError;
+pub use session::Engine;
 pub use task::{Capability, Task};

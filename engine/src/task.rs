@@ -3,8 +3,10 @@
 //! The released generation weights only *reconstruct* their input, so no task is taken for granted: a plug-in
 //! lists its [`Capability`]s in the model manifest, and a task without one is disabled with the reason.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +28,13 @@ pub enum Task {
 
 impl Task {
     /// Every task, in the order of the interface.
-    pub const ALL: [Self; 5] = [Self::Comprehend, Self::Reconstruct, Self::Ct2Mri, Self::Mri2Ct, Self::Sr4];
+    pub const ALL: [Self; 5] = [
+        Self::Comprehend,
+        Self::Reconstruct,
+        Self::Ct2Mri,
+        Self::Mri2Ct,
+        Self::Sr4,
+    ];
 
     /// The name in manifests and on the command line.
     pub fn name(self) -> &'static str {
@@ -39,10 +47,39 @@ impl Task {
         }
     }
 
+    /// What the interface calls it: `CT → MRI`.
+    pub fn label(self) -> &'static str {
+        &texts(self).label
+    }
+
+    /// What it tells the model, from `assets/tasks.toml`; empty for comprehension, where the user asks.
+    pub fn instruction(self) -> &'static str {
+        &texts(self).instruction
+    }
+
     /// Does this task answer with an image?
     pub fn generates(self) -> bool {
         self != Self::Comprehend
     }
+}
+
+#[derive(Deserialize)]
+struct Texts {
+    label: String,
+    instruction: String,
+}
+
+fn texts(task: Task) -> &'static Texts {
+    static TEXTS: LazyLock<BTreeMap<Task, Texts>> = LazyLock::new(|| {
+        let texts: BTreeMap<Task, Texts> = toml::from_str(include_str!("../../assets/tasks.toml"))
+            .expect("assets/tasks.toml is part of the program");
+        assert!(
+            Task::ALL.iter().all(|task| texts.contains_key(task)),
+            "assets/tasks.toml lacks a task"
+        );
+        texts
+    });
+    &TEXTS[&task]
 }
 
 impl fmt::Display for Task {
@@ -60,7 +97,10 @@ impl FromStr for Task {
     type Err = UnknownTask;
 
     fn from_str(name: &str) -> Result<Self, UnknownTask> {
-        Self::ALL.into_iter().find(|task| task.name() == name).ok_or_else(|| UnknownTask(name.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|task| task.name() == name)
+            .ok_or_else(|| UnknownTask(name.to_owned()))
     }
 }
 
@@ -96,7 +136,10 @@ impl FromStr for Capability {
             Some((task, region)) => (task, Some(region.to_owned())),
             None => (text, None),
         };
-        Ok(Self { task: task.parse()?, region })
+        Ok(Self {
+            task: task.parse()?,
+            region,
+        })
     }
 }
 
@@ -128,10 +171,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_task_has_its_texts() {
+        assert_eq!(Task::Ct2Mri.label(), "CT → MRI");
+        assert!(
+            Task::ALL
+                .iter()
+                .all(|task| task.generates() == !task.instruction().is_empty())
+        );
+    }
+
+    #[test]
     fn a_capability_reads_as_it_prints() {
         for text in ["comprehend", "ct2mri:limb", "sr4"] {
             assert_eq!(text.parse::<Capability>().unwrap().to_string(), text);
         }
-        assert!("ct2pet".parse::<Capability>().unwrap_err().to_string().contains("ct2mri"));
+        assert!(
+            "ct2pet"
+                .parse::<Capability>()
+                .unwrap_err()
+                .to_string()
+                .contains("ct2mri")
+        );
     }
 }

@@ -68,7 +68,10 @@ impl Adapter {
     /// Shapes: `x` `[batch, tokens, d_in]` (the layer's own input).
     pub fn forward(&self, x: Tensor<3>) -> AdapterTrace {
         match self {
-            Self::Lora(lora) => AdapterTrace { route: None, delta: lora.forward(x) },
+            Self::Lora(lora) => AdapterTrace {
+                route: None,
+                delta: lora.forward(x),
+            },
             Self::MoeLora(moe) => moe.forward(x),
             Self::HLora(hlora) => hlora.forward(x),
         }
@@ -94,7 +97,10 @@ impl MoeLora {
             });
         }
         let delta = delta.unwrap_or_else(|| x.zeros_like());
-        AdapterTrace { route: Some(route), delta }
+        AdapterTrace {
+            route: Some(route),
+            delta,
+        }
     }
 }
 
@@ -109,7 +115,10 @@ impl HLora {
         let gated = a.reshape([batch, tokens, experts, merged / experts])
             * route.clone().reshape([batch, tokens, experts, 1]);
         let delta = matmul_rows(gated.reshape([batch, tokens, merged]), self.lora_b.val());
-        AdapterTrace { route: Some(route), delta }
+        AdapterTrace {
+            route: Some(route),
+            delta,
+        }
     }
 }
 
@@ -147,7 +156,9 @@ mod tests {
                     })
                     .collect(),
             });
-            let difference = (merged.forward(x.clone()).delta - looped.forward(x).delta).abs().max();
+            let difference = (merged.forward(x.clone()).delta - looped.forward(x).delta)
+                .abs()
+                .max();
             let difference: f32 = difference.into_scalar();
             assert!(difference < 1e-3, "experts {experts}: {difference}"); // values are of the order of 100
         }

@@ -71,9 +71,15 @@ impl ClipVision {
                 1 + grid * grid,
                 hidden,
             ),
-            pre_layrnorm: loader.layer_norm("vision_model.pre_layrnorm", hidden, config.layer_norm_eps),
+            pre_layrnorm: loader.layer_norm(
+                "vision_model.pre_layrnorm",
+                hidden,
+                config.layer_norm_eps,
+            ),
             layers: (0..config.num_hidden_layers)
-                .map(|i| ClipLayer::load(loader, &format!("vision_model.encoder.layers.{i}"), config))
+                .map(|i| {
+                    ClipLayer::load(loader, &format!("vision_model.encoder.layers.{i}"), config)
+                })
                 .collect(),
             patch,
         }
@@ -85,7 +91,11 @@ impl ClipVision {
         let [batch, _, _, _] = pixels.dims();
         let [_, hidden] = self.position_embedding.dims();
         let patches = matmul_rows(self.unfold(pixels), self.patch_embedding.val());
-        let class = self.class_embedding.val().reshape([1, 1, hidden]).expand([batch, 1, hidden]);
+        let class = self
+            .class_embedding
+            .val()
+            .reshape([1, 1, hidden])
+            .expand([batch, 1, hidden]);
         let x = Tensor::cat(vec![class, patches], 1) + self.position_embedding.val().unsqueeze();
         let mut states = vec![self.pre_layrnorm.forward(x)];
         for layer in self.layers.iter().take(last) {
@@ -111,8 +121,11 @@ impl ClipVision {
 
 impl ClipLayer {
     fn load(loader: &mut Loader<'_>, name: &str, config: &ClipConfig) -> Self {
-        let (hidden, inner, eps) =
-            (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+        let (hidden, inner, eps) = (
+            config.hidden_size,
+            config.intermediate_size,
+            config.layer_norm_eps,
+        );
         let attention = format!("{name}.self_attn");
         Self {
             layer_norm1: loader.layer_norm(&format!("{name}.layer_norm1"), hidden, eps),
@@ -139,13 +152,23 @@ impl ClipLayer {
     fn attention(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, tokens, hidden] = x.dims();
         let head_dim = hidden / self.heads;
-        let split = |y: Tensor<3>| y.reshape([batch, tokens, self.heads, head_dim]).swap_dims(1, 2);
+        let split = |y: Tensor<3>| {
+            y.reshape([batch, tokens, self.heads, head_dim])
+                .swap_dims(1, 2)
+        };
         // The query is scaled before the product, as the reference does.
-        let q = split(self.q_proj.forward(x.clone()).mul_scalar((head_dim as f64).powf(-0.5)));
+        let q = split(
+            self.q_proj
+                .forward(x.clone())
+                .mul_scalar((head_dim as f64).powf(-0.5)),
+        );
         let k = split(self.k_proj.forward(x.clone()));
         let v = split(self.v_proj.forward(x));
         let weights = softmax(q.matmul(k.transpose()), 3); // [batch, heads, tokens, tokens]
-        let y = weights.matmul(v).swap_dims(1, 2).reshape([batch, tokens, hidden]);
+        let y = weights
+            .matmul(v)
+            .swap_dims(1, 2)
+            .reshape([batch, tokens, hidden]);
         self.out_proj.forward(y)
     }
 }
@@ -161,14 +184,19 @@ pub fn hidden_state_index(select: i64, layers: usize) -> Result<usize, ModelErro
         Ok(index as usize)
     } else {
         Err(ModelError::Invalid {
-            what: format!("vit_hidden_state {select} does not exist: this CLIP has {states} hidden states"),
+            what: format!(
+                "vit_hidden_state {select} does not exist: this CLIP has {states} hidden states"
+            ),
         })
     }
 }
 
 /// Pixels of one picture as a tensor `[1, 3, side, side]`.
 pub fn pixels_tensor(pixels: Vec<f32>, side: [usize; 2], device: &Device) -> Tensor<4> {
-    Tensor::from_data(burn::tensor::TensorData::new(pixels, [1, 3, side[0], side[1]]), device)
+    Tensor::from_data(
+        burn::tensor::TensorData::new(pixels, [1, 3, side[0], side[1]]),
+        device,
+    )
 }
 
 #[cfg(test)]

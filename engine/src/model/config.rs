@@ -119,7 +119,10 @@ fn json(path: &Path) -> Result<Value, ModelError> {
 }
 
 fn size(value: &Value, key: &str, default: usize) -> usize {
-    value.get(key).and_then(Value::as_u64).map_or(default, |n| n as usize)
+    value
+        .get(key)
+        .and_then(Value::as_u64)
+        .map_or(default, |n| n as usize)
 }
 
 fn float(value: &Value, key: &str, default: f64) -> f64 {
@@ -127,7 +130,11 @@ fn float(value: &Value, key: &str, default: f64) -> f64 {
 }
 
 fn checked(path: &Path, fits: bool, what: &str) -> Result<(), ModelError> {
-    if fits { Ok(()) } else { Err(ModelError::damaged(path, what)) }
+    if fits {
+        Ok(())
+    } else {
+        Err(ModelError::damaged(path, what))
+    }
 }
 
 impl LlmConfig {
@@ -138,41 +145,90 @@ impl LlmConfig {
     pub fn open(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join("config.json");
         let value = json(&path)?;
-        let kind = value.get("model_type").and_then(Value::as_str).unwrap_or_default();
+        let kind = value
+            .get("model_type")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let architecture = match kind {
             "phi3" => Architecture::Phi3,
             "qwen2" => Architecture::Qwen2,
             other => {
-                return Err(ModelError::damaged(&path, format!("model_type '{other}' is not phi3 or qwen2")));
+                return Err(ModelError::damaged(
+                    &path,
+                    format!("model_type '{other}' is not phi3 or qwen2"),
+                ));
             }
         };
-        if value.get("rope_scaling").is_some_and(|scaling| !scaling.is_null()) {
-            return Err(ModelError::damaged(&path, "rope_scaling is not supported; HealthGPT's bases have none"));
+        if value
+            .get("rope_scaling")
+            .is_some_and(|scaling| !scaling.is_null())
+        {
+            return Err(ModelError::damaged(
+                &path,
+                "rope_scaling is not supported; HealthGPT's bases have none",
+            ));
         }
         let heads = size(&value, "num_attention_heads", 32);
-        let hidden = size(&value, "hidden_size", if kind == "phi3" { 3072 } else { 4096 });
-        let windowed = kind == "phi3" || value.get("use_sliding_window").and_then(Value::as_bool) == Some(true);
+        let hidden = size(
+            &value,
+            "hidden_size",
+            if kind == "phi3" { 3072 } else { 4096 },
+        );
+        let windowed = kind == "phi3"
+            || value.get("use_sliding_window").and_then(Value::as_bool) == Some(true);
         let config = Self {
             architecture,
-            vocab_size: size(&value, "vocab_size", if kind == "phi3" { 32064 } else { 151_936 }),
+            vocab_size: size(
+                &value,
+                "vocab_size",
+                if kind == "phi3" { 32064 } else { 151_936 },
+            ),
             hidden_size: hidden,
-            intermediate_size: size(&value, "intermediate_size", if kind == "phi3" { 8192 } else { 22_016 }),
+            intermediate_size: size(
+                &value,
+                "intermediate_size",
+                if kind == "phi3" { 8192 } else { 22_016 },
+            ),
             num_hidden_layers: size(&value, "num_hidden_layers", 32),
             num_attention_heads: heads,
             num_key_value_heads: size(&value, "num_key_value_heads", heads),
             head_dim: size(&value, "head_dim", hidden.checked_div(heads).unwrap_or(0)),
-            rms_norm_eps: float(&value, "rms_norm_eps", if kind == "phi3" { 1e-5 } else { 1e-6 }),
+            rms_norm_eps: float(
+                &value,
+                "rms_norm_eps",
+                if kind == "phi3" { 1e-5 } else { 1e-6 },
+            ),
             rope_theta: float(&value, "rope_theta", 10_000.0),
             sliding_window: windowed
-                .then(|| value.get("sliding_window").and_then(Value::as_u64).map(|n| n as usize))
+                .then(|| {
+                    value
+                        .get("sliding_window")
+                        .and_then(Value::as_u64)
+                        .map(|n| n as usize)
+                })
                 .flatten(),
             max_position_embeddings: size(&value, "max_position_embeddings", 4096),
-            tie_word_embeddings: value.get("tie_word_embeddings").and_then(Value::as_bool).unwrap_or(false),
+            tie_word_embeddings: value
+                .get("tie_word_embeddings")
+                .and_then(Value::as_bool)
+                .unwrap_or(false),
         };
         let kv = config.num_key_value_heads;
-        checked(&path, heads > 0 && kv > 0 && heads % kv == 0, "the numbers of heads do not fit each other")?;
-        checked(&path, config.head_dim > 0 && config.head_dim % 2 == 0, "the head width is odd or zero")?;
-        checked(&path, hidden > 0 && config.vocab_size > 0 && config.num_hidden_layers > 0, "a size is zero")?;
+        checked(
+            &path,
+            heads > 0 && kv > 0 && heads % kv == 0,
+            "the numbers of heads do not fit each other",
+        )?;
+        checked(
+            &path,
+            config.head_dim > 0 && config.head_dim % 2 == 0,
+            "the head width is odd or zero",
+        )?;
+        checked(
+            &path,
+            hidden > 0 && config.vocab_size > 0 && config.num_hidden_layers > 0,
+            "a size is zero",
+        )?;
         Ok(config)
     }
 }
@@ -184,7 +240,11 @@ impl GenerationConfig {
     /// Damaged files, or no stop id anywhere.
     pub fn open(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join("generation_config.json");
-        let path = if path.is_file() { path } else { folder.join("config.json") };
+        let path = if path.is_file() {
+            path
+        } else {
+            folder.join("config.json")
+        };
         let value = json(&path)?;
         let id = |value: &Value| value.as_u64().map(|id| id as u32);
         let eos_token_ids: Vec<u32> = match value.get("eos_token_id") {
@@ -192,8 +252,15 @@ impl GenerationConfig {
             Some(single) => id(single).into_iter().collect(),
             None => Vec::new(),
         };
-        checked(&path, !eos_token_ids.is_empty(), "no eos_token_id: an answer would never end")?;
-        Ok(Self { eos_token_ids, repetition_penalty: float(&value, "repetition_penalty", 1.0) as f32 })
+        checked(
+            &path,
+            !eos_token_ids.is_empty(),
+            "no eos_token_id: an answer would never end",
+        )?;
+        Ok(Self {
+            eos_token_ids,
+            repetition_penalty: float(&value, "repetition_penalty", 1.0) as f32,
+        })
     }
 }
 
@@ -206,7 +273,10 @@ impl ClipConfig {
         let path = folder.join("config.json");
         let whole = json(&path)?;
         let value = whole.get("vision_config").unwrap_or(&whole);
-        let act = value.get("hidden_act").and_then(Value::as_str).unwrap_or("quick_gelu");
+        let act = value
+            .get("hidden_act")
+            .and_then(Value::as_str)
+            .unwrap_or("quick_gelu");
         checked(&path, act == "quick_gelu", "hidden_act is not quick_gelu")?;
         let config = Self {
             hidden_size: size(value, "hidden_size", 768),
@@ -218,9 +288,17 @@ impl ClipConfig {
             layer_norm_eps: float(value, "layer_norm_eps", 1e-5),
         };
         let heads = config.num_attention_heads;
-        checked(&path, heads > 0 && config.hidden_size % heads == 0, "hidden_size is not a multiple of the heads")?;
+        checked(
+            &path,
+            heads > 0 && config.hidden_size % heads == 0,
+            "hidden_size is not a multiple of the heads",
+        )?;
         let patch = config.patch_size;
-        checked(&path, patch > 0 && config.image_size >= patch, "patch_size does not fit image_size")?;
+        checked(
+            &path,
+            patch > 0 && config.image_size >= patch,
+            "patch_size does not fit image_size",
+        )?;
         Ok(config)
     }
 }
@@ -235,15 +313,29 @@ impl PreprocessorConfig {
         let value = json(&path)?;
         let side = |key: &str| {
             let entry = value.get(key)?;
-            let number = entry.as_u64().or_else(|| entry.get("shortest_edge")?.as_u64());
-            number.or_else(|| entry.get("height")?.as_u64()).map(|n| n as usize)
+            let number = entry
+                .as_u64()
+                .or_else(|| entry.get("shortest_edge")?.as_u64());
+            number
+                .or_else(|| entry.get("height")?.as_u64())
+                .map(|n| n as usize)
         };
         let resized = side("size").ok_or_else(|| ModelError::damaged(&path, "no size"))?;
         let cropped = side("crop_size").unwrap_or(resized);
-        checked(&path, cropped == resized && resized > 0, "size and crop_size differ, which CLIP-336 never has")?;
-        checked(&path, size(&value, "resample", 3) == 3, "resample is not 3 (bicubic)")?;
+        checked(
+            &path,
+            cropped == resized && resized > 0,
+            "size and crop_size differ, which CLIP-336 never has",
+        )?;
+        checked(
+            &path,
+            size(&value, "resample", 3) == 3,
+            "resample is not 3 (bicubic)",
+        )?;
         let triple = |key: &str, default: [f32; 3]| {
-            let Some(list) = value.get(key).and_then(Value::as_array) else { return default };
+            let Some(list) = value.get(key).and_then(Value::as_array) else {
+                return default;
+            };
             let mut out = default;
             for (to, from) in out.iter_mut().zip(list) {
                 *to = from.as_f64().map_or(*to, |v| v as f32);
@@ -267,16 +359,26 @@ impl VqganConfig {
     pub fn open(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join("model.yaml");
         let text = std::fs::read_to_string(&path).map_err(ModelError::io(&path))?;
-        let whole: Value =
-            serde_yaml_ng::from_str(&text).map_err(|error| ModelError::damaged(&path, error.to_string()))?;
-        let target = whole.pointer("/model/target").and_then(Value::as_str).unwrap_or_default();
-        checked(&path, target.ends_with("GumbelVQ"), "the autoencoder is not taming's GumbelVQ")?;
+        let whole: Value = serde_yaml_ng::from_str(&text)
+            .map_err(|error| ModelError::damaged(&path, error.to_string()))?;
+        let target = whole
+            .pointer("/model/target")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        checked(
+            &path,
+            target.ends_with("GumbelVQ"),
+            "the autoencoder is not taming's GumbelVQ",
+        )?;
         let missing = || ModelError::damaged(&path, "no model.params.ddconfig");
         let params = whole.pointer("/model/params").ok_or_else(missing)?;
         let dd = params.get("ddconfig").ok_or_else(missing)?;
         let list = |key: &str| -> Vec<usize> {
             let items = dd.get(key).and_then(Value::as_array).into_iter().flatten();
-            items.filter_map(Value::as_u64).map(|n| n as usize).collect()
+            items
+                .filter_map(Value::as_u64)
+                .map(|n| n as usize)
+                .collect()
         };
         let z_channels = size(dd, "z_channels", 256);
         let config = Self {
@@ -291,9 +393,20 @@ impl VqganConfig {
             num_res_blocks: size(dd, "num_res_blocks", 2),
             attn_resolutions: list("attn_resolutions"),
         };
-        let widths = config.ch_mult.iter().all(|mult| *mult > 0 && (config.ch * mult) % 32 == 0);
-        checked(&path, widths && !config.ch_mult.is_empty(), "a width is not a multiple of the 32 groups")?;
-        checked(&path, config.latent_side() > 0 && config.n_embed > 0, "a size is zero")?;
+        let widths = config
+            .ch_mult
+            .iter()
+            .all(|mult| *mult > 0 && (config.ch * mult) % 32 == 0);
+        checked(
+            &path,
+            widths && !config.ch_mult.is_empty(),
+            "a width is not a multiple of the 32 groups",
+        )?;
+        checked(
+            &path,
+            config.latent_side() > 0 && config.n_embed > 0,
+            "a size is zero",
+        )?;
         Ok(config)
     }
 

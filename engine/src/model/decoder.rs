@@ -92,7 +92,12 @@ impl Sites {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let q = config.num_attention_heads * config.head_dim;
         let kv = config.num_key_value_heads * config.head_dim;
-        let site = |name, d_out, d_in, bias| Site { name, d_out, d_in, bias };
+        let site = |name, d_out, d_in, bias| Site {
+            name,
+            d_out,
+            d_in,
+            bias,
+        };
         let (qkv, gate_up) = match config.architecture {
             Architecture::Phi3 => (
                 vec![site("self_attn.qkv_proj", q + 2 * kv, hidden, false)],
@@ -120,7 +125,11 @@ impl Sites {
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Site> {
-        self.qkv.iter().chain([&self.o_proj]).chain(&self.gate_up).chain([&self.down_proj])
+        self.qkv
+            .iter()
+            .chain([&self.o_proj])
+            .chain(&self.gate_up)
+            .chain([&self.down_proj])
     }
 }
 
@@ -130,19 +139,31 @@ impl Decoder {
     pub fn load(loader: &mut Loader<'_>, config: &LlmConfig) -> Self {
         let (hidden, eps) = (config.hidden_size, config.rms_norm_eps);
         let embed_tokens = loader.matrix("embed_tokens.weight", config.vocab_size, hidden);
-        let layers = (0..config.num_hidden_layers).map(|i| DecoderLayer::load(loader, i, config)).collect();
+        let layers = (0..config.num_hidden_layers)
+            .map(|i| DecoderLayer::load(loader, i, config))
+            .collect();
         let norm = loader.rms_norm("norm", hidden, eps);
         let lm_head = if config.tie_word_embeddings {
             embed_tokens.clone()
         } else {
             loader.matrix("lm_head.weight", config.vocab_size, hidden)
         };
-        Self { embed_tokens, layers, norm, lm_head, config: config.clone() }
+        Self {
+            embed_tokens,
+            layers,
+            norm,
+            lm_head,
+            config: config.clone(),
+        }
     }
 
     /// Rows of the embedding table the plug-in uses (its own, or the base's). Shapes: result `[1, ids, hidden]`.
     pub fn embed(&self, plugin: &PlugIn, ids: &[u32], device: &Device) -> Tensor<3> {
-        let table = plugin.embed_tokens.as_ref().unwrap_or(&self.embed_tokens).val();
+        let table = plugin
+            .embed_tokens
+            .as_ref()
+            .unwrap_or(&self.embed_tokens)
+            .val();
         let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
         let count = ids.len();
         let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [count]), device);
@@ -179,7 +200,9 @@ impl Decoder {
                 rotation: &rotation,
                 mask: mask.as_ref(),
             };
-            let Some(layer_cache) = cache.layers.get_mut(i) else { break };
+            let Some(layer_cache) = cache.layers.get_mut(i) else {
+                break;
+            };
             x = layer.forward(x, &run, layer_cache, start, trace.as_deref_mut());
         }
         cache.len += tokens;
@@ -208,9 +231,17 @@ struct LayerRun<'a> {
 
 impl LayerRun<'_> {
     /// The frozen layer plus what the plug-in adds at this site.
-    fn site(&self, name: &str, linear: &Linear, x: Tensor<3>, trace: Option<&mut Trace>) -> Tensor<3> {
+    fn site(
+        &self,
+        name: &str,
+        linear: &Linear,
+        x: Tensor<3>,
+        trace: Option<&mut Trace>,
+    ) -> Tensor<3> {
         let y = linear.forward(x.clone());
-        let Some(adapter) = self.plugin.adapter(self.index, name) else { return y };
+        let Some(adapter) = self.plugin.adapter(self.index, name) else {
+            return y;
+        };
         let added = adapter.forward(x);
         if let Some(trace) = trace {
             let site = format!("layers.{}.{name}", self.index);
@@ -228,7 +259,12 @@ impl DecoderLayer {
         let (hidden, eps) = (config.hidden_size, config.rms_norm_eps);
         let name = format!("layers.{index}");
         let mut linear = |site: &Site| {
-            loader.linear(&format!("{name}.{}", site.name), site.d_out, site.d_in, site.bias)
+            loader.linear(
+                &format!("{name}.{}", site.name),
+                site.d_out,
+                site.d_in,
+                site.bias,
+            )
         };
         let sites = Sites::new(config);
         let qkv = sites.qkv.iter().map(&mut linear).collect();
@@ -239,7 +275,11 @@ impl DecoderLayer {
             input_layernorm: loader.rms_norm(&format!("{name}.input_layernorm"), hidden, eps),
             qkv,
             o_proj,
-            post_attention_layernorm: loader.rms_norm(&format!("{name}.post_attention_layernorm"), hidden, eps),
+            post_attention_layernorm: loader.rms_norm(
+                &format!("{name}.post_attention_layernorm"),
+                hidden,
+                eps,
+            ),
             gate_up,
             down_proj,
         }
@@ -261,7 +301,12 @@ impl DecoderLayer {
             .map(|(linear, site)| run.site(site.name, linear, h.clone(), trace.as_deref_mut()))
             .collect();
         let attended = attention(Tensor::cat(parts, 2), run, cache, start);
-        let x = x + run.site("self_attn.o_proj", &self.o_proj, attended, trace.as_deref_mut());
+        let x = x + run.site(
+            "self_attn.o_proj",
+            &self.o_proj,
+            attended,
+            trace.as_deref_mut(),
+        );
 
         let h = self.post_attention_layernorm.forward(x.clone());
         let parts = self
@@ -279,10 +324,18 @@ impl DecoderLayer {
 }
 
 /// Causal attention with grouped keys and values. `qkv` `[batch, tokens, q + 2 kv]`, result `[batch, tokens, q]`.
-fn attention(qkv: Tensor<3>, run: &LayerRun<'_>, cache: &mut LayerCache, start: usize) -> Tensor<3> {
+fn attention(
+    qkv: Tensor<3>,
+    run: &LayerRun<'_>,
+    cache: &mut LayerCache,
+    start: usize,
+) -> Tensor<3> {
     let [batch, tokens, _] = qkv.dims();
-    let (heads, kv_heads, head_dim) =
-        (run.config.num_attention_heads, run.config.num_key_value_heads, run.config.head_dim);
+    let (heads, kv_heads, head_dim) = (
+        run.config.num_attention_heads,
+        run.config.num_key_value_heads,
+        run.config.head_dim,
+    );
     let split = |from: usize, heads: usize| {
         qkv.clone()
             .narrow(2, from * head_dim, heads * head_dim)
@@ -296,11 +349,16 @@ fn attention(qkv: Tensor<3>, run: &LayerRun<'_>, cache: &mut LayerCache, start: 
     let keys = start + tokens;
     let group = heads / kv_heads;
     let q = q.reshape([batch, kv_heads, group * tokens, head_dim]);
-    let scores = q.matmul(k.transpose()).mul_scalar((head_dim as f64).powf(-0.5));
+    let scores = q
+        .matmul(k.transpose())
+        .mul_scalar((head_dim as f64).powf(-0.5));
     let scores = scores.reshape([batch, heads, tokens, keys]);
     let scores = match run.mask {
         Some(hidden) => scores.mask_fill(
-            hidden.clone().reshape([1, 1, tokens, keys]).expand([batch, heads, tokens, keys]),
+            hidden
+                .clone()
+                .reshape([1, 1, tokens, keys])
+                .expand([batch, heads, tokens, keys]),
             f32::MIN,
         ),
         None => scores,
@@ -315,7 +373,12 @@ fn attention(qkv: Tensor<3>, run: &LayerRun<'_>, cache: &mut LayerCache, start: 
 
 /// True where a key is *not* visible: in the future, or more than `window` positions back (`window + 1` keys
 /// including itself, as the reference's eager mask has it). `None` when everything is visible.
-fn visibility(start: usize, tokens: usize, window: Option<usize>, device: &Device) -> Option<Tensor<2, Bool>> {
+fn visibility(
+    start: usize,
+    tokens: usize,
+    window: Option<usize>,
+    device: &Device,
+) -> Option<Tensor<2, Bool>> {
     let keys = start + tokens;
     let windowed = window.is_some_and(|window| keys > window + 1);
     if tokens == 1 && !windowed {
@@ -324,10 +387,15 @@ fn visibility(start: usize, tokens: usize, window: Option<usize>, device: &Devic
     let hidden: Vec<bool> = (0..tokens)
         .flat_map(|row| {
             let query = start + row;
-            (0..keys).map(move |key| key > query || window.is_some_and(|window| query - key.min(query) > window))
+            (0..keys).map(move |key| {
+                key > query || window.is_some_and(|window| query - key.min(query) > window)
+            })
         })
         .collect();
-    Some(Tensor::from_data(TensorData::new(hidden, [tokens, keys]), device))
+    Some(Tensor::from_data(
+        TensorData::new(hidden, [tokens, keys]),
+        device,
+    ))
 }
 
 /// Rotary position embedding, "half split": the pair of element `i` is `i + head_dim / 2`.
@@ -345,20 +413,34 @@ impl Rotation {
             .map(|i| 1.0 / (config.rope_theta as f32).powf((2 * i) as f32 / config.head_dim as f32))
             .collect();
         let angles: Vec<f32> = (start..start + tokens)
-            .flat_map(|position| inverse.iter().chain(&inverse).map(move |f| position as f32 * f))
+            .flat_map(|position| {
+                inverse
+                    .iter()
+                    .chain(&inverse)
+                    .map(move |f| position as f32 * f)
+            })
             .collect();
         let table = |f: fn(f32) -> f32| {
             let values: Vec<f32> = angles.iter().map(|angle| f(*angle)).collect();
-            Tensor::from_data(TensorData::new(values, [1, 1, tokens, config.head_dim]), device)
+            Tensor::from_data(
+                TensorData::new(values, [1, 1, tokens, config.head_dim]),
+                device,
+            )
         };
-        Self { cos: table(f32::cos), sin: table(f32::sin) }
+        Self {
+            cos: table(f32::cos),
+            sin: table(f32::sin),
+        }
     }
 
     /// Shapes: `[batch, heads, tokens, head_dim]` in and out.
     fn apply(&self, x: Tensor<4>) -> Tensor<4> {
         let [_, _, _, head_dim] = x.dims();
         let half = head_dim / 2;
-        let (first, second) = (x.clone().narrow(3, 0, half), x.clone().narrow(3, half, half));
+        let (first, second) = (
+            x.clone().narrow(3, 0, half),
+            x.clone().narrow(3, half, half),
+        );
         let rotated = Tensor::cat(vec![second.neg(), first], 3);
         x * self.cos.clone() + rotated * self.sin.clone()
     }

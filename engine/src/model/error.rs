@@ -30,7 +30,10 @@ pub enum ModelError {
         path: PathBuf,
     },
     /// Tensors are missing or have another shape than the configuration says.
-    #[error("the weights do not fit the model: {}; they may belong to another variant: {path}", list_tensors(missing, misshaped))]
+    #[error(
+        "the weights do not fit the model: {}; they may belong to another variant: {path}",
+        list_tensors(missing, misshaped)
+    )]
     Tensors {
         /// Names that were not found.
         missing: Vec<String>,
@@ -65,7 +68,9 @@ pub enum ModelError {
         task: String,
     },
     /// The model did not keep to the grammar of an image.
-    #[error("the model produced {found} image codes instead of {expected}; run without --faithful to hold it to the grammar")]
+    #[error(
+        "the model produced {found} image codes instead of {expected}; run without --faithful to hold it to the grammar"
+    )]
     WrongCodeCount {
         /// Codes found.
         found: usize,
@@ -96,20 +101,35 @@ impl ModelError {
 
     /// A damaged file.
     pub fn damaged(path: &Path, what: impl Into<String>) -> Self {
-        Self::Damaged { what: what.into(), path: path.to_owned() }
+        Self::Damaged {
+            what: what.into(),
+            path: path.to_owned(),
+        }
     }
 
     /// A file that could not be read.
     pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
-        move |source| Self::Io { source, path: path.to_owned() }
+        move |source| Self::Io {
+            source,
+            path: path.to_owned(),
+        }
     }
 }
 
 fn list_tensors(missing: &[String], misshaped: &[String]) -> String {
     let some = |names: &[String]| {
         let more = names.len().saturating_sub(6);
-        let shown = names.iter().take(6).map(String::as_str).collect::<Vec<_>>().join(", ");
-        if more > 0 { format!("{shown} and {more} more") } else { shown }
+        let shown = names
+            .iter()
+            .take(6)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(", ");
+        if more > 0 {
+            format!("{shown} and {more} more")
+        } else {
+            shown
+        }
     };
     let mut parts = Vec::new();
     if !missing.is_empty() {

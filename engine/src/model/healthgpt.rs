@@ -117,14 +117,15 @@ impl GeneratedImage {
 }
 
 impl HealthGpt {
-    /// Loads a model folder. `on_progress` gets the part being read and may cancel.
+    /// Loads a model folder. `on_progress` gets the part being read and the parts done and in all; it may cancel at
+    /// every tensor.
     ///
     /// # Errors
     /// Every missing, damaged or misfitting part, by name.
     pub fn load(
         dir: &Path,
         device: &Device,
-        on_progress: &mut dyn FnMut(&str) -> ControlFlow<()>,
+        on_progress: &mut dyn FnMut(&str, usize, usize) -> ControlFlow<()>,
     ) -> Result<Self, ModelError> {
         let layout = ModelLayout::open(dir)?;
         let Parts { llm, clip, vqgan } = layout.manifest.parts.clone();
@@ -147,28 +148,47 @@ impl HealthGpt {
         let codes = vqgan_config.as_ref().map_or(8192, |config| config.n_embed);
         let tokenizer = Tokenizer::open(&llm, codes)?;
 
+        let precision = Precision::for_model(&llm_config);
         let mut unused = Vec::new();
+        let parts = 2 + layout.manifest.plugins.len() + usize::from(vqgan.is_some());
+        let mut done = 0;
         let mut read = |part: &str, paths: &[&Path], build: &mut dyn FnMut(&mut Loader<'_>)| {
-            if on_progress(part).is_break() {
+            let stage = format!("loading the {part}");
+            if on_progress(&stage, done, parts).is_break() {
                 return Err(ModelError::Stopped);
             }
-            let sources = paths.iter().map(|path| Checkpoint::open(path)).collect::<Result<_, _>>()?;
+            let sources = paths
+                .iter()
+                .map(|path| Checkpoint::open(path))
+                .collect::<Result<_, _>>()?;
             let mut ledger = TensorLedger::new(sources);
-            build(&mut Loader {
+            let mut loader = Loader {
                 ledger: &mut ledger,
                 device,
-                precision: Precision::F32,
-                on_tensor: &mut |_| {},
-            });
+                precision,
+                on_tensor: &mut || on_progress(&stage, done, parts),
+                stopped: false,
+            };
+            build(&mut loader);
+            if loader.stopped {
+                return Err(ModelError::Stopped);
+            }
             unused.extend(ledger.finish()?.unused);
+            done += 1;
             Ok(())
         };
 
         let mut tower = None;
-        read("vision tower", &[&clip], &mut |loader| tower = Some(ClipVision::load(loader, &clip_config)))?;
+        read("vision tower", &[&clip], &mut |loader| {
+            tower = Some(ClipVision::load(loader, &clip_config))
+        })?;
         let mut decoder = None;
-        read("language model", &[&llm], &mut |loader| decoder = Some(Decoder::load(loader, &llm_config)))?;
-        let (Some(tower), Some(mut decoder)) = (tower, decoder) else { return Err(ModelError::Stopped) };
+        read("language model", &[&llm], &mut |loader| {
+            decoder = Some(Decoder::load(loader, &llm_config))
+        })?;
+        let (Some(tower), Some(mut decoder)) = (tower, decoder) else {
+            return Err(ModelError::Stopped);
+        };
         let vocabulary = resize(&mut decoder, &tokenizer)?;
 
         let mut plugins = Vec::new();
@@ -218,9 +238,16 @@ impl HealthGpt {
     /// # Errors
     /// The manifest names a hidden state that the tower has not.
     pub fn features(&self, plugin: &PlugIn, image: &RgbImage) -> Result<Tensor<3>, ModelError> {
-        let layer = hidden_state_index(plugin.entry.vit_hidden_state, self.clip_config.num_hidden_layers)?;
+        let layer = hidden_state_index(
+            plugin.entry.vit_hidden_state,
+            self.clip_config.num_hidden_layers,
+        )?;
         let side = self.preprocessor.size;
-        let pixels = pixels_tensor(clip_pixels(image, &self.preprocessor), [side, side], &self.device);
+        let pixels = pixels_tensor(
+            clip_pixels(image, &self.preprocessor),
+            [side, side],
+            &self.device,
+        );
         let mut states = self.clip.hidden_states(pixels, layer);
         let state = states.pop().ok_or(ModelError::Stopped)?;
         let [_, tokens, _] = state.dims();
@@ -255,7 +282,11 @@ impl HealthGpt {
 
     fn check_length(&self, tokens: usize) -> Result<usize, ModelError> {
         let limit = self.decoder.config.max_position_embeddings;
-        if tokens >= limit { Err(ModelError::PromptTooLong { tokens, limit }) } else { Ok(limit - tokens) }
+        if tokens >= limit {
+            Err(ModelError::PromptTooLong { tokens, limit })
+        } else {
+            Ok(limit - tokens)
+        }
     }
 
     /// Tokens a prompt takes, before anything is computed.
@@ -284,8 +315,11 @@ impl HealthGpt {
         }
         let plugin = self.plugin_for(Task::Comprehend)?;
         let question = neutral(&self.tokenizer, input.question);
-        let history: Vec<(String, &str)> =
-            input.history.iter().map(|(q, a)| (neutral(&self.tokenizer, q), *a)).collect();
+        let history: Vec<(String, &str)> = input
+            .history
+            .iter()
+            .map(|(q, a)| (neutral(&self.tokenizer, q), *a))
+            .collect();
         let history: Vec<(&str, &str)> = history.iter().map(|(q, a)| (q.as_str(), *a)).collect();
         let template = self.layout.manifest.template;
         let text = template.text(&history, &question, input.images.len(), false);
@@ -326,7 +360,11 @@ impl HealthGpt {
             text,
             prompt_tokens,
             first_token_secs: (first - started).as_secs_f64(),
-            tokens_per_sec: if later > 0.0 { (ids.len().saturating_sub(1)) as f64 / later } else { 0.0 },
+            tokens_per_sec: if later > 0.0 {
+                (ids.len().saturating_sub(1)) as f64 / later
+            } else {
+                0.0
+            },
             ids,
             end,
         })
@@ -361,7 +399,8 @@ impl HealthGpt {
             task: format!("{task} (it has no image decoder or no image tokens)"),
         };
         let (vqgan, _) = self.vqgan.as_ref().ok_or_else(lacking)?;
-        let (Some(start), Some(end)) = (self.tokenizer.start_index(), self.tokenizer.end_index()) else {
+        let (Some(start), Some(end)) = (self.tokenizer.start_index(), self.tokenizer.end_index())
+        else {
             return Err(lacking());
         };
         let expected = vqgan.side * vqgan.side;
@@ -371,13 +410,21 @@ impl HealthGpt {
         let prompt_tokens = self.prompt_tokens(&prompt);
         let room = self.check_length(prompt_tokens + expected)? + expected;
         // The reference allows 1100 tokens for 1024 codes.
-        let limit = if faithful { room.min(expected + 76) } else { expected };
+        let limit = if faithful {
+            room.min(expected + 76)
+        } else {
+            expected
+        };
 
         let mut cache = KvCache::new(&self.decoder.config, prompt_tokens + limit, &self.device);
         let mut x = self.embed_prompt(plugin, &prompt, std::slice::from_ref(image))?;
         let mut sampler = Sampler::new(sampling, self.generation.repetition_penalty);
         // Held to the grammar, only the head's rows of the codes are ever needed.
-        let head = plugin.lm_head.as_ref().unwrap_or(&self.decoder.lm_head).val();
+        let head = plugin
+            .lm_head
+            .as_ref()
+            .unwrap_or(&self.decoder.lm_head)
+            .val();
         let code_rows = head.narrow(0, start as usize + 1, (end - start - 1) as usize);
         let (mut ids, mut codes) = (Vec::new(), Vec::new());
         while ids.len() < limit {
@@ -403,11 +450,20 @@ impl HealthGpt {
             ids.push(end);
         }
         if codes.len() != expected {
-            return Err(ModelError::WrongCodeCount { found: codes.len(), expected });
+            return Err(ModelError::WrongCodeCount {
+                found: codes.len(),
+                expected,
+            });
         }
         let (rgb, [width, height]) = to_rgb(vqgan.decode(vqgan.latents(&codes, &self.device)));
-        let image = RgbImage::from_raw(width as u32, height as u32, rgb).ok_or(ModelError::Stopped)?;
-        Ok(GeneratedImage { image, codes, ids, secs: started.elapsed().as_secs_f64() })
+        let image =
+            RgbImage::from_raw(width as u32, height as u32, rgb).ok_or(ModelError::Stopped)?;
+        Ok(GeneratedImage {
+            image,
+            codes,
+            ids,
+            secs: started.elapsed().as_secs_f64(),
+        })
     }
 }
 
@@ -420,7 +476,9 @@ fn resize(decoder: &mut Decoder, tokenizer: &Tokenizer) -> Result<usize, ModelEr
     }
     if keep > rows {
         return Err(ModelError::Invalid {
-            what: format!("the tokenizer has {keep} entries but the embedding table only {rows} rows"),
+            what: format!(
+                "the tokenizer has {keep} entries but the embedding table only {rows} rows"
+            ),
         });
     }
     let grown = |table: &burn::module::Param<Tensor<2>>| {

@@ -33,7 +33,11 @@ impl KvCache {
                 values: Some(Tensor::zeros(shape, device)),
             })
             .collect();
-        Self { layers, len: 0, capacity }
+        Self {
+            layers,
+            len: 0,
+            capacity,
+        }
     }
 }
 

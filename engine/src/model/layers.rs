@@ -33,7 +33,11 @@ pub fn matmul_rows(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
     let [d_out, _] = weight.dims();
     let (inner, outer) = (weight.dtype(), x.dtype());
     let rows = x.reshape([batch * tokens, d_in]);
-    let rows = if inner == outer { rows } else { rows.cast(inner) };
+    let rows = if inner == outer {
+        rows
+    } else {
+        rows.cast(inner)
+    };
     let y = rows.matmul(weight.transpose());
     let y = if inner == outer { y } else { y.cast(outer) };
     y.reshape([batch, tokens, d_out])

@@ -3,10 +3,13 @@
 //! A missing or misshaped tensor does not stop the reading: the ledger notes its name and a zero stands in, so that
 //! one error at the end lists all of them. Nothing is used before that error has been checked.
 
+use std::ops::ControlFlow;
+
 use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::checkpoint::TensorLedger;
+use super::config::LlmConfig;
 use super::layers::{LayerNorm, Linear, RmsNorm};
 
 /// In which type the weights of linear layers are held.
@@ -18,6 +21,23 @@ pub enum Precision {
     F16,
 }
 
+impl Precision {
+    /// f32 up to half a billion weights in the decoder (2 GB), then f16. bf16 files are converted: the CPU backend is
+    /// twenty times slower on bf16.
+    pub fn for_model(config: &LlmConfig) -> Self {
+        let kv = config.num_key_value_heads * config.head_dim;
+        let per_layer =
+            config.hidden_size * (2 * config.hidden_size + 2 * kv + 3 * config.intermediate_size);
+        let weights =
+            config.num_hidden_layers * per_layer + 2 * config.vocab_size * config.hidden_size;
+        if weights > 500_000_000 {
+            Self::F16
+        } else {
+            Self::F32
+        }
+    }
+}
+
 /// Reads named tensors onto a device.
 pub struct Loader<'a> {
     /// Where names are looked up and noted.
@@ -26,8 +46,10 @@ pub struct Loader<'a> {
     pub device: &'a Device,
     /// Type of matrices; vectors and convolutions are always f32.
     pub precision: Precision,
-    /// Called with every name read: progress and cancel.
-    pub on_tensor: &'a mut dyn FnMut(&str),
+    /// Asked before every tensor; after a break nothing more is read, and zeros stand in.
+    pub on_tensor: &'a mut dyn FnMut() -> ControlFlow<()>,
+    /// A break was asked for: nothing that was loaded may be used.
+    pub stopped: bool,
 }
 
 impl Loader<'_> {
@@ -70,7 +92,10 @@ impl Loader<'_> {
 
     /// `{name}.weight`.
     pub fn rms_norm(&mut self, name: &str, hidden: usize, eps: f64) -> RmsNorm {
-        RmsNorm { weight: self.vector(&format!("{name}.weight"), hidden), eps }
+        RmsNorm {
+            weight: self.vector(&format!("{name}.weight"), hidden),
+            eps,
+        }
     }
 
     /// `{name}.weight` and `{name}.bias`.
@@ -82,13 +107,24 @@ impl Loader<'_> {
         }
     }
 
-    fn values<const D: usize>(&mut self, name: &str, stored: &[usize], held: [usize; D], dtype: DType) -> Tensor<D> {
-        (self.on_tensor)(name);
+    fn values<const D: usize>(
+        &mut self,
+        name: &str,
+        stored: &[usize],
+        held: [usize; D],
+        dtype: DType,
+    ) -> Tensor<D> {
+        self.stopped = self.stopped || (self.on_tensor)().is_break();
+        if self.stopped {
+            return Tensor::zeros(held, (self.device, dtype));
+        }
         let Some(raw) = self.ledger.take(name, stored) else {
             return Tensor::zeros(held, (self.device, dtype));
         };
         match dtype {
-            DType::F16 => Tensor::from_data(TensorData::new(raw.to_f16(), held), (self.device, dtype)),
+            DType::F16 => {
+                Tensor::from_data(TensorData::new(raw.to_f16(), held), (self.device, dtype))
+            }
             _ => Tensor::from_data(TensorData::new(raw.to_f32(), held), (self.device, dtype)),
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::checkpoint::{Checkpoint, TensorLedger};
 use super::error::ModelError;
@@ -99,19 +100,35 @@ impl ModelLayout {
         let toml_path = dir.join("model.toml");
         let manifest = if toml_path.is_file() {
             let text = std::fs::read_to_string(&toml_path).map_err(ModelError::io(&toml_path))?;
-            toml::from_str(&text).map_err(|error| ModelError::damaged(&toml_path, error.message().to_owned()))?
+            toml::from_str(&text)
+                .map_err(|error| ModelError::damaged(&toml_path, error.message().to_owned()))?
         } else {
             raw_manifest(dir)?
         };
-        let layout = Self { dir: dir.to_owned(), manifest };
+        let layout = Self {
+            dir: dir.to_owned(),
+            manifest,
+        };
         layout.check(&toml_path)?;
         Ok(layout)
+    }
+
+    /// SHA-256 of the manifest, which names the SHA-256 of every part: what a provenance record calls the model.
+    pub fn identity(&self) -> String {
+        let text = toml::to_string(&self.manifest).unwrap_or_default();
+        Sha256::digest(text.as_bytes())
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     fn check(&self, toml_path: &Path) -> Result<(), ModelError> {
         let manifest = &self.manifest;
         if manifest.format != 1 {
-            return Err(ModelError::damaged(toml_path, format!("format {} is not 1", manifest.format)));
+            return Err(ModelError::damaged(
+                toml_path,
+                format!("format {} is not 1", manifest.format),
+            ));
         }
         let mut paths: Vec<&Path> = vec![&manifest.parts.llm, &manifest.parts.clip];
         paths.extend(manifest.parts.vqgan.as_deref());
@@ -127,16 +144,29 @@ impl ModelLayout {
                 });
             }
         }
-        let inside = |path: &Path| path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+        let inside = |path: &Path| {
+            path.components()
+                .all(|part| matches!(part, std::path::Component::Normal(_)))
+        };
         if let Some(path) = paths.iter().find(|path| !inside(path)) {
-            return Err(ModelError::damaged(toml_path, format!("'{}' leaves the model folder", path.display())));
+            return Err(ModelError::damaged(
+                toml_path,
+                format!("'{}' leaves the model folder", path.display()),
+            ));
         }
         let missing: Vec<String> = paths
             .iter()
             .filter(|path| !self.dir.join(path).exists())
             .map(|path| path.display().to_string())
             .collect();
-        if missing.is_empty() { Ok(()) } else { Err(ModelError::MissingParts { missing, path: self.dir.clone() }) }
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(ModelError::MissingParts {
+                missing,
+                path: self.dir.clone(),
+            })
+        }
     }
 
     /// The plug-in for a task.
@@ -147,8 +177,16 @@ impl ModelLayout {
         self.manifest
             .plugins
             .iter()
-            .position(|plugin| plugin.capabilities.iter().any(|capability| capability.task == task))
-            .ok_or_else(|| ModelError::NoCapability { model: self.manifest.name.clone(), task: task.to_string() })
+            .position(|plugin| {
+                plugin
+                    .capabilities
+                    .iter()
+                    .any(|capability| capability.task == task)
+            })
+            .ok_or_else(|| ModelError::NoCapability {
+                model: self.manifest.name.clone(),
+                task: task.to_string(),
+            })
     }
 }
 
@@ -157,12 +195,20 @@ impl ModelLayout {
 fn raw_manifest(dir: &Path) -> Result<Manifest, ModelError> {
     let hlora = dir.join("hlora");
     let mut files: Vec<String> = std::fs::read_dir(&hlora)
-        .map(|entries| entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+        .map(|entries| {
+            entries
+                .flatten()
+                .filter_map(|entry| entry.file_name().into_string().ok())
+                .collect()
+        })
         .unwrap_or_default();
     files.sort();
     let find = |part: &str| {
         let fits = |name: &&String| name.contains(part) && !name.starts_with("legacy");
-        files.iter().find(fits).map(|name| Path::new("hlora").join(name))
+        files
+            .iter()
+            .find(fits)
+            .map(|name| Path::new("hlora").join(name))
     };
     let mut missing: Vec<String> = ["llm/config.json", "clip/config.json"]
         .iter()
@@ -176,11 +222,17 @@ fn raw_manifest(dir: &Path) -> Result<Manifest, ModelError> {
         missing.push("hlora/com_hlora_weights.bin or hlora/gen_hlora_weights.bin".to_owned());
     }
     if !missing.is_empty() {
-        return Err(ModelError::MissingParts { missing, path: dir.to_owned() });
+        return Err(ModelError::MissingParts {
+            missing,
+            path: dir.to_owned(),
+        });
     }
     let config = super::config::LlmConfig::open(&dir.join("llm"))?;
     let template = Template::guess(&config, &dir.join("llm"));
-    let vqgan = dir.join("vqgan/last.ckpt").is_file().then(|| PathBuf::from("vqgan"));
+    let vqgan = dir
+        .join("vqgan/last.ckpt")
+        .is_file()
+        .then(|| PathBuf::from("vqgan"));
     let mut plugins = Vec::new();
     for (name, file, fusion, layer, task) in [
         ("comprehension", com, None, -2, Task::Comprehend),
@@ -202,12 +254,19 @@ fn raw_manifest(dir: &Path) -> Result<Manifest, ModelError> {
     }
     Ok(Manifest {
         format: 1,
-        name: dir.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned()),
+        name: dir.file_name().map_or_else(
+            || "model".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        ),
         variant: "raw downloads".to_owned(),
         trained: true,
         licence: "unknown: see where the weights came from".to_owned(),
         template,
-        parts: Parts { llm: "llm".into(), clip: "clip".into(), vqgan },
+        parts: Parts {
+            llm: "llm".into(),
+            clip: "clip".into(),
+            vqgan,
+        },
         plugins,
         sha256: BTreeMap::new(),
     })
@@ -221,7 +280,9 @@ fn rank_and_experts(file: &Path) -> Result<(usize, usize), ModelError> {
             .iter()
             .find_map(|site| ledger.shape(&format!("{site}.{part}.weight")))
             .and_then(|shape| shape.first().copied())
-            .ok_or_else(|| ModelError::damaged(file, format!("no {part} of layer 0: it is no H-LoRA file")))
+            .ok_or_else(|| {
+                ModelError::damaged(file, format!("no {part} of layer 0: it is no H-LoRA file"))
+            })
     };
     Ok((rows("lora_A")?, rows("lora_route")?))
 }

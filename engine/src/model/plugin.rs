@@ -46,11 +46,19 @@ impl PlugIn {
             .collect();
         let mm_projector = Projector::load(loader, vit_hidden, config.hidden_size);
         let mut optional = |name: &str| {
-            loader.has(name).then(|| loader.matrix(name, vocabulary, config.hidden_size))
+            loader
+                .has(name)
+                .then(|| loader.matrix(name, vocabulary, config.hidden_size))
         };
         let embed_tokens = optional("embed_tokens.weight");
         let lm_head = optional("lm_head.weight");
-        Self { entry: entry.clone(), layers, mm_projector, embed_tokens, lm_head }
+        Self {
+            entry: entry.clone(),
+            layers,
+            mm_projector,
+            embed_tokens,
+            lm_head,
+        }
     }
 
     /// The adapter at a site, if the plug-in has one there.
@@ -83,8 +91,16 @@ fn adapter(loader: &mut Loader<'_>, entry: &PlugInEntry, layer: usize, site: &Si
             lora_route: loader.matrix(&format!("{name}.lora_route.weight"), experts, d_in),
             experts: (0..experts)
                 .map(|e| Lora {
-                    lora_a: loader.matrix(&format!("{name}.experts.{e}.lora_A.weight"), rank / experts, d_in),
-                    lora_b: loader.matrix(&format!("{name}.experts.{e}.lora_B.weight"), d_out, rank / experts),
+                    lora_a: loader.matrix(
+                        &format!("{name}.experts.{e}.lora_A.weight"),
+                        rank / experts,
+                        d_in,
+                    ),
+                    lora_b: loader.matrix(
+                        &format!("{name}.experts.{e}.lora_B.weight"),
+                        d_out,
+                        rank / experts,
+                    ),
                     scale,
                 })
                 .collect(),

@@ -45,7 +45,11 @@ impl Filter {
                         x.sin() / x
                     }
                 };
-                if x < 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 }
+                if x < 3.0 {
+                    sinc(x) * sinc(x / 3.0)
+                } else {
+                    0.0
+                }
             }
         }
     }
@@ -64,8 +68,9 @@ fn coefficients(source: usize, target: usize, filter: Filter) -> Vec<(usize, Vec
             let centre = (i as f64 + 0.5) * scale;
             let lo = (centre - support + 0.5).max(0.0) as usize;
             let hi = ((centre + support + 0.5) as usize).min(source);
-            let weights: Vec<f64> =
-                (lo..hi).map(|t| filter.weight((t as f64 - centre + 0.5) / stretch)).collect();
+            let weights: Vec<f64> = (lo..hi)
+                .map(|t| filter.weight((t as f64 - centre + 0.5) / stretch))
+                .collect();
             let sum: f64 = weights.iter().sum();
             let fixed = weights
                 .iter()
@@ -96,7 +101,9 @@ pub fn pillow_resize(image: &RgbImage, width: u32, height: u32, filter: Filter) 
     } else {
         let table = coefficients(image.width() as usize, width as usize, filter);
         for (x, y, pixel) in wide.enumerate_pixels_mut() {
-            let Some((lo, weights)) = table.get(x as usize) else { continue };
+            let Some((lo, weights)) = table.get(x as usize) else {
+                continue;
+            };
             let mut sums = [half; 3];
             for (t, weight) in weights.iter().enumerate() {
                 let source = image.get_pixel((lo + t) as u32, y);
@@ -113,7 +120,9 @@ pub fn pillow_resize(image: &RgbImage, width: u32, height: u32, filter: Filter) 
     let table = coefficients(wide.height() as usize, height as usize, filter);
     let mut out = RgbImage::new(width, height);
     for (x, y, pixel) in out.enumerate_pixels_mut() {
-        let Some((lo, weights)) = table.get(y as usize) else { continue };
+        let Some((lo, weights)) = table.get(y as usize) else {
+            continue;
+        };
         let mut sums = [half; 3];
         for (t, weight) in weights.iter().enumerate() {
             let source = wide.get_pixel(x, (lo + t) as u32);
@@ -182,7 +191,11 @@ mod tests {
         let flat = RgbImage::from_pixel(45, 45, Rgb([7, 200, 255]));
         for filter in [Filter::Bicubic, Filter::Lanczos] {
             for side in [7, 45, 336] {
-                assert!(pillow_resize(&flat, side, side, filter).pixels().all(|p| p.0 == [7, 200, 255]));
+                assert!(
+                    pillow_resize(&flat, side, side, filter)
+                        .pixels()
+                        .all(|p| p.0 == [7, 200, 255])
+                );
             }
         }
     }

@@ -46,9 +46,18 @@ impl Template {
 
     /// The prompt's text. `history` holds earlier questions and answers; the pictures belong to the first question.
     /// With `generate`, `<start_index>` follows the assistant's header.
-    pub fn text(self, history: &[(&str, &str)], question: &str, images: usize, generate: bool) -> String {
+    pub fn text(
+        self,
+        history: &[(&str, &str)],
+        question: &str,
+        images: usize,
+        generate: bool,
+    ) -> String {
         let pictures = format!("{IMAGE}\n").repeat(images);
-        let mut users: Vec<String> = history.iter().map(|(question, _)| (*question).to_owned()).collect();
+        let mut users: Vec<String> = history
+            .iter()
+            .map(|(question, _)| (*question).to_owned())
+            .collect();
         users.push(question.to_owned());
         if let Some(first) = users.first_mut() {
             first.insert_str(0, &pictures);

@@ -18,6 +18,26 @@ pub struct Sampling {
     pub seed: u64,
 }
 
+impl std::fmt::Display for Sampling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.temperature <= 0.0 {
+            f.write_str("greedy")?;
+        } else {
+            write!(f, "temperature {}, seed {}", self.temperature, self.seed)?;
+            if let Some(top_k) = self.top_k {
+                write!(f, ", top-k {top_k}")?;
+            }
+            if let Some(top_p) = self.top_p {
+                write!(f, ", top-p {top_p}")?;
+            }
+        }
+        match self.repetition_penalty {
+            Some(penalty) => write!(f, ", repetition penalty {penalty}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Chooses one token after another.
 #[derive(Clone, Debug)]
 pub struct Sampler {
@@ -46,13 +66,23 @@ impl Sampler {
             seen.sort_unstable();
             seen.dedup();
             for id in seen {
-                let logit = id.checked_sub(first).and_then(|i| logits.get_mut(i as usize));
+                let logit = id
+                    .checked_sub(first)
+                    .and_then(|i| logits.get_mut(i as usize));
                 if let Some(logit) = logit {
-                    *logit = if *logit > 0.0 { *logit / self.penalty } else { *logit * self.penalty };
+                    *logit = if *logit > 0.0 {
+                        *logit / self.penalty
+                    } else {
+                        *logit * self.penalty
+                    };
                 }
             }
         }
-        let index = if self.sampling.temperature <= 0.0 { argmax(&logits) } else { self.draw(&logits) };
+        let index = if self.sampling.temperature <= 0.0 {
+            argmax(&logits)
+        } else {
+            self.draw(&logits)
+        };
         let id = first + index as u32;
         self.seen.push(id);
         id
@@ -70,8 +100,10 @@ impl Sampler {
         order.truncate(self.sampling.top_k.unwrap_or(order.len()).max(1));
         let top = order.first().map_or(0.0, |i| logit(*i));
         let temperature = f64::from(self.sampling.temperature);
-        let weights: Vec<f64> =
-            order.iter().map(|i| (f64::from(logit(*i) - top) / temperature).exp()).collect();
+        let weights: Vec<f64> = order
+            .iter()
+            .map(|i| (f64::from(logit(*i) - top) / temperature).exp())
+            .collect();
         let total: f64 = weights.iter().sum();
         // The smallest set whose probability reaches top_p; at least one token.
         let limit = self.sampling.top_p.map_or(1.0, f64::from) * total;
@@ -121,13 +153,25 @@ mod tests {
 
     fn sampled(sampling: &Sampling, logits: &[f32], count: usize) -> Vec<u32> {
         (0..count)
-            .map(|seed| Sampler::new(&Sampling { seed: seed as u64, ..sampling.clone() }, 1.0).choose(logits.to_vec(), 0))
+            .map(|seed| {
+                Sampler::new(
+                    &Sampling {
+                        seed: seed as u64,
+                        ..sampling.clone()
+                    },
+                    1.0,
+                )
+                .choose(logits.to_vec(), 0)
+            })
             .collect()
     }
 
     #[test]
     fn greedy_takes_the_lowest_of_equals() {
-        assert_eq!(Sampler::new(&Sampling::default(), 1.0).choose(vec![1.0, 3.0, 3.0], 10), 11);
+        assert_eq!(
+            Sampler::new(&Sampling::default(), 1.0).choose(vec![1.0, 3.0, 3.0], 10),
+            11
+        );
     }
 
     #[test]
@@ -142,25 +186,44 @@ mod tests {
 
     #[test]
     fn a_seed_repeats_and_top_k_one_is_greedy() {
-        let warm = Sampling { temperature: 1.0, ..Sampling::default() };
+        let warm = Sampling {
+            temperature: 1.0,
+            ..Sampling::default()
+        };
         let logits = [0.0, 1.0, 0.5];
         assert_eq!(sampled(&warm, &logits, 20), sampled(&warm, &logits, 20));
-        let one = Sampling { top_k: Some(1), ..warm };
+        let one = Sampling {
+            top_k: Some(1),
+            ..warm
+        };
         assert!(sampled(&one, &logits, 20).iter().all(|id| *id == 1));
     }
 
     #[test]
     fn draws_follow_the_probabilities() {
         // exp(0) : exp(ln 3) = 1 : 3
-        let warm = Sampling { temperature: 1.0, ..Sampling::default() };
-        let ones = sampled(&warm, &[0.0, 3f32.ln()], 4000).iter().filter(|id| **id == 1).count();
-        assert!((2850..3150).contains(&ones), "{ones} of 4000, expected about 3000");
+        let warm = Sampling {
+            temperature: 1.0,
+            ..Sampling::default()
+        };
+        let ones = sampled(&warm, &[0.0, 3f32.ln()], 4000)
+            .iter()
+            .filter(|id| **id == 1)
+            .count();
+        assert!(
+            (2850..3150).contains(&ones),
+            "{ones} of 4000, expected about 3000"
+        );
     }
 
     #[test]
     fn top_p_keeps_the_smallest_sufficient_set() {
         // Probabilities 0.6, 0.3, 0.1: 0.6 is not enough for 0.7, so the first two are kept.
-        let p = Sampling { temperature: 1.0, top_p: Some(0.7), ..Sampling::default() };
+        let p = Sampling {
+            temperature: 1.0,
+            top_p: Some(0.7),
+            ..Sampling::default()
+        };
         let ids = sampled(&p, &[0.6f32.ln(), 0.3f32.ln(), 0.1f32.ln()], 500);
         assert!(ids.contains(&0) && ids.contains(&1) && !ids.contains(&2));
     }

@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use serde_json::Value;
+use tokenizers::SplitDelimiterBehavior;
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::tokenizer::{Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
-use tokenizers::SplitDelimiterBehavior;
+use tokenizers::tokenizer::{
+    Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
+};
 
 use super::error::ModelError;
 
@@ -65,7 +67,8 @@ impl Tokenizer {
         let read = |name: &str| -> Result<Value, ModelError> {
             let path = folder.join(name);
             let text = std::fs::read_to_string(&path).map_err(ModelError::io(&path))?;
-            serde_json::from_str(&text).map_err(|error| ModelError::damaged(&path, error.to_string()))
+            serde_json::from_str(&text)
+                .map_err(|error| ModelError::damaged(&path, error.to_string()))
         };
         let path = folder.join("tokenizer.json");
         let fast = read("tokenizer.json")?;
@@ -77,10 +80,13 @@ impl Tokenizer {
             .iter()
             .filter_map(|(text, id)| id.as_u64().map(|id| (id as u32, text.clone())))
             .collect();
-        let bpe: BPE =
-            serde_json::from_value(model).map_err(|error| ModelError::damaged(&path, error.to_string()))?;
+        let bpe: BPE = serde_json::from_value(model)
+            .map_err(|error| ModelError::damaged(&path, error.to_string()))?;
 
-        let class = config.get("tokenizer_class").and_then(Value::as_str).unwrap_or_default();
+        let class = config
+            .get("tokenizer_class")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let rule = match class {
             "GPT2Tokenizer" | "GPT2TokenizerFast" => Rule::Gpt2(ByteLevel::new(false, true, true)),
             "Qwen2Tokenizer" | "Qwen2TokenizerFast" => {
@@ -90,7 +96,12 @@ impl Tokenizer {
                 Rule::Qwen(Box::new(split), ByteLevel::new(false, true, false))
             }
             "LlamaTokenizer" | "LlamaTokenizerFast" => Rule::Llama,
-            other => return Err(ModelError::damaged(&path, format!("tokenizer_class '{other}' is not known"))),
+            other => {
+                return Err(ModelError::damaged(
+                    &path,
+                    format!("tokenizer_class '{other}' is not known"),
+                ));
+            }
         };
 
         let named: Vec<&str> = ["bos_token", "eos_token", "unk_token", "pad_token"]
@@ -98,19 +109,43 @@ impl Tokenizer {
             .filter_map(|key| config.get(key))
             .filter_map(|token| token.as_str().or_else(|| token.get("content")?.as_str()))
             .collect();
-        let extra = config.get("additional_special_tokens").and_then(Value::as_array);
-        let extra: Vec<&str> = extra.into_iter().flatten().filter_map(Value::as_str).collect();
+        let extra = config
+            .get("additional_special_tokens")
+            .and_then(Value::as_array);
+        let extra: Vec<&str> = extra
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let mut added = HashMap::new();
-        let flag = |entry: &Value, key: &str| entry.get(key).and_then(Value::as_bool).unwrap_or(false);
-        let listed = config.get("added_tokens_decoder").and_then(Value::as_object);
-        let from_config = listed.into_iter().flatten().filter_map(|(id, entry)| Some((id.parse().ok()?, entry)));
-        let from_fast = fast.get("added_tokens").and_then(Value::as_array).into_iter().flatten();
-        let from_fast = from_fast.filter_map(|entry| Some((entry.get("id")?.as_u64()? as u32, entry)));
+        let flag =
+            |entry: &Value, key: &str| entry.get(key).and_then(Value::as_bool).unwrap_or(false);
+        let listed = config
+            .get("added_tokens_decoder")
+            .and_then(Value::as_object);
+        let from_config = listed
+            .into_iter()
+            .flatten()
+            .filter_map(|(id, entry)| Some((id.parse().ok()?, entry)));
+        let from_fast = fast
+            .get("added_tokens")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        let from_fast =
+            from_fast.filter_map(|entry| Some((entry.get("id")?.as_u64()? as u32, entry)));
         // tokenizer_config.json is what the slow tokenizer reads; it comes last and wins.
         for (id, entry) in from_fast.chain(from_config) {
-            let Some(content) = entry.get("content").and_then(Value::as_str) else { continue };
+            let Some(content) = entry.get("content").and_then(Value::as_str) else {
+                continue;
+            };
             let special = named.contains(&content) || extra.contains(&content);
-            let token = Added { id, lstrip: flag(entry, "lstrip"), rstrip: flag(entry, "rstrip"), special };
+            let token = Added {
+                id,
+                lstrip: flag(entry, "lstrip"),
+                rstrip: flag(entry, "rstrip"),
+                special,
+            };
             let _ = text_of.insert(id, content.to_owned());
             let _ = added.insert(content.to_owned(), token);
         }
@@ -126,7 +161,10 @@ impl Tokenizer {
             added,
             by_first: BTreeMap::new(),
             text_of,
-            add_bos: config.get("add_bos_token").and_then(Value::as_bool).unwrap_or(class.starts_with("Llama")),
+            add_bos: config
+                .get("add_bos_token")
+                .and_then(Value::as_bool)
+                .unwrap_or(class.starts_with("Llama")),
             base_len,
             codes: None,
         };
@@ -135,7 +173,11 @@ impl Tokenizer {
         }
         for name in tokenizer.added.keys() {
             if let Some(first) = name.as_bytes().first() {
-                tokenizer.by_first.entry(*first).or_default().push(name.clone());
+                tokenizer
+                    .by_first
+                    .entry(*first)
+                    .or_default()
+                    .push(name.clone());
             }
         }
         for names in tokenizer.by_first.values_mut() {
@@ -151,7 +193,15 @@ impl Tokenizer {
         for (k, name) in names.enumerate() {
             let id = (self.base_len + k) as u32;
             let _ = self.text_of.insert(id, name.clone());
-            let _ = self.added.insert(name, Added { id, lstrip: false, rstrip: false, special: true });
+            let _ = self.added.insert(
+                name,
+                Added {
+                    id,
+                    lstrip: false,
+                    rstrip: false,
+                    special: true,
+                },
+            );
         }
         self.codes = Some((self.base_len as u32 + 1, codes));
     }
@@ -179,7 +229,8 @@ impl Tokenizer {
     /// The image code of an id.
     pub fn code_of(&self, id: u32) -> Option<u32> {
         let (first, codes) = self.codes?;
-        id.checked_sub(first).filter(|code| (*code as usize) < codes)
+        id.checked_sub(first)
+            .filter(|code| (*code as usize) < codes)
     }
 
     /// Beginning of sequence.
@@ -189,7 +240,10 @@ impl Tokenizer {
 
     /// Contents of the added tokens that are not image codes.
     pub fn added_names(&self) -> impl Iterator<Item = &str> {
-        self.added.iter().filter(|(_, token)| self.code_of(token.id).is_none()).map(|(name, _)| name.as_str())
+        self.added
+            .iter()
+            .filter(|(_, token)| self.code_of(token.id).is_none())
+            .map(|(name, _)| name.as_str())
     }
 
     /// Ids of a chunk of text, as the slow tokenizer gives them.
@@ -202,7 +256,11 @@ impl Tokenizer {
             return ids;
         }
         let llama = matches!(self.rule, Rule::Llama);
-        let text = if llama { format!("{MARK}{}", text.replace(MARK, " ")) } else { text.to_owned() };
+        let text = if llama {
+            format!("{MARK}{}", text.replace(MARK, " "))
+        } else {
+            text.to_owned()
+        };
         let mut tokens = Vec::new();
         for part in self.split(&text) {
             match part {
@@ -211,13 +269,20 @@ impl Tokenizer {
             }
         }
         // A lone mark before a special token is dropped; role tokens are not special, so their mark stays.
-        let lone = tokens.first().and_then(|id| self.text_of.get(id)).is_some_and(|text| text.chars().eq([MARK]));
+        let lone = tokens
+            .first()
+            .and_then(|id| self.text_of.get(id))
+            .is_some_and(|text| text.chars().eq([MARK]));
         let before_special = tokens
             .get(1)
             .and_then(|id| self.text_of.get(id))
             .and_then(|text| self.added.get(text))
             .is_some_and(|token| token.special);
-        ids.extend(tokens.into_iter().skip(usize::from(llama && lone && before_special)));
+        ids.extend(
+            tokens
+                .into_iter()
+                .skip(usize::from(llama && lone && before_special)),
+        );
         ids
     }
 
@@ -229,10 +294,15 @@ impl Tokenizer {
         let bytes = text.as_bytes();
         while let Some(first) = bytes.get(at) {
             let rest = text.get(at..);
-            let name = self.by_first.get(first).zip(rest).and_then(|(names, rest)| {
-                names.iter().find(|name| rest.starts_with(name.as_str()))
-            });
-            let Some((name, token)) = name.and_then(|name| Some((name, self.added.get(name)?))) else {
+            let name = self
+                .by_first
+                .get(first)
+                .zip(rest)
+                .and_then(|(names, rest)| {
+                    names.iter().find(|name| rest.starts_with(name.as_str()))
+                });
+            let Some((name, token)) = name.and_then(|name| Some((name, self.added.get(name)?)))
+            else {
                 at += 1;
                 continue;
             };
@@ -248,7 +318,9 @@ impl Tokenizer {
         }
         for i in 0..parts.len() {
             let (before, from_here) = parts.split_at_mut(i);
-            let Some((Part::Added(token), after)) = from_here.split_first_mut() else { continue };
+            let Some((Part::Added(token), after)) = from_here.split_first_mut() else {
+                continue;
+            };
             if let (true, Some(Part::Text(text))) = (token.rstrip, after.first_mut()) {
                 *text = text.trim_start().to_owned();
             }
@@ -269,9 +341,9 @@ impl Tokenizer {
         let cut = match &self.rule {
             Rule::Llama => return bpe(&text.replace(' ', "\u{2581}")),
             Rule::Gpt2(bytes) => bytes.pre_tokenize(&mut words),
-            Rule::Qwen(split, bytes) => {
-                split.pre_tokenize(&mut words).and_then(|()| bytes.pre_tokenize(&mut words))
-            }
+            Rule::Qwen(split, bytes) => split
+                .pre_tokenize(&mut words)
+                .and_then(|()| bytes.pre_tokenize(&mut words)),
         };
         if cut.is_ok() {
             for (word, _, _) in words.get_splits(OffsetReferential::Original, OffsetType::Byte) {
@@ -282,11 +354,17 @@ impl Tokenizer {
 
     /// Bytes of an id as text shows them; nothing for added tokens.
     fn bytes_of(&self, id: u32) -> Vec<u8> {
-        let Some(text) = self.text_of.get(&id).filter(|text| !self.added.contains_key(*text)) else {
+        let Some(text) = self
+            .text_of
+            .get(&id)
+            .filter(|text| !self.added.contains_key(*text))
+        else {
             return Vec::new();
         };
         if matches!(self.rule, Rule::Llama) {
-            let hex = text.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
+            let hex = text
+                .strip_prefix("<0x")
+                .and_then(|rest| rest.strip_suffix('>'));
             return match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
                 Some(byte) => vec![byte],
                 None => text.replace(MARK, " ").into_bytes(),
@@ -312,8 +390,8 @@ fn byte_of_char(c: char) -> Option<u8> {
     let code = u32::from(c);
     match code {
         33..=126 | 161..=172 | 174..=255 => Some(code as u8),
-        256..=288 => Some((code - 256) as u8),           // 0..=32
-        289..=322 => Some((code - 289 + 127) as u8),     // 127..=160
+        256..=288 => Some((code - 256) as u8),       // 0..=32
+        289..=322 => Some((code - 289 + 127) as u8), // 127..=160
         323 => Some(173),
         _ => None,
     }
@@ -340,7 +418,9 @@ impl StreamDecoder {
                 Err(error) => {
                     let valid = error.valid_up_to();
                     let skip = error.error_len();
-                    out.push_str(&String::from_utf8_lossy(self.pending.get(..valid).unwrap_or_default()));
+                    out.push_str(&String::from_utf8_lossy(
+                        self.pending.get(..valid).unwrap_or_default(),
+                    ));
                     // An incomplete character waits for its rest; a broken one becomes U+FFFD.
                     let Some(broken) = skip else {
                         drop(self.pending.drain(..valid));
@@ -365,7 +445,10 @@ mod tests {
 
     #[test]
     fn stand_ins_cover_every_byte_once() {
-        let mut seen: Vec<u8> = (0..=400).filter_map(char::from_u32).filter_map(byte_of_char).collect();
+        let mut seen: Vec<u8> = (0..=400)
+            .filter_map(char::from_u32)
+            .filter_map(byte_of_char)
+            .collect();
         seen.sort_unstable();
         assert_eq!(seen, (0..=255).collect::<Vec<u8>>());
     }

@@ -62,28 +62,62 @@ pub fn verify(dir: &Path, device: &Device) -> Result<Vec<Stage>, ModelError> {
         });
     }
     let text = std::fs::read_to_string(&path).map_err(ModelError::io(&path))?;
-    let expected: Value =
-        serde_json::from_str(&text).map_err(|error| ModelError::damaged(&path, error.to_string()))?;
-    let model = HealthGpt::load(dir, device, &mut |_| std::ops::ControlFlow::Continue(()))?;
+    let expected: Value = serde_json::from_str(&text)
+        .map_err(|error| ModelError::damaged(&path, error.to_string()))?;
+    let model = HealthGpt::load(dir, device, &mut |_, _, _| {
+        std::ops::ControlFlow::Continue(())
+    })?;
     let picture = dir.join("image.png");
     let image = image::open(&picture)
         .map_err(|error| ModelError::damaged(&picture, error.to_string()))?
         .to_rgb8();
-    let mut verifier = Verifier { model: &model, image, stages: Vec::new() };
+    let mut verifier = Verifier {
+        model: &model,
+        image,
+        stages: Vec::new(),
+    };
 
-    for sample in expected.get("tokenizer_samples").and_then(Value::as_array).into_iter().flatten() {
-        let text = sample.get("text").and_then(Value::as_str).unwrap_or_default();
-        let ids: Vec<i64> = model.tokenizer.encode(text).into_iter().map(i64::from).collect();
-        verifier.exact("tokenizer", format!("{text:?}"), &ids, &integers(sample.get("ids")));
+    for sample in expected
+        .get("tokenizer_samples")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let text = sample
+            .get("text")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let ids: Vec<i64> = model
+            .tokenizer
+            .encode(text)
+            .into_iter()
+            .map(i64::from)
+            .collect();
+        verifier.exact(
+            "tokenizer",
+            format!("{text:?}"),
+            &ids,
+            &integers(sample.get("ids")),
+        );
     }
     for (run, key, file, task) in [
         ("com", "com", "expected_com.safetensors", Task::Comprehend),
-        ("text", "com_text_only", "expected_com_text.safetensors", Task::Comprehend),
+        (
+            "text",
+            "com_text_only",
+            "expected_com_text.safetensors",
+            Task::Comprehend,
+        ),
         ("gen", "gen", "expected_gen.safetensors", Task::Reconstruct),
     ] {
         let file = dir.join(file);
         // A model without image tokens (Qwen) has no generation to compare.
-        if let (Some(want), true) = (expected.get(key).filter(|want| want.get("new_ids").is_some()), file.is_file()) {
+        if let (Some(want), true) = (
+            expected
+                .get(key)
+                .filter(|want| want.get("new_ids").is_some()),
+            file.is_file(),
+        ) {
             verifier.run(run, task, want, &Checkpoint::open(&file)?)?;
         }
     }
@@ -95,7 +129,12 @@ pub fn verify(dir: &Path, device: &Device) -> Result<Vec<Stage>, ModelError> {
 }
 
 fn integers(value: Option<&Value>) -> Vec<i64> {
-    value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_i64).collect()
+    value
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_i64)
+        .collect()
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
@@ -104,34 +143,77 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 impl Verifier<'_> {
     fn exact(&mut self, run: &'static str, stage: impl Into<String>, got: &[i64], want: &[i64]) {
-        let differing = got.iter().zip(want).filter(|(got, want)| got != want).count() + got.len().abs_diff(want.len());
-        self.stages.push(Stage { run, stage: stage.into(), difference: differing as f64, tolerance: 0.0 });
+        let differing = got
+            .iter()
+            .zip(want)
+            .filter(|(got, want)| got != want)
+            .count()
+            + got.len().abs_diff(want.len());
+        self.stages.push(Stage {
+            run,
+            stage: stage.into(),
+            difference: differing as f64,
+            tolerance: 0.0,
+        });
     }
 
     /// Compares with a tensor of the file, where it is there.
-    fn close(&mut self, run: &'static str, file: &Checkpoint, name: &str, got: &[f32], tolerance: f64) {
-        let Some(want) = file.tensor(name).map(|tensor| tensor.to_f32()) else { return };
+    fn close(
+        &mut self,
+        run: &'static str,
+        file: &Checkpoint,
+        name: &str,
+        got: &[f32],
+        tolerance: f64,
+    ) {
+        let Some(want) = file.tensor(name).map(|tensor| tensor.to_f32()) else {
+            return;
+        };
         let difference = if got.len() == want.len() {
             got.iter().zip(&want).fold(0.0f64, |worst, (got, want)| {
                 let difference = f64::from((got - want).abs());
-                if difference.is_nan() { f64::NAN } else { worst.max(difference) }
+                // A NaN stays: f64::max would drop it.
+                if worst.is_nan() || difference.is_nan() {
+                    f64::NAN
+                } else {
+                    worst.max(difference)
+                }
             })
         } else {
             f64::INFINITY
         };
-        self.stages.push(Stage { run, stage: name.to_owned(), difference, tolerance });
+        self.stages.push(Stage {
+            run,
+            stage: name.to_owned(),
+            difference,
+            tolerance,
+        });
     }
 
-    fn run(&mut self, run: &'static str, task: Task, want: &Value, file: &Checkpoint) -> Result<(), ModelError> {
+    fn run(
+        &mut self,
+        run: &'static str,
+        task: Task,
+        want: &Value,
+        file: &Checkpoint,
+    ) -> Result<(), ModelError> {
         let model = self.model;
         let plugin = model.plugin_for(task)?;
-        let text = want.get("prompt").and_then(Value::as_str).unwrap_or_default();
+        let text = want
+            .get("prompt")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let with_image = text.contains("<image>");
         // The prompt as our templates make it, where the file has the question (the text-only run has not).
         if let Some(question) = want.get("question").and_then(Value::as_str) {
             let template = model.layout.manifest.template;
             let ours = template.text(&[], question, usize::from(with_image), task.generates());
-            self.exact(run, "prompt text", &ours.bytes().map(i64::from).collect::<Vec<_>>(), &text.bytes().map(i64::from).collect::<Vec<_>>());
+            self.exact(
+                run,
+                "prompt text",
+                &ours.bytes().map(i64::from).collect::<Vec<_>>(),
+                &text.bytes().map(i64::from).collect::<Vec<_>>(),
+            );
         }
         let prompt = pieces(&model.tokenizer, text);
         let ids: Vec<i64> = prompt
@@ -146,7 +228,11 @@ impl Verifier<'_> {
         if with_image {
             self.vision(run, plugin, file)?;
         }
-        let images = if with_image { vec![self.image.clone()] } else { Vec::new() };
+        let images = if with_image {
+            vec![self.image.clone()]
+        } else {
+            Vec::new()
+        };
         let x = model.embed_prompt(plugin, &prompt, &images)?;
         self.close(run, file, "inputs_embeds", &values(x.clone()), 1e-4);
 
@@ -154,15 +240,35 @@ impl Verifier<'_> {
         let [_, tokens, _] = x.dims();
         let mut cache = KvCache::new(&model.decoder.config, tokens + new.len(), &model.device);
         let mut trace = Trace::default();
-        let y = model.decoder.forward(plugin, x, &mut cache, Some(&mut trace));
+        let y = model
+            .decoder
+            .forward(plugin, x, &mut cache, Some(&mut trace));
         for (i, hidden) in trace.hidden.iter().enumerate() {
-            self.close(run, file, &format!("llm.hidden.{i}"), &values(hidden.clone()), 1e-4);
+            self.close(
+                run,
+                file,
+                &format!("llm.hidden.{i}"),
+                &values(hidden.clone()),
+                1e-4,
+            );
         }
         for (site, route) in &trace.route {
-            self.close(run, file, &format!("route.{site}"), &values(route.clone()), 1e-5);
+            self.close(
+                run,
+                file,
+                &format!("route.{site}"),
+                &values(route.clone()),
+                1e-5,
+            );
         }
         for (site, delta) in &trace.delta {
-            self.close(run, file, &format!("delta.{site}"), &values(delta.clone()), 1e-4);
+            self.close(
+                run,
+                file,
+                &format!("delta.{site}"),
+                &values(delta.clone()),
+                1e-4,
+            );
         }
         let logits = model.decoder.logits(plugin, y);
         self.close(run, file, "prompt_logits", &values(logits.clone()), 1e-4);
@@ -190,29 +296,63 @@ impl Verifier<'_> {
 
         // Held to the grammar of an image, a run that the reference completes gives the same codes.
         if task.generates() && want.get("complete").and_then(Value::as_bool) == Some(true) {
-            let question = want.get("question").and_then(Value::as_str).unwrap_or_default();
+            let question = want
+                .get("question")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             let go_on = &mut |_, _| std::ops::ControlFlow::Continue(());
-            let made = model.generate(&self.image, task, question, &Sampling::default(), false, go_on)?;
+            let made = model.generate(
+                &self.image,
+                task,
+                question,
+                &Sampling::default(),
+                false,
+                go_on,
+            )?;
             let codes: Vec<i64> = made.codes.iter().map(|code| i64::from(*code)).collect();
-            self.exact(run, "indices (constrained)", &codes, &integers(want.get("indices")));
+            self.exact(
+                run,
+                "indices (constrained)",
+                &codes,
+                &integers(want.get("indices")),
+            );
         }
         Ok(())
     }
 
-    fn vision(&mut self, run: &'static str, plugin: &PlugIn, file: &Checkpoint) -> Result<(), ModelError> {
+    fn vision(
+        &mut self,
+        run: &'static str,
+        plugin: &PlugIn,
+        file: &Checkpoint,
+    ) -> Result<(), ModelError> {
         let model = self.model;
         let pixels = clip_pixels(&self.image, &model.preprocessor);
         self.close(run, file, "pixel_values", &pixels, 1e-4);
         let side = model.preprocessor.size;
         let layers = model.clip_config.num_hidden_layers;
-        let states = model.clip.hidden_states(pixels_tensor(pixels, [side, side], &model.device), layers);
+        let states = model
+            .clip
+            .hidden_states(pixels_tensor(pixels, [side, side], &model.device), layers);
         for (i, state) in states.iter().enumerate() {
-            self.close(run, file, &format!("clip.hidden.{i}"), &values(state.clone()), 1e-4);
+            self.close(
+                run,
+                file,
+                &format!("clip.hidden.{i}"),
+                &values(state.clone()),
+                1e-4,
+            );
         }
         let selected = hidden_state_index(plugin.entry.vit_hidden_state, layers)?;
         if let Some(state) = states.get(selected) {
             let [_, tokens, _] = state.dims();
-            self.close(run, file, "clip.selected", &values(state.clone().narrow(1, 1, tokens - 1)), 1e-4);
+            self.close(
+                run,
+                file,
+                "clip.selected",
+                &values(state.clone().narrow(1, 1, tokens - 1)),
+                1e-4,
+            );
         }
         let projected = model.features(plugin, &self.image)?;
         self.close(run, file, "projected", &values(projected), 1e-4);
@@ -220,9 +360,16 @@ impl Verifier<'_> {
     }
 
     fn vq(&mut self, file: &Checkpoint) -> Result<(), ModelError> {
-        let Some((vqgan, config)) = &self.model.vqgan else { return Ok(()) };
+        let Some((vqgan, config)) = &self.model.vqgan else {
+            return Ok(());
+        };
         for name in ["gen", "grid"] {
-            let Some(codes) = file.tensor(&format!("{name}.indices")).map(|tensor| tensor.to_i64()) else { continue };
+            let Some(codes) = file
+                .tensor(&format!("{name}.indices"))
+                .map(|tensor| tensor.to_i64())
+            else {
+                continue;
+            };
             let codes: Vec<u32> = codes.into_iter().map(|code| code as u32).collect();
             let z = vqgan.latents(&codes, &self.model.device);
             self.close("vq", file, &format!("{name}.z"), &values(z.clone()), 1e-4);
@@ -234,13 +381,22 @@ impl Verifier<'_> {
         let pixels = vqgan_pixels(&self.image, config.resolution);
         self.close("vq", file, "encode.input", &pixels, 1e-6);
         let side = config.resolution;
-        let x = Tensor::from_data(TensorData::new(pixels, [1, 3, side, side]), &self.model.device);
+        let x = Tensor::from_data(
+            TensorData::new(pixels, [1, 3, side, side]),
+            &self.model.device,
+        );
         let logits = vqgan.encode_logits(x);
         let [_, codes, height, width] = logits.dims();
         let logits = values(logits);
         self.close("vq", file, "encode.logits", &logits, 1e-4);
-        let got: Vec<i64> = argmax_columns(&logits, codes, height * width).into_iter().map(i64::from).collect();
-        let want = file.tensor("encode.indices").map(|tensor| tensor.to_i64()).unwrap_or_default();
+        let got: Vec<i64> = argmax_columns(&logits, codes, height * width)
+            .into_iter()
+            .map(i64::from)
+            .collect();
+        let want = file
+            .tensor("encode.indices")
+            .map(|tensor| tensor.to_i64())
+            .unwrap_or_default();
         self.exact("vq", "encode.indices", &got, &want);
         Ok(())
     }

@@ -153,7 +153,8 @@ impl Vqgan {
         let count = codes.len();
         let codes = Tensor::<1, Int>::from_data(TensorData::new(codes, [count]), device);
         let rows = self.embed.val().select(0, codes); // [side * side, dim]
-        rows.reshape([1, self.side, self.side, dim]).permute([0, 3, 1, 2])
+        rows.reshape([1, self.side, self.side, dim])
+            .permute([0, 3, 1, 2])
     }
 
     /// Latents to an image of about [-1, 1]. Shapes: `[1, embed_dim, side, side]` to `[1, 3, pixels, pixels]`.
@@ -163,7 +164,8 @@ impl Vqgan {
 
     /// Logits of every code at every position. Shapes: `[1, 3, pixels, pixels]` to `[1, codes, side, side]`.
     pub fn encode_logits(&self, x: Tensor<4>) -> Tensor<4> {
-        self.proj.forward(self.quant_conv.forward(self.encoder.forward(x)))
+        self.proj
+            .forward(self.quant_conv.forward(self.encoder.forward(x)))
     }
 
     /// The code with the highest logit at every position, row by row; the lowest index on a tie.
@@ -181,7 +183,10 @@ pub fn argmax_columns(values: &[f32], rows: usize, columns: usize) -> Vec<u32> {
         .map(|column| {
             let mut best = (f32::NEG_INFINITY, 0);
             for row in 0..rows {
-                if let Some(value) = values.get(row * columns + column).filter(|value| **value > best.0) {
+                if let Some(value) = values
+                    .get(row * columns + column)
+                    .filter(|value| **value > best.0)
+                {
                     best = (*value, row as u32);
                 }
             }
@@ -194,7 +199,10 @@ pub fn argmax_columns(values: &[f32], rows: usize, columns: usize) -> Vec<u32> {
 pub fn to_rgb(x: Tensor<4>) -> (Vec<u8>, [usize; 2]) {
     let [_, _, height, width] = x.dims();
     let values: Vec<f32> = x.permute([0, 2, 3, 1]).into_data().iter::<f32>().collect();
-    let bytes = values.iter().map(|v| ((v.clamp(-1.0, 1.0) + 1.0) / 2.0 * 255.0) as u8).collect();
+    let bytes = values
+        .iter()
+        .map(|v| ((v.clamp(-1.0, 1.0) + 1.0) / 2.0 * 255.0) as u8)
+        .collect();
     (bytes, [width, height])
 }
 
@@ -241,7 +249,8 @@ impl GroupNorm {
         let variance = centred.clone().powi_scalar(2).mean_dim(2);
         let normed = centred / variance.add_scalar(1e-6).sqrt();
         let normed = normed.reshape([batch, channels, height, width]);
-        normed * self.weight.val().reshape([1, channels, 1, 1]) + self.bias.val().reshape([1, channels, 1, 1])
+        normed * self.weight.val().reshape([1, channels, 1, 1])
+            + self.bias.val().reshape([1, channels, 1, 1])
     }
 }
 
@@ -269,19 +278,34 @@ impl ResnetBlock {
 
 impl AttnBlock {
     fn load(loader: &mut Loader<'_>, name: &str, channels: usize) -> Self {
-        let mut conv = |part: &str| Conv::load(loader, &format!("{name}.{part}"), channels, channels, 1);
+        let mut conv =
+            |part: &str| Conv::load(loader, &format!("{name}.{part}"), channels, channels, 1);
         let (q, k, v, proj_out) = (conv("q"), conv("k"), conv("v"), conv("proj_out"));
-        Self { norm: GroupNorm::load(loader, &format!("{name}.norm"), channels), q, k, v, proj_out }
+        Self {
+            norm: GroupNorm::load(loader, &format!("{name}.norm"), channels),
+            q,
+            k,
+            v,
+            proj_out,
+        }
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
         let h = self.norm.forward(x.clone());
-        let flat = |conv: &Conv| conv.forward(h.clone()).reshape([batch, channels, height * width]);
+        let flat = |conv: &Conv| {
+            conv.forward(h.clone())
+                .reshape([batch, channels, height * width])
+        };
         let (q, k, v) = (flat(&self.q), flat(&self.k), flat(&self.v)); // [batch, channels, positions]
-        let scores = q.transpose().matmul(k).mul_scalar((channels as f64).powf(-0.5));
+        let scores = q
+            .transpose()
+            .matmul(k)
+            .mul_scalar((channels as f64).powf(-0.5));
         let weights = softmax(scores, 2); // [batch, queries, keys]
-        let y = v.matmul(weights.transpose()).reshape([batch, channels, height, width]);
+        let y = v
+            .matmul(weights.transpose())
+            .reshape([batch, channels, height, width]);
         x + self.proj_out.forward(y)
     }
 }
@@ -296,7 +320,8 @@ impl Mid {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.block_2.forward(self.attn_1.forward(self.block_1.forward(x)))
+        self.block_2
+            .forward(self.attn_1.forward(self.block_1.forward(x)))
     }
 }
 
@@ -320,8 +345,13 @@ impl Level {
         let attn = (0..if attention { blocks } else { 0 })
             .map(|b| AttnBlock::load(loader, &format!("{name}.attn.{b}"), c_out))
             .collect();
-        let resample = resample.map(|kind| Conv::load(loader, &format!("{name}.{kind}.conv"), c_out, c_out, 3));
-        Self { block, attn, resample }
+        let resample = resample
+            .map(|kind| Conv::load(loader, &format!("{name}.{kind}.conv"), c_out, c_out, 3));
+        Self {
+            block,
+            attn,
+            resample,
+        }
     }
 
     fn forward(&self, mut x: Tensor<4>) -> Tensor<4> {
@@ -375,7 +405,8 @@ impl Encoder {
                 h = conv.downsample(h);
             }
         }
-        self.conv_out.forward(silu(self.norm_out.forward(self.mid.forward(h))))
+        self.conv_out
+            .forward(silu(self.norm_out.forward(self.mid.forward(h))))
     }
 }
 
@@ -433,6 +464,9 @@ mod tests {
     #[test]
     fn a_tie_takes_the_lowest_code() {
         // Two columns: 1 wins the first, the second is a tie of 0 and 2.
-        assert_eq!(argmax_columns(&[0.0, 5.0, 3.0, 1.0, 2.0, 5.0], 3, 2), vec![1, 0]);
+        assert_eq!(
+            argmax_columns(&[0.0, 5.0, 3.0, 1.0, 2.0, 5.0], 3, 2),
+            vec![1, 0]
+        );
     }
 }

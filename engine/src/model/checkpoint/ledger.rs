@@ -7,7 +7,13 @@ use super::{Checkpoint, RawTensor};
 use crate::model::error::ModelError;
 
 /// Prefixes that wrappers put before the model's own names, longest first.
-const PREFIXES: [&str; 5] = ["base_model.model.model.", "base_model.model.", "module.model.", "module.", "model."];
+const PREFIXES: [&str; 5] = [
+    "base_model.model.model.",
+    "base_model.model.",
+    "module.model.",
+    "module.",
+    "model.",
+];
 
 /// Tensors that files carry and this program has no use for.
 const HARMLESS: [&str; 9] = [
@@ -42,7 +48,10 @@ pub struct LoadReport {
 
 /// The name without wrappers: `base_model.model.model.layers.0...` is `layers.0...`.
 pub fn canonical_name(name: &str) -> &str {
-    PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
+    PREFIXES
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix))
+        .unwrap_or(name)
 }
 
 impl TensorLedger {
@@ -54,7 +63,13 @@ impl TensorLedger {
                 let _ = names.insert(canonical_name(name).to_owned(), (i, name.to_owned()));
             }
         }
-        Self { sources, names, used: BTreeSet::new(), missing: Vec::new(), misshaped: Vec::new() }
+        Self {
+            sources,
+            names,
+            used: BTreeSet::new(),
+            missing: Vec::new(),
+            misshaped: Vec::new(),
+        }
     }
 
     /// Is there a tensor of this name?
@@ -65,7 +80,10 @@ impl TensorLedger {
     /// The shape of a tensor.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         let (source, stored) = self.names.get(name)?;
-        self.sources.get(*source)?.info(stored).map(|(_, shape)| shape)
+        self.sources
+            .get(*source)?
+            .info(stored)
+            .map(|(_, shape)| shape)
     }
 
     /// The tensor, if it is there in this shape; otherwise its name is noted.
@@ -77,7 +95,8 @@ impl TensorLedger {
         let _ = self.used.insert(name.to_owned());
         let tensor = self.sources.get(*source)?.tensor(stored)?;
         if tensor.shape != shape {
-            self.misshaped.push(format!("{name} {:?} instead of {shape:?}", tensor.shape));
+            self.misshaped
+                .push(format!("{name} {:?} instead of {shape:?}", tensor.shape));
             return None;
         }
         Some(tensor)
@@ -101,7 +120,10 @@ impl TensorLedger {
         Err(ModelError::Tensors {
             missing: std::mem::take(&mut self.missing),
             misshaped: std::mem::take(&mut self.misshaped),
-            path: self.sources.first().map_or_else(PathBuf::new, |source| source.path().to_owned()),
+            path: self
+                .sources
+                .first()
+                .map_or_else(PathBuf::new, |source| source.path().to_owned()),
         })
     }
 }
@@ -119,6 +141,9 @@ mod tests {
         ] {
             assert_eq!(canonical_name(name), "layers.0.mlp.down_proj.lora_A.weight");
         }
-        assert_eq!(canonical_name("base_model.model.lm_head.weight"), "lm_head.weight");
+        assert_eq!(
+            canonical_name("base_model.model.lm_head.weight"),
+            "lm_head.weight"
+        );
     }
 }

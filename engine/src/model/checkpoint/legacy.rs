@@ -19,9 +19,12 @@ pub(super) fn entries(path: &Path, map: &[u8]) -> Result<BTreeMap<String, Entry>
         at += used;
         Ok(value)
     };
-    let magic = next().map_err(|_| wrong("it is neither a torch file nor safetensors".to_owned()))?;
+    let magic =
+        next().map_err(|_| wrong("it is neither a torch file nor safetensors".to_owned()))?;
     if !matches!(&magic, Value::Str(text) if text.trim_start_matches('0') == MAGIC) {
-        return Err(wrong("it is neither a torch file nor safetensors".to_owned()));
+        return Err(wrong(
+            "it is neither a torch file nor safetensors".to_owned(),
+        ));
     }
     let _version = next().map_err(wrong)?;
     let _system = next().map_err(wrong)?;
@@ -31,10 +34,14 @@ pub(super) fn entries(path: &Path, map: &[u8]) -> Result<BTreeMap<String, Entry>
         .into_iter()
         .map(|(_, tensor)| (tensor.storage.key.clone(), tensor.storage.kind.clone()))
         .collect();
-    let Value::List(keys) = keys else { return Err(wrong("the list of storages is missing".to_owned())) };
+    let Value::List(keys) = keys else {
+        return Err(wrong("the list of storages is missing".to_owned()));
+    };
     let mut storages = HashMap::new();
     for key in keys.borrow().iter() {
-        let Value::Str(key) = key else { return Err(wrong("a storage has no name".to_owned())) };
+        let Value::Str(key) = key else {
+            return Err(wrong("a storage has no name".to_owned()));
+        };
         let count = map
             .get(at..at + 8)
             .and_then(|bytes| bytes.try_into().ok())
@@ -42,10 +49,16 @@ pub(super) fn entries(path: &Path, map: &[u8]) -> Result<BTreeMap<String, Entry>
             .and_then(|count| usize::try_from(count).ok());
         let size = kinds.get(&**key).and_then(|kind| torch::element_size(kind));
         let (Some(count), Some(size)) = (count, size) else {
-            return Err(wrong(format!("storage {key} is described in an unknown way")));
+            return Err(wrong(format!(
+                "storage {key} is described in an unknown way"
+            )));
         };
-        let end = count.checked_mul(size).and_then(|bytes| bytes.checked_add(at + 8));
-        let end = end.filter(|end| *end <= map.len()).ok_or_else(|| wrong("the file ends early".to_owned()))?;
+        let end = count
+            .checked_mul(size)
+            .and_then(|bytes| bytes.checked_add(at + 8));
+        let end = end
+            .filter(|end| *end <= map.len())
+            .ok_or_else(|| wrong("the file ends early".to_owned()))?;
         let _ = storages.insert(key.to_string(), (at + 8, count * size));
         at = end;
     }

@@ -94,11 +94,18 @@ impl Checkpoint {
     /// # Errors
     /// [`ModelError::Io`], [`ModelError::Damaged`], or [`ModelError::MissingParts`] naming missing shards.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
-        if path.is_dir() { Self::open_folder(path) } else { Self::open_file(path) }
+        if path.is_dir() {
+            Self::open_folder(path)
+        } else {
+            Self::open_file(path)
+        }
     }
 
     fn open_folder(folder: &Path) -> Result<Self, ModelError> {
-        for name in ["model.safetensors.index.json", "pytorch_model.bin.index.json"] {
+        for name in [
+            "model.safetensors.index.json",
+            "pytorch_model.bin.index.json",
+        ] {
             let index = folder.join(name);
             if index.is_file() {
                 return Self::open_shards(folder, &index);
@@ -118,8 +125,8 @@ impl Checkpoint {
 
     fn open_shards(folder: &Path, index: &Path) -> Result<Self, ModelError> {
         let text = std::fs::read_to_string(index).map_err(ModelError::io(index))?;
-        let json: serde_json::Value =
-            serde_json::from_str(&text).map_err(|error| ModelError::damaged(index, error.to_string()))?;
+        let json: serde_json::Value = serde_json::from_str(&text)
+            .map_err(|error| ModelError::damaged(index, error.to_string()))?;
         let mut shards: Vec<String> = json
             .get("weight_map")
             .and_then(|map| map.as_object())
@@ -130,27 +137,52 @@ impl Checkpoint {
         shards.sort();
         shards.dedup();
         if let Some(escaping) = shards.iter().find(|shard| shard.contains(['/', '\\'])) {
-            return Err(ModelError::damaged(index, format!("shard name '{escaping}' is not a plain file name")));
+            return Err(ModelError::damaged(
+                index,
+                format!("shard name '{escaping}' is not a plain file name"),
+            ));
         }
-        let missing: Vec<String> = shards.iter().filter(|shard| !folder.join(shard).is_file()).cloned().collect();
+        let missing: Vec<String> = shards
+            .iter()
+            .filter(|shard| !folder.join(shard).is_file())
+            .cloned()
+            .collect();
         if !missing.is_empty() {
-            return Err(ModelError::MissingParts { missing, path: folder.to_owned() });
+            return Err(ModelError::MissingParts {
+                missing,
+                path: folder.to_owned(),
+            });
         }
-        let mut whole = Self { path: folder.to_owned(), files: Vec::new(), entries: BTreeMap::new() };
+        let mut whole = Self {
+            path: folder.to_owned(),
+            files: Vec::new(),
+            entries: BTreeMap::new(),
+        };
         for shard in shards {
             let part = Self::open_file(&folder.join(shard))?;
             let base = whole.files.len();
             whole.files.extend(part.files);
-            whole.entries.extend(
-                part.entries.into_iter().map(|(name, entry)| (name, Entry { file: entry.file + base, ..entry })),
-            );
+            whole
+                .entries
+                .extend(part.entries.into_iter().map(|(name, entry)| {
+                    (
+                        name,
+                        Entry {
+                            file: entry.file + base,
+                            ..entry
+                        },
+                    )
+                }));
         }
         Ok(whole)
     }
 
     fn open_file(path: &Path) -> Result<Self, ModelError> {
         let map = map_file(path)?;
-        let entries = if path.extension().is_some_and(|extension| extension == "safetensors") {
+        let entries = if path
+            .extension()
+            .is_some_and(|extension| extension == "safetensors")
+        {
             safetensors_entries(path, &map)?
         } else if map.starts_with(b"PK\x03\x04") {
             torch::zip_entries(path, &map)?
@@ -163,10 +195,17 @@ impl Checkpoint {
                 .and_then(|last| last.checked_mul(entry.dtype.size()))
                 .and_then(|bytes| bytes.checked_add(entry.offset));
             if last.is_none_or(|end| end > map.len()) {
-                return Err(ModelError::damaged(path, format!("tensor {name} reaches past the end of the file")));
+                return Err(ModelError::damaged(
+                    path,
+                    format!("tensor {name} reaches past the end of the file"),
+                ));
             }
         }
-        Ok(Self { path: path.to_owned(), files: vec![Arc::new(map)], entries })
+        Ok(Self {
+            path: path.to_owned(),
+            files: vec![Arc::new(map)],
+            entries,
+        })
     }
 
     /// The file or folder.
@@ -181,7 +220,9 @@ impl Checkpoint {
 
     /// Type and shape of a tensor.
     pub fn info(&self, name: &str) -> Option<(DType, &[usize])> {
-        self.entries.get(name).map(|entry| (entry.dtype, entry.shape.as_slice()))
+        self.entries
+            .get(name)
+            .map(|entry| (entry.dtype, entry.shape.as_slice()))
     }
 
     /// The elements of a tensor.
@@ -207,7 +248,11 @@ impl Checkpoint {
                 Cow::Owned(out)
             }
         };
-        Some(RawTensor { dtype: entry.dtype, shape: entry.shape.clone(), bytes })
+        Some(RawTensor {
+            dtype: entry.dtype,
+            shape: entry.shape.clone(),
+            bytes,
+        })
     }
 }
 
@@ -217,12 +262,19 @@ fn last_element(entry: &Entry) -> Option<usize> {
         return Some(0);
     }
     match &entry.stride {
-        None => entry.shape.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim)),
+        None => entry
+            .shape
+            .iter()
+            .try_fold(1usize, |product, dim| product.checked_mul(*dim)),
         Some(stride) => entry
             .shape
             .iter()
             .zip(stride)
-            .try_fold(1usize, |sum, (dim, step)| (dim - 1).checked_mul(*step).and_then(|part| sum.checked_add(part))),
+            .try_fold(1usize, |sum, (dim, step)| {
+                (dim - 1)
+                    .checked_mul(*step)
+                    .and_then(|part| sum.checked_add(part))
+            }),
     }
 }
 
@@ -255,16 +307,28 @@ impl RawTensor<'_> {
     pub fn to_i64(&self) -> Vec<i64> {
         match self.dtype {
             DType::I64 => each(&self.bytes, i64::from_le_bytes),
-            _ => self.to_f32().into_iter().map(|value| value as i64).collect(),
+            _ => self
+                .to_f32()
+                .into_iter()
+                .map(|value| value as i64)
+                .collect(),
         }
     }
 }
 
 fn each<const N: usize, T>(bytes: &[u8], convert: impl Fn([u8; N]) -> T) -> Vec<T> {
-    bytes.as_chunks::<N>().0.iter().map(|chunk| convert(*chunk)).collect()
+    bytes
+        .as_chunks::<N>()
+        .0
+        .iter()
+        .map(|chunk| convert(*chunk))
+        .collect()
 }
 
-#[expect(unsafe_code, reason = "memory-mapping is the only way to read 8 GB of weights without copying them")]
+#[expect(
+    unsafe_code,
+    reason = "memory-mapping is the only way to read 8 GB of weights without copying them"
+)]
 fn map_file(path: &Path) -> Result<Mmap, ModelError> {
     let file = File::open(path).map_err(ModelError::io(path))?;
     // SAFETY: the map is read-only; a file that another program truncates meanwhile is the user's own model.
@@ -291,10 +355,24 @@ fn safetensors_entries(path: &Path, map: &[u8]) -> Result<BTreeMap<String, Entry
                 Dtype::I8 => DType::I8,
                 Dtype::U8 => DType::U8,
                 Dtype::BOOL => DType::Bool,
-                other => return Err(ModelError::damaged(path, format!("tensor {name} has type {other:?}"))),
+                other => {
+                    return Err(ModelError::damaged(
+                        path,
+                        format!("tensor {name} has type {other:?}"),
+                    ));
+                }
             };
             let offset = start + info.data_offsets.0;
-            Ok((name, Entry { file: 0, offset, dtype, shape: info.shape.clone(), stride: None }))
+            Ok((
+                name,
+                Entry {
+                    file: 0,
+                    offset,
+                    dtype,
+                    shape: info.shape.clone(),
+                    stride: None,
+                },
+            ))
         })
         .collect()
 }

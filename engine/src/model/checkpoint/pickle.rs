@@ -90,7 +90,14 @@ impl Value {
 /// # Errors
 /// A sentence, for damaged pickles and opcodes that torch never writes.
 pub fn read(bytes: &[u8]) -> Result<(Value, usize), Wrong> {
-    Machine { bytes, at: 0, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() }.run()
+    Machine {
+        bytes,
+        at: 0,
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: HashMap::new(),
+    }
+    .run()
 }
 
 struct Machine<'a> {
@@ -201,13 +208,16 @@ impl Machine<'_> {
                 b'c' => {
                     let module = self.line()?;
                     let name = self.line()?;
-                    self.stack.push(Value::Global(format!("{module}.{name}").into()));
+                    self.stack
+                        .push(Value::Global(format!("{module}.{name}").into()));
                 }
                 0x93 => {
                     let name = self.pop()?;
                     let module = self.pop()?;
                     let global = match (module, name) {
-                        (Value::Str(module), Value::Str(name)) => Value::Global(format!("{module}.{name}").into()),
+                        (Value::Str(module), Value::Str(name)) => {
+                            Value::Global(format!("{module}.{name}").into())
+                        }
                         _ => Value::Opaque,
                     };
                     self.stack.push(global);
@@ -248,25 +258,37 @@ impl Machine<'_> {
                     let slot = u32::from_le_bytes(self.array()?);
                     self.get(slot)?;
                 }
-                other => return Err(format!("pickle opcode 0x{other:02x} is not one that torch writes")),
+                other => {
+                    return Err(format!(
+                        "pickle opcode 0x{other:02x} is not one that torch writes"
+                    ));
+                }
             }
         }
     }
 
     fn take(&mut self, n: usize) -> Result<&[u8], Wrong> {
         let end = self.at.checked_add(n).ok_or("a length overflows")?;
-        let bytes = self.bytes.get(self.at..end).ok_or("the pickle ends early")?;
+        let bytes = self
+            .bytes
+            .get(self.at..end)
+            .ok_or("the pickle ends early")?;
         self.at = end;
         Ok(bytes)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Wrong> {
-        self.take(N)?.try_into().map_err(|_| "the pickle ends early".to_owned())
+        self.take(N)?
+            .try_into()
+            .map_err(|_| "the pickle ends early".to_owned())
     }
 
     fn line(&mut self) -> Result<String, Wrong> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let n = rest.iter().position(|b| *b == b'\n').ok_or("a line does not end")?;
+        let n = rest
+            .iter()
+            .position(|b| *b == b'\n')
+            .ok_or("a line does not end")?;
         let line = String::from_utf8_lossy(rest.get(..n).unwrap_or_default()).into_owned();
         self.at += n + 1;
         Ok(line)
@@ -290,7 +312,14 @@ impl Machine<'_> {
             Value::Int(i64::from_le_bytes(wide))
         } else {
             // torch's magic number of the legacy format is longer than 64 bits.
-            Value::Str(bytes.iter().rev().map(|b| format!("{b:02x}")).collect::<String>().into())
+            Value::Str(
+                bytes
+                    .iter()
+                    .rev()
+                    .map(|b| format!("{b:02x}"))
+                    .collect::<String>()
+                    .into(),
+            )
         };
         self.stack.push(value);
         Ok(())
@@ -301,7 +330,11 @@ impl Machine<'_> {
     }
 
     fn pop_mark(&mut self) -> Result<Vec<Value>, Wrong> {
-        let mark = self.marks.pop().filter(|mark| *mark <= self.stack.len()).ok_or("a mark is missing")?;
+        let mark = self
+            .marks
+            .pop()
+            .filter(|mark| *mark <= self.stack.len())
+            .ok_or("a mark is missing")?;
         Ok(self.stack.split_off(mark))
     }
 
@@ -329,7 +362,11 @@ impl Machine<'_> {
     }
 
     fn get(&mut self, slot: u32) -> Result<(), Wrong> {
-        let value = self.memo.get(&slot).cloned().ok_or("an unknown memo slot")?;
+        let value = self
+            .memo
+            .get(&slot)
+            .cloned()
+            .ok_or("an unknown memo slot")?;
         self.stack.push(value);
         Ok(())
     }
@@ -337,7 +374,9 @@ impl Machine<'_> {
 
 /// What a call would give, for the few functions torch uses; everything else is opaque.
 fn reduce(callee: &Value, arguments: &Value) -> Result<Value, Wrong> {
-    let Value::Global(name) = callee else { return Ok(Value::Opaque) };
+    let Value::Global(name) = callee else {
+        return Ok(Value::Opaque);
+    };
     let items = arguments.items();
     Ok(match &**name {
         "collections.OrderedDict" => Value::dict(),
@@ -353,7 +392,12 @@ fn reduce(callee: &Value, arguments: &Value) -> Result<Value, Wrong> {
             if shape.len() != stride.len() {
                 return Err("a tensor has more dimensions than strides".to_owned());
             }
-            Value::Tensor(Rc::new(TensorRef { storage: storage.clone(), offset, shape, stride }))
+            Value::Tensor(Rc::new(TensorRef {
+                storage: storage.clone(),
+                offset,
+                shape,
+                stride,
+            }))
         }
         "torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state" => {
             items.first().cloned().unwrap_or(Value::Opaque)
@@ -365,12 +409,18 @@ fn reduce(callee: &Value, arguments: &Value) -> Result<Value, Wrong> {
 /// `("storage", kind, key, location, count, ...)`.
 fn storage(id: &Value) -> Result<Value, Wrong> {
     let items = id.items();
-    match (items.get(1), items.get(2), items.get(4).and_then(Value::size)) {
-        (Some(Value::Global(kind)), Some(Value::Str(key)), Some(count)) => Ok(Value::Storage(Rc::new(StorageId {
-            kind: kind.to_string(),
-            key: key.to_string(),
-            count,
-        }))),
+    match (
+        items.get(1),
+        items.get(2),
+        items.get(4).and_then(Value::size),
+    ) {
+        (Some(Value::Global(kind)), Some(Value::Str(key)), Some(count)) => {
+            Ok(Value::Storage(Rc::new(StorageId {
+                kind: kind.to_string(),
+                key: key.to_string(),
+                count,
+            })))
+        }
         _ => Err("a storage is described in an unknown way".to_owned()),
     }
 }
@@ -379,10 +429,13 @@ fn storage(id: &Value) -> Result<Value, Wrong> {
 pub fn tensors(root: &Value) -> Vec<(String, Rc<TensorRef>)> {
     let mut out = Vec::new();
     let Value::Dict(top) = root else { return out };
-    let inner = top.borrow().iter().find_map(|(key, value)| match (key, value) {
-        (Value::Str(key), Value::Dict(_)) if &**key == "state_dict" => Some(value.clone()),
-        _ => None,
-    });
+    let inner = top
+        .borrow()
+        .iter()
+        .find_map(|(key, value)| match (key, value) {
+            (Value::Str(key), Value::Dict(_)) if &**key == "state_dict" => Some(value.clone()),
+            _ => None,
+        });
     collect("", &inner.unwrap_or_else(|| root.clone()), 0, &mut out);
     out
 }
@@ -394,7 +447,11 @@ fn collect(prefix: &str, value: &Value, depth: usize, out: &mut Vec<(String, Rc<
     }
     for (key, value) in items.borrow().iter() {
         let Value::Str(key) = key else { continue };
-        let name = if prefix.is_empty() { key.to_string() } else { format!("{prefix}.{key}") };
+        let name = if prefix.is_empty() {
+            key.to_string()
+        } else {
+            format!("{prefix}.{key}")
+        };
         match value {
             Value::Tensor(tensor) => out.push((name, tensor.clone())),
             Value::Dict(_) => collect(&name, value, depth + 1, out),

@@ -12,29 +12,43 @@ const MAX_PICKLE: u64 = 256 << 20;
 
 pub(super) fn zip_entries(path: &Path, map: &[u8]) -> Result<BTreeMap<String, Entry>, ModelError> {
     let wrong = |what: String| ModelError::damaged(path, what);
-    let mut archive = zip::ZipArchive::new(Cursor::new(map)).map_err(|error| wrong(error.to_string()))?;
+    let mut archive =
+        zip::ZipArchive::new(Cursor::new(map)).map_err(|error| wrong(error.to_string()))?;
     let mut pickled = None;
     let mut storages: HashMap<String, (usize, usize)> = HashMap::new();
     for i in 0..archive.len() {
-        let mut file = archive.by_index(i).map_err(|error| wrong(error.to_string()))?;
+        let mut file = archive
+            .by_index(i)
+            .map_err(|error| wrong(error.to_string()))?;
         let name = file.name().to_owned();
-        let Some((_, inner)) = name.split_once('/') else { continue };
+        let Some((_, inner)) = name.split_once('/') else {
+            continue;
+        };
         if inner == "data.pkl" {
             if file.size() > MAX_PICKLE {
                 return Err(wrong("its table of contents is too large".to_owned()));
             }
             let mut bytes = Vec::new();
-            let _ = file.read_to_end(&mut bytes).map_err(|error| wrong(error.to_string()))?;
+            let _ = file
+                .read_to_end(&mut bytes)
+                .map_err(|error| wrong(error.to_string()))?;
             pickled = Some(bytes);
         } else if inner == "byteorder" {
             let mut order = String::new();
-            let _ = file.read_to_string(&mut order).map_err(|error| wrong(error.to_string()))?;
+            let _ = file
+                .read_to_string(&mut order)
+                .map_err(|error| wrong(error.to_string()))?;
             if order.trim() != "little" {
-                return Err(wrong(format!("byte order '{}' is not supported", order.trim())));
+                return Err(wrong(format!(
+                    "byte order '{}' is not supported",
+                    order.trim()
+                )));
             }
         } else if let Some(key) = inner.strip_prefix("data/") {
             if file.compression() != zip::CompressionMethod::Stored {
-                return Err(wrong(format!("storage {key} is compressed, which torch never does")));
+                return Err(wrong(format!(
+                    "storage {key} is compressed, which torch never does"
+                )));
             }
             let start = file.data_start() as usize;
             let _ = storages.insert(key.to_owned(), (start, file.size() as usize));
@@ -55,20 +69,34 @@ pub(super) fn table(
     let wrong = |what: String| ModelError::damaged(path, what);
     let mut entries = BTreeMap::new();
     for (name, tensor) in pickle::tensors(root) {
-        let dtype = storage_type(&tensor.storage.kind)
-            .ok_or_else(|| wrong(format!("tensor {name} has the unknown type {}", tensor.storage.kind)))?;
-        let (start, len) =
-            find(&tensor.storage.key).ok_or_else(|| wrong(format!("the storage of {name} is missing")))?;
+        let dtype = storage_type(&tensor.storage.kind).ok_or_else(|| {
+            wrong(format!(
+                "tensor {name} has the unknown type {}",
+                tensor.storage.kind
+            ))
+        })?;
+        let (start, len) = find(&tensor.storage.key)
+            .ok_or_else(|| wrong(format!("the storage of {name} is missing")))?;
         let size = dtype.size();
-        let offset = tensor.offset.checked_mul(size).filter(|offset| *offset <= len);
-        let offset = offset.ok_or_else(|| wrong(format!("tensor {name} starts outside its storage")))? + start;
+        let offset = tensor
+            .offset
+            .checked_mul(size)
+            .filter(|offset| *offset <= len);
+        let offset = offset
+            .ok_or_else(|| wrong(format!("tensor {name} starts outside its storage")))?
+            + start;
         let contiguous = {
             let mut step = 1;
-            tensor.shape.iter().zip(&tensor.stride).rev().all(|(dim, stride)| {
-                let fits = *stride == step || *dim == 1;
-                step = step.saturating_mul(*dim);
-                fits
-            })
+            tensor
+                .shape
+                .iter()
+                .zip(&tensor.stride)
+                .rev()
+                .all(|(dim, stride)| {
+                    let fits = *stride == step || *dim == 1;
+                    step = step.saturating_mul(*dim);
+                    fits
+                })
         };
         let entry = Entry {
             file: 0,

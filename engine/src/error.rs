@@ -1,0 +1,64 @@
+//! Every way the engine can fail, in sentences a clinician can read.
+//!
+//! Each area has its own enum ([`ImagingError`], [`ModelError`]); this one joins them, so that a caller has one
+//! type to show. A message says what is wrong and what to do; anything about the patient (a path) comes last.
+
+use crate::device::NoAdapter;
+use crate::imaging::ImagingError;
+use crate::model::ModelError;
+use crate::task::Task;
+
+/// The result of every fallible call of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Reading or showing a scan failed.
+    #[error(transparent)]
+    Imaging(#[from] ImagingError),
+    /// Loading or running a model failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A GPU was asked for and there is none.
+    #[error(transparent)]
+    NoAdapter(NoAdapter),
+    /// The series is not what the task starts from.
+    #[error("{task} starts from {needs}, but this series is {found}; choose a {needs} series")]
+    WrongModality {
+        /// The task.
+        task: Task,
+        /// `CT` or `MR`.
+        needs: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// A fault of the program.
+    #[error("this is a fault of the program ({0}); please report it, your data is untouched")]
+    Internal(String),
+    /// The user stopped the job.
+    #[error("stopped")]
+    Stopped,
+    /// The request needs a loaded model.
+    #[error("no model is loaded; load one first")]
+    NoModel,
+    /// The engine thread is gone.
+    #[error("the engine has stopped; restart the program")]
+    EngineGone,
+}
+
+impl Error {
+    /// A short machine-readable name of the error, for `--json` output.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Imaging(error) => error.kind(),
+            Self::Model(error) => error.kind(),
+            Self::NoAdapter(_) => "no-gpu",
+            Self::WrongModality { .. } => "wrong-modality",
+            Self::Internal(_) => "internal",
+            Self::Stopped => "stopped",
+            Self::NoModel => "no-model",
+            Self::EngineGone => "engine-gone",
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Scans: files to volumes in patient space, volumes to pictures, generated pictures to marked files.
+
+pub mod error;
+pub mod generated;
+pub mod geometry;
+mod load;
+pub mod metrics;
+mod picture;
+pub mod render;
+mod scan;
+pub mod series;
+pub mod volume;
+pub mod watermark;
+pub mod window;
+
+pub use error::ImagingError;
+pub use generated::{Generated, Provenance, write_png};
+pub use geometry::{Affine, Direction};
+pub use load::load_series;
+pub use render::{ViewDescriptor, picture_hash, render};
+pub use scan::scan;
+pub use series::{Format, Loaded, PatientLabel, Scan, SeriesInfo, SkippedFile};
+pub use volume::{Modality, Plane, Rescale, Slice, Volume, Voxels};
+pub use window::{CT_PRESETS, NamedWindow, Window};

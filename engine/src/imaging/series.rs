@@ -1,0 +1,101 @@
+//! What a scan of files finds: series, by their headers only.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use image::RgbImage;
+use serde::Serialize;
+
+use super::volume::{Modality, Volume};
+
+/// Who it is: shown on screen, never in logs or messages (`Debug` hides it).
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct PatientLabel {
+    /// Patient's Name (0010,0010), as people read it.
+    pub name: String,
+    /// Patient ID (0010,0020).
+    pub id: String,
+    /// Study Date (0008,0020), `2024-11-03`.
+    pub study_date: String,
+}
+
+impl fmt::Debug for PatientLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PatientLabel(hidden)")
+    }
+}
+
+/// The kind of file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// DICOM Part 10, or without its preamble.
+    Dicom,
+    /// NIfTI-1 or NIfTI-2.
+    Nifti,
+    /// PNG or JPEG.
+    Picture,
+}
+
+/// One series: files that make one volume or picture.
+#[derive(Clone, Debug, Serialize)]
+pub struct SeriesInfo {
+    /// Stable while the files stay as they are; a hash, so that it names nobody.
+    pub id: String,
+    /// Series of one study share it; a hash.
+    pub study: String,
+    /// Who it is, for the screen.
+    #[serde(skip)]
+    pub patient: PatientLabel,
+    /// Study Description (0008,1030).
+    pub study_description: String,
+    /// Series Description (0008,103E), or the file's stem for NIfTI and pictures.
+    pub description: String,
+    /// Series Number (0020,0011).
+    pub number: Option<i32>,
+    /// How it was made.
+    pub modality: Modality,
+    /// BodyPartExamined (0018,0015), as written.
+    pub body_part: Option<String>,
+    /// The kind of file.
+    pub format: Format,
+    /// Columns, rows, slices (or frames).
+    pub size: [usize; 3],
+    /// Distance of columns, rows and slices in mm, where the headers say.
+    pub spacing_mm: Option<[f64; 3]>,
+    /// Why a folder's series was split, or what does not fit, in words.
+    pub notes: Vec<String>,
+    /// In slice order.
+    #[serde(skip)]
+    pub files: Vec<PathBuf>,
+}
+
+/// A file that is not shown, and why.
+#[derive(Clone, Debug, Serialize)]
+pub struct SkippedFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Machine-readable: `damaged`, `unsupported`, `not-an-image`.
+    pub kind: &'static str,
+    /// Why, in a sentence.
+    pub why: String,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Scan {
+    /// Sorted by study, then series number.
+    pub series: Vec<SeriesInfo>,
+    /// Files that are not shown.
+    pub skipped: Vec<SkippedFile>,
+}
+
+/// A series in memory.
+#[derive(Clone, Debug)]
+pub enum Loaded {
+    /// Grey voxels in patient space.
+    Volume(Arc<Volume>),
+    /// A plain picture (PNG, JPEG, colour DICOM).
+    Picture(Arc<RgbImage>),
+}

@@ -1,0 +1,108 @@
+//! What the engine reports: plain data, each event with the job it belongs to.
+
+use std::sync::Arc;
+
+use super::command::JobId;
+use crate::device::DeviceInfo;
+use crate::error::Error;
+use crate::imaging::{Generated, Loaded, SeriesInfo, SkippedFile};
+use crate::model::Answer;
+use crate::task::{Capability, Task};
+
+/// Something happened.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The job it belongs to; `JobId(0)` is the engine itself.
+    pub job: JobId,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum EventKind {
+    /// The device was chosen (first event of every session).
+    Device(DeviceInfo),
+    /// Long work moved on. Later reports replace earlier ones.
+    Progress(Progress),
+    /// A scan is complete: its series, and the files that are not shown with the reason of each.
+    ScanDone {
+        /// Series found.
+        series: Vec<SeriesInfo>,
+        /// Files that were left out.
+        skipped: Vec<SkippedFile>,
+    },
+    /// A series is in memory.
+    SeriesLoaded {
+        /// Its id.
+        id: String,
+        /// Its voxels or pixels.
+        loaded: Loaded,
+    },
+    /// A model is in memory.
+    ModelLoaded(Arc<ModelInfo>),
+    /// A piece of the answer: always whole characters.
+    Text(String),
+    /// An answer is complete (or was stopped: the text so far stands).
+    Answered(Answer),
+    /// An image is ready.
+    Generated(Arc<Generated>),
+    /// The job ended without a result.
+    Failed(Arc<Error>),
+}
+
+impl EventKind {
+    /// Is this the last event of its job?
+    pub fn ends_job(&self) -> bool {
+        !matches!(self, Self::Device(_) | Self::Progress(_) | Self::Text(_))
+    }
+}
+
+/// How far long work is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done, as the interface shows it: `reading headers`.
+    pub stage: String,
+    /// Steps done.
+    pub done: u64,
+    /// Steps in all; 0 is unknown.
+    pub of: u64,
+}
+
+/// What a loaded model is and can do.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct ModelInfo {
+    /// Its name in the manifest.
+    pub name: String,
+    /// `M3`, `L14`, `XL32`, `nano`...
+    pub variant: String,
+    /// False for random weights: every surface must say "untrained test model".
+    pub trained: bool,
+    /// What its plug-ins declare.
+    pub capabilities: Vec<Capability>,
+    /// Licence of the weights.
+    pub licence: String,
+    /// Longest prompt and answer together, in tokens.
+    pub context_tokens: usize,
+    /// Tokens of one picture.
+    pub image_tokens: usize,
+    /// Side of a generated picture, in pixels; `None` if it makes none.
+    pub generated_side: Option<usize>,
+    /// Tensors of the files that this program does not use, and other notes of the loader.
+    pub notes: Vec<String>,
+    /// Seconds it took to load.
+    pub load_secs: f64,
+}
+
+impl ModelInfo {
+    /// The capability for `task`, or why there is none, in words for a disabled button.
+    ///
+    /// # Errors
+    /// The reason.
+    pub fn capability(&self, task: Task) -> Result<&Capability, String> {
+        self.capabilities
+            .iter()
+            .find(|capability| capability.task == task)
+            .ok_or_else(|| format!("the loaded model ({}) has no plug-in for {task}", self.name))
+    }
+}

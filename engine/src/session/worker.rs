@@ -1,0 +1,350 @@
+//! The two threads: one owns the device, the model and every tensor; the other reads scans.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use burn::tensor::Device;
+use image::RgbImage;
+use image::imageops::{FilterType, crop_imm, resize};
+
+use super::command::{AskRequest, Command, GenerateRequest, JobId, Source};
+use super::event::{Event, EventKind, ModelInfo};
+use super::queue::Queue;
+use crate::device::{DeviceChoice, DeviceInfo, choose};
+use crate::error::{Error, Result};
+use crate::imaging::{Generated, Provenance, load_series, metrics, render, scan};
+use crate::model::{AskInput, HealthGpt, ModelError};
+use crate::task::Task;
+
+/// The engine thread: runs until the handle is dropped.
+pub fn tensors(choice: DeviceChoice, jobs: &Receiver<(JobId, Command)>, queue: &Queue) {
+    let (device, info) = match choose(choice) {
+        Ok(chosen) => chosen,
+        Err(error) => {
+            let error = Arc::new(Error::NoAdapter(error));
+            queue.push(Event {
+                job: JobId(0),
+                kind: EventKind::Failed(Arc::clone(&error)),
+            });
+            for (job, _) in jobs {
+                queue.push(Event {
+                    job,
+                    kind: EventKind::Failed(Arc::clone(&error)),
+                });
+            }
+            return;
+        }
+    };
+    queue.push(Event {
+        job: JobId(0),
+        kind: EventKind::Device(info.clone()),
+    });
+    let mut model = None;
+    for (job, command) in jobs {
+        run(job, queue, || match command {
+            Command::LoadModel { dir } => {
+                model = None; // two models would not fit
+                let (loaded, info) = load_model(&dir, &device, job, queue)?;
+                model = Some(loaded);
+                Ok(EventKind::ModelLoaded(Arc::new(info)))
+            }
+            Command::Ask(request) => {
+                answer(model.as_ref().ok_or(Error::NoModel)?, &request, job, queue)
+            }
+            Command::Generate(request) => generate(
+                model.as_ref().ok_or(Error::NoModel)?,
+                &request,
+                &info,
+                job,
+                queue,
+            ),
+            Command::Scan { .. } | Command::LoadSeries { .. } => Err(Error::EngineGone),
+        });
+    }
+}
+
+/// The loader thread: runs until the handle is dropped.
+pub fn files(jobs: &Receiver<(JobId, Command)>, queue: &Queue) {
+    for (job, command) in jobs {
+        run(job, queue, || match command {
+            Command::Scan { paths } => {
+                let found = scan(&paths, &mut |done, of| {
+                    queue.progress(job, "reading headers", done, of)
+                })?;
+                Ok(EventKind::ScanDone {
+                    series: found.series,
+                    skipped: found.skipped,
+                })
+            }
+            Command::LoadSeries { series } => {
+                let loaded = load_series(&series, &mut |done, of| {
+                    queue.progress(job, "reading slices", done, of)
+                })?;
+                Ok(EventKind::SeriesLoaded {
+                    id: series.id.clone(),
+                    loaded,
+                })
+            }
+            _ => Err(Error::EngineGone),
+        });
+    }
+}
+
+/// Runs one job and reports its end. A panic (ours or a library's) ends the job, not the program.
+fn run(job: JobId, queue: &Queue, work: impl FnOnce() -> Result<EventKind>) {
+    let outcome = if queue.flow(job).is_break() {
+        Err(Error::Stopped)
+    } else {
+        catch_unwind(AssertUnwindSafe(work))
+            .unwrap_or_else(|panic| Err(Error::Internal(panic_text(&*panic))))
+    };
+    queue.forget(job);
+    let kind = outcome.unwrap_or_else(|error| EventKind::Failed(Arc::new(error.normalised())));
+    queue.push(Event { job, kind });
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "unknown".to_owned())
+}
+
+fn load_model(
+    dir: &std::path::Path,
+    device: &Device,
+    job: JobId,
+    queue: &Queue,
+) -> Result<(HealthGpt, ModelInfo)> {
+    let started = Instant::now();
+    let model = HealthGpt::load(dir, device, &mut |part, done, of| {
+        queue.progress(job, part, done, of)
+    })?;
+    let manifest = &model.layout.manifest;
+    let mut notes = Vec::new();
+    if !model.unused.is_empty() {
+        notes.push(format!(
+            "{} tensors of the files are not used: {}",
+            model.unused.len(),
+            model.unused.join(", ")
+        ));
+    }
+    let grid = model.clip_config.image_size / model.clip_config.patch_size;
+    let info = ModelInfo {
+        name: manifest.name.clone(),
+        variant: manifest.variant.clone(),
+        trained: manifest.trained,
+        capabilities: manifest
+            .plugins
+            .iter()
+            .flat_map(|plugin| plugin.capabilities.clone())
+            .collect(),
+        licence: manifest.licence.clone(),
+        context_tokens: model.decoder.config.max_position_embeddings,
+        image_tokens: grid * grid,
+        generated_side: model.vqgan.as_ref().map(|(_, config)| config.resolution),
+        notes,
+        load_secs: started.elapsed().as_secs_f64(),
+    };
+    Ok((model, info))
+}
+
+fn picture(source: &Source) -> Result<RgbImage> {
+    match source {
+        Source::Slice { volume, view } => Ok(render(volume, view)?),
+        Source::Picture(image) => Ok(image.as_ref().clone()),
+    }
+}
+
+fn answer(model: &HealthGpt, request: &AskRequest, job: JobId, queue: &Queue) -> Result<EventKind> {
+    let images = request
+        .sources
+        .iter()
+        .map(picture)
+        .collect::<Result<Vec<_>>>()?;
+    let history: Vec<(&str, &str)> = request
+        .history
+        .iter()
+        .map(|turn| (turn.question.as_str(), turn.answer.as_str()))
+        .collect();
+    let input = AskInput {
+        images: &images,
+        history: &history,
+        question: &request.question,
+        sampling: &request.sampling,
+        max_new_tokens: request.max_new_tokens,
+    };
+    let answer = model.answer(&input, &mut |text| {
+        if !text.is_empty() {
+            queue.push(Event {
+                job,
+                kind: EventKind::Text(text.to_owned()),
+            });
+        }
+        queue.flow(job)
+    })?;
+    Ok(EventKind::Answered(answer))
+}
+
+fn generate(
+    model: &HealthGpt,
+    request: &GenerateRequest,
+    device: &DeviceInfo,
+    job: JobId,
+    queue: &Queue,
+) -> Result<EventKind> {
+    let task = request.task;
+    if let Source::Slice { volume, .. } = &request.source {
+        task.check_source(&volume.modality)?;
+    }
+    let input = picture(&request.source)?;
+    let instruction = request
+        .instruction
+        .clone()
+        .unwrap_or_else(|| task.instruction().to_owned());
+    let plugin = model.plugin_for(task)?.entry.name.clone();
+    let result = model.generate(
+        &input,
+        task,
+        &instruction,
+        &request.sampling,
+        request.faithful,
+        &mut |done, of| queue.progress(job, "image tokens", done, of),
+    )?;
+    if queue.flow(job).is_break() {
+        return Err(Error::Stopped);
+    }
+    let grey = matches!(request.source, Source::Slice { .. });
+    let output = unpad(result.unmarked(), input.width(), input.height(), grey);
+    let (view, uid) = match &request.source {
+        Source::Slice { volume, view } => {
+            let [_, _, k] = volume.voxel_at(view.plane, view.index, 0, 0);
+            let acquired = view.plane == volume.acquired_plane();
+            (
+                Some(*view),
+                acquired
+                    .then(|| volume.instance_uids.get(k).cloned())
+                    .flatten(),
+            )
+        }
+        Source::Picture(_) => (None, None),
+    };
+    let manifest = &model.layout.manifest;
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs());
+    let provenance = Provenance {
+        synthetic: true,
+        task: task.name().to_owned(),
+        instruction,
+        model: manifest.name.clone(),
+        model_sha256: model.layout.identity(),
+        model_trained: manifest.trained,
+        plugin,
+        sampling: request.sampling.to_string(),
+        faithful: request.faithful,
+        view,
+        source_instance_uid: uid,
+        input_sha256: String::new(),
+        output_sha256: String::new(),
+        device: device.name.clone(),
+        software: concat!("HealthGPT Workbench ", env!("CARGO_PKG_VERSION")).to_owned(),
+        created_unix_secs: seconds,
+        elapsed_secs: result.secs,
+        similarity_to_input: similarity(&input, &output),
+    };
+    Ok(EventKind::Generated(Arc::new(Generated::new(
+        output, input, provenance,
+    ))))
+}
+
+/// The model works on a square; this cuts the part that held the input, and drops the colour noise of a grey scan.
+fn unpad(square: &RgbImage, width: u32, height: u32, grey: bool) -> RgbImage {
+    let side = square.width();
+    let longest = width.max(height).max(1);
+    let scaled = |len: u32| {
+        ((f64::from(len) * f64::from(side) / f64::from(longest)).round() as u32).clamp(1, side)
+    };
+    let (width, height) = (scaled(width), scaled(height));
+    let mut cut = crop_imm(
+        square,
+        (side - width) / 2,
+        (side - height) / 2,
+        width,
+        height,
+    )
+    .to_image();
+    if grey {
+        for pixel in cut.pixels_mut() {
+            let sum: u32 = pixel.0.iter().map(|level| u32::from(*level)).sum();
+            pixel.0 = [((sum + 1) / 3) as u8; 3];
+        }
+    }
+    cut
+}
+
+/// SSIM of the output and the input at the output's size.
+fn similarity(input: &RgbImage, output: &RgbImage) -> f64 {
+    let input = resize(input, output.width(), output.height(), FilterType::Triangle);
+    metrics::ssim(
+        &metrics::grey(&input),
+        &metrics::grey(output),
+        output.width() as usize,
+    )
+}
+
+impl Task {
+    /// Is a series of this modality what the task starts from?
+    ///
+    /// # Errors
+    /// [`Error::WrongModality`].
+    pub fn check_source(self, modality: &crate::imaging::Modality) -> Result<()> {
+        use crate::imaging::Modality::{Ct, Mr, Unknown};
+        match (self, modality) {
+            (_, Unknown) | (Self::Ct2Mri, Ct) | (Self::Mri2Ct, Mr) => Ok(()),
+            (Self::Ct2Mri | Self::Mri2Ct, other) => Err(Error::WrongModality {
+                task: self,
+                needs: if self == Self::Ct2Mri { "CT" } else { "MR" },
+                found: other.code().to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Error {
+    /// Stops look the same wherever they were noticed.
+    fn normalised(self) -> Self {
+        match self {
+            Self::Model(ModelError::Stopped)
+            | Self::Imaging(crate::imaging::ImagingError::Stopped) => Self::Stopped,
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tall_input_gets_its_shape_back() {
+        let square = RgbImage::from_fn(64, 64, |x, _| image::Rgb([x as u8, 0, 3]));
+        let cut = unpad(&square, 100, 200, true);
+        assert_eq!(cut.dimensions(), (32, 64));
+        assert_eq!(cut.get_pixel(0, 0).0, [6; 3]); // (16 + 0 + 3 + 1) / 3
+    }
+
+    #[test]
+    fn an_mr_series_is_no_source_for_ct_to_mri() {
+        use crate::imaging::Modality;
+        assert!(Task::Ct2Mri.check_source(&Modality::Ct).is_ok());
+        assert!(Task::Sr4.check_source(&Modality::Mr).is_ok());
+        let error = Task::Ct2Mri.check_source(&Modality::Mr).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "ct2mri starts from CT, but this series is MR; choose a CT series"
+        );
+    }
+}
