@@ -224,19 +224,17 @@ fn image_of(
     let high_bit = high_bit
         .filter(|bit| (bits_stored - 1..bits_allocated).contains(bit))
         .unwrap_or(bits_stored - 1);
-    let frames = match set
-        .get(tags::NUMBER_OF_FRAMES)
-        .map(|_| set.text(tags::NUMBER_OF_FRAMES))
-    {
-        None => 1,
-        Some(text) if text.is_empty() => 1,
-        Some(_) => required(
-            tags::NUMBER_OF_FRAMES,
-            "Number of Frames",
-            0,
-            i64::from(u32::MAX),
-        )?
-        .max(1),
+    // Files with `1A` exist: the digits count, and the length of the pixel data is checked against them.
+    let text = set.text(tags::NUMBER_OF_FRAMES);
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let frames = match text.split_at(digits).0 {
+        _ if text.is_empty() => 1,
+        digits => digits
+            .parse()
+            .map(|frames: i64| frames.max(1))
+            .map_err(|_| damaged("its Number of Frames is no number".to_owned()))?,
     };
     let samples = match set.get(tags::SAMPLES_PER_PIXEL) {
         Some(_) => required(tags::SAMPLES_PER_PIXEL, "Samples per Pixel", 1, 4)?,
@@ -282,6 +280,9 @@ fn check_length(source: &Source, image: &Image, pixels: &PixelElement) -> Result
         (Some(needed), Some(length)) if length < needed => damaged(format!(
             "its pixel data has {length} bytes where {needed} are needed"
         )),
+        (Some(_), Some(length)) if there.is_some_and(|there| there + 2 < length as u64) => {
+            damaged("it ends inside its pixel data".to_owned())
+        }
         (Some(needed), Some(_)) if there.is_some_and(|there| there < needed as u64) => {
             damaged(format!(
                 "its pixel data is cut short: {} of {needed} bytes",

@@ -18,7 +18,7 @@ pub fn decode(frame: &[u8], image: &Image) -> Result<Samples, Refusal> {
         return Err(damaged("has no frame header".to_owned()));
     };
     match (head.process, head.precision) {
-        (0xC0 | 0xC1 | 0xC2, 8) | (0xC3, 2..=16) => {}
+        (0xC0..=0xC2, 8) | (0xC3, 2..=16) => {}
         (0xC1 | 0xC2, 12) => {
             return Err(Refusal::Unsupported(
                 "JPEG Extended with 12 bits".to_owned(),
@@ -51,7 +51,8 @@ pub fn decode(frame: &[u8], image: &Image) -> Result<Samples, Refusal> {
         let mut decoder = Decoder::new(frame);
         decoder.set_max_decoding_buffer_size(expected.saturating_mul(4).max(1 << 20));
         if image.samples == 3 {
-            decoder.set_color_transform(ColorTransform::None);
+            // "As if RGB" interleaves without converting; `None` writes planes, and panics on padded ones.
+            decoder.set_color_transform(ColorTransform::RGB);
         }
         let bytes = decoder.decode();
         (bytes, decoder.info().map(|info| info.pixel_format))

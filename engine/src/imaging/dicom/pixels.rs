@@ -17,6 +17,9 @@ use crate::imaging::volume::Voxels;
 /// progressive JPEG some thousand.
 const MAX_PIXELS_PER_BYTE: usize = 8192;
 
+/// For a transfer syntax that is not in the standard.
+const UNKNOWN_SYNTAX: &str = "an unknown transfer syntax";
+
 /// How the samples of a file are packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Packing {
@@ -221,8 +224,27 @@ fn packing_of(path: &Path, header: &Header) -> Result<Packing, ImagingError> {
         }
     }
     let syntax = header.transfer_syntax.as_str();
-    if length.is_some() {
-        // Also where a compressed transfer syntax is declared: without fragments nothing is compressed.
+    let uncompressed = [
+        uids::IMPLICIT_VR_LITTLE_ENDIAN,
+        uids::EXPLICIT_VR_LITTLE_ENDIAN,
+        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+        BIG_ENDIAN,
+    ]
+    .contains(&syntax);
+    if uncompressed != length.is_some() {
+        if !uncompressed && syntax_name(syntax) == UNKNOWN_SYNTAX {
+            return unsupported(format!("{UNKNOWN_SYNTAX} ({})", printable(syntax)));
+        }
+        return Err(ImagingError::damaged(
+            path,
+            if uncompressed {
+                "its pixel data is in fragments although its transfer syntax is uncompressed"
+            } else {
+                "its pixel data is not in fragments although its transfer syntax is compressed"
+            },
+        ));
+    }
+    if uncompressed {
         if image.photometric == "YBR_FULL_422" && (bits != 8 || image.columns % 2 == 1) {
             return unsupported("YBR_FULL_422 with an odd width or 16 bits".to_owned());
         }
@@ -238,14 +260,7 @@ fn packing_of(path: &Path, header: &Header) -> Result<Packing, ImagingError> {
         {
             Ok(Packing::Jpeg)
         }
-        uids::IMPLICIT_VR_LITTLE_ENDIAN
-        | uids::EXPLICIT_VR_LITTLE_ENDIAN
-        | BIG_ENDIAN
-        | uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN => Err(ImagingError::damaged(
-            path,
-            "its pixel data is in fragments although its transfer syntax is uncompressed",
-        )),
-        _ => unsupported(format!("{} ({syntax})", syntax_name(syntax))),
+        _ => unsupported(format!("{} ({})", syntax_name(syntax), printable(syntax))),
     }
 }
 
@@ -268,8 +283,16 @@ fn syntax_name(uid: &str) -> &'static str {
         other if other.starts_with("1.2.840.10008.1.2.4.9") => {
             "pixel data behind a network address"
         }
-        _ => "this transfer syntax",
+        _ => UNKNOWN_SYNTAX,
     }
+}
+
+/// What a file says, fit for a sentence.
+fn printable(uid: &str) -> String {
+    uid.chars()
+        .filter(|c| c.is_ascii_digit() || *c == '.')
+        .take(64)
+        .collect()
 }
 
 /// The fragments of one frame, by the offset table where it is needed (PS3.5 A.4).

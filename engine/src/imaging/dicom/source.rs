@@ -111,7 +111,8 @@ impl Source {
             source.inflate()?;
             return Ok(source);
         }
-        // What the first element shows is believed over what is declared: files with a wrong or no declaration exist.
+        // Some files declare implicit VR and write explicit VR, or the other way round: the first element shows which.
+        // A declared byte order must hold.
         let declared_encoding = match source.transfer_syntax.as_str() {
             uids::IMPLICIT_VR_LITTLE_ENDIAN => Encoding::IMPLICIT,
             BIG_ENDIAN => Encoding {
@@ -121,6 +122,10 @@ impl Source {
             _ => Encoding::EXPLICIT,
         };
         source.encoding = shown_encoding(&source.bytes, start).unwrap_or(declared_encoding);
+        if declared.is_some() && source.encoding.big_endian != declared_encoding.big_endian {
+            let what = "its byte order is not that of its transfer syntax";
+            return Err(ImagingError::damaged(path, what));
+        }
         if declared.is_none() {
             source.transfer_syntax = match (source.encoding.explicit, source.encoding.big_endian) {
                 (false, _) => uids::IMPLICIT_VR_LITTLE_ENDIAN,

@@ -37,6 +37,9 @@ pub struct Geometry {
 /// Positions nearer than this are the same, in mm.
 const SAME_POSITION_MM: f64 = 1e-3;
 
+/// Colour files are not slices: each is a picture of its own.
+const EACH_A_PICTURE: &str = "each is a picture";
+
 /// Splits the frames of one series into stacks with one size, kind, orientation and pixel spacing and no position twice.
 pub fn stacks(headers: &[Header]) -> Vec<Stack> {
     let mut groups: Vec<(Vec<FrameOf>, &'static str)> = Vec::new();
@@ -65,7 +68,9 @@ pub fn stacks(headers: &[Header]) -> Vec<Stack> {
         let mut notes = Vec::new();
         if split {
             let why = if number == 0 { first_why } else { why };
-            notes.push(format!("split from its series: {why} differs"));
+            if why != EACH_A_PICTURE {
+                notes.push(format!("split from its series: {why} differs"));
+            }
         }
         for layer in layers(headers, frames) {
             let notes = notes.iter().cloned().chain(layer.notes).collect();
@@ -91,7 +96,7 @@ fn difference(headers: &[Header], a: FrameOf, b: FrameOf) -> Option<&'static str
         return Some("photometric interpretation");
     }
     if !image_a.grey() && a.file != b.file {
-        return Some("colour image"); // each colour file is a picture of its own
+        return Some(EACH_A_PICTURE);
     }
     let same_axes = match (frame_a.orientation, frame_b.orientation) {
         (Some(a), Some(b)) => (0..2).all(|axis| dot(a[axis], b[axis]) > 0.9999),
@@ -235,7 +240,7 @@ pub fn geometry(frames: &[&Frame]) -> Geometry {
         .zip(along.iter().skip(1))
         .map(|(a, b)| b - a)
         .collect();
-    notes.extend(uneven(&gaps));
+    notes.extend(uneven(&along, &gaps));
     let across = length(cross(normal, step));
     let tilt = across.atan2(dot(normal, step)).to_degrees();
     if tilt > 0.5 {
@@ -259,26 +264,30 @@ pub fn geometry(frames: &[&Frame]) -> Geometry {
     }
 }
 
-/// A note when slices are not equally far apart: by more than 1 % and 0.01 mm.
-fn uneven(gaps: &[f64]) -> Option<String> {
+/// A note when a slice lies further than 2 % of a step (and 0.01 mm) from where an even grid has it.
+fn uneven(along: &[f64], gaps: &[f64]) -> Option<String> {
+    let (first, last) = (*along.first()?, *along.last()?);
+    let step = (last - first) / gaps.len() as f64;
+    let off = along
+        .iter()
+        .enumerate()
+        .map(|(k, mm)| (mm - first - step * k as f64).abs())
+        .fold(0.0, f64::max);
+    if off <= (0.02 * step).max(0.01) {
+        return None;
+    }
     let mut sorted = gaps.to_vec();
     sorted.sort_by(f64::total_cmp);
     let (low, high) = (*sorted.first()?, *sorted.last()?);
     let median = *sorted.get(sorted.len() / 2)?;
-    if high - low <= (0.01 * median).max(0.01) {
-        return None;
-    }
     let missing = gaps.iter().filter(|gap| **gap > 1.5 * median).count();
-    Some(
-        if missing > 0 && (median - low).abs() <= (0.01 * median).max(0.01) {
-            format!(
-                "slices are missing at {missing} places: they are {median:.2} mm apart, but up to {high:.2} mm there; \
+    let even_otherwise = median - low <= (0.02 * median).max(0.01);
+    Some(if missing > 0 && even_otherwise {
+        format!(
+            "slices are missing at {missing} places: they are {median:.2} mm apart, but up to {high:.2} mm there; \
              planes across the slices are distorted"
-            )
-        } else {
-            format!(
-                "slices are {low:.2} to {high:.2} mm apart: planes across the slices are distorted"
-            )
-        },
-    )
+        )
+    } else {
+        format!("slices are {low:.2} to {high:.2} mm apart: planes across the slices are distorted")
+    })
 }

@@ -48,7 +48,9 @@ pub fn decode(bytes: &[u8], character_sets: &str) -> String {
             None => text.push('\u{FFFD}'),
         }
     }
-    text.trim_matches([' ', '\0', '\n', '\r', '\t']).to_owned()
+    // Control characters could drive a terminal.
+    text.retain(|c| !c.is_control() || c == '\n');
+    text.trim().to_owned()
 }
 
 fn decode_with(bytes: &[u8], set: &str) -> String {

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
+use super::gzip::MAGIC;
 use super::header::Header;
-use super::{GZIP, open, read_header};
+use super::{open, read_header};
 use crate::imaging::error::ImagingError;
 use crate::imaging::series::{Loaded, SeriesInfo};
 use crate::imaging::volume::{Modality, Volume, Voxels};
@@ -20,6 +21,9 @@ const MAX_INFLATION: u64 = 1032;
 
 /// A volume is at most this long, in bytes.
 const MAX_BYTES: u64 = 8 << 30;
+
+/// Bytes behind the voxels that are still read, so that a gzip stream's checksum is.
+const MAX_TAIL: u64 = 64 << 20;
 
 /// `NIFTI_TYPE_RGB24`.
 const RGB24: i16 = 128;
@@ -63,7 +67,7 @@ pub fn check_length(header: &Header, voxels: &Path) -> Result<(), ImagingError> 
     let gzipped = fs::File::open(voxels)
         .and_then(|mut file| file.read_exact(&mut first))
         .is_ok()
-        && first == GZIP;
+        && first == MAGIC;
     let there = if gzipped {
         metadata.len().saturating_mul(MAX_INFLATION)
     } else {
@@ -122,6 +126,7 @@ pub fn load_nifti(
     };
     if header.datatype == RGB24 {
         let bytes = slices.read(|rgb: [u8; 3]| rgb).map_err(failed)?;
+        slices.finish().map_err(failed)?;
         let [width, height, _] = header.size;
         let picture = RgbImage::from_raw(width as u32, height as u32, bytes.concat());
         let picture = picture.ok_or_else(|| {
@@ -130,6 +135,7 @@ pub fn load_nifti(
         return Ok(Loaded::Picture(Arc::new(picture)));
     }
     let voxels = slices.voxels(header.datatype).map_err(failed)?;
+    slices.finish().map_err(failed)?;
     Ok(Loaded::Volume(Arc::new(Volume {
         size: header.size,
         voxels,
@@ -213,6 +219,14 @@ impl Slices<'_> {
         }
         let _ = (self.on_progress)(slices, slices);
         Ok(voxels)
+    }
+}
+
+impl Slices<'_> {
+    fn finish(&mut self) -> Result<(), Failure> {
+        let mut tail = self.reader.by_ref().take(MAX_TAIL);
+        io::copy(&mut tail, &mut io::sink()).map_err(Failure::Io)?;
+        Ok(())
     }
 }
 
