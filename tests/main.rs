@@ -1,1 +1,6 @@
-//! Suite.
+//! Every test that crosses a module, in one binary.
+
+mod golden;
+mod model;
+mod session;
+mod support;
