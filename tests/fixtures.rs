@@ -91,7 +91,8 @@ impl Dicom {
 
     /// Columns and rows.
     pub fn size(&mut self, columns: u16, rows: u16) -> &mut Self {
-        self.shorts(0x0028_0010, &[rows]).shorts(0x0028_0011, &[columns])
+        self.shorts(0x0028_0010, &[rows])
+            .shorts(0x0028_0011, &[columns])
     }
 
     /// Bits Allocated, Bits Stored, High Bit and Pixel Representation.
@@ -116,8 +117,11 @@ impl Dicom {
 
     /// Rescale Intercept and Slope.
     pub fn rescale(&mut self, slope: f64, intercept: f64) -> &mut Self {
-        self.text(0x0028_1052, "DS", &intercept.to_string())
-            .text(0x0028_1053, "DS", &slope.to_string())
+        self.text(0x0028_1052, "DS", &intercept.to_string()).text(
+            0x0028_1053,
+            "DS",
+            &slope.to_string(),
+        )
     }
 
     /// Pixel Data of 16-bit words.
@@ -194,7 +198,11 @@ impl Dicom {
         };
         let encapsulated = &vr == b"??";
         let vr = if encapsulated { *b"OB" } else { vr };
-        let length = if encapsulated { u32::MAX } else { value.len() as u32 };
+        let length = if encapsulated {
+            u32::MAX
+        } else {
+            value.len() as u32
+        };
         let mut bytes = [short((tag >> 16) as u16), short(tag as u16)].concat();
         if !self.explicit {
             bytes.extend(long(length));
@@ -295,8 +303,17 @@ impl Nifti {
         let (quaternion, offset, handedness) = self.qform.unwrap_or(([0.0; 3], [0.0; 3], 1.0));
         let pixdim = [&[handedness], &self.pixdim[..]].concat();
         let sform = self.sform.unwrap_or([[0.0; 4]; 3]);
-        let codes = [i32::from(self.qform.is_some()), i32::from(self.sform.is_some())];
-        let start = if self.pair { 0 } else if self.two { 544 } else { 352 };
+        let codes = [
+            i32::from(self.qform.is_some()),
+            i32::from(self.sform.is_some()),
+        ];
+        let start = if self.pair {
+            0
+        } else if self.two {
+            544
+        } else {
+            352
+        };
         let rows: Vec<f64> = sform.iter().flatten().copied().collect();
         let q: Vec<f64> = [quaternion, offset].concat();
         if self.two {
