@@ -36,11 +36,12 @@ pub fn load_dicom(
             path: PathBuf::new(),
         });
     };
-    // Opened once here, so that what cannot be decoded is refused before anything is allocated.
     let mut reader = FrameReader::open(&first.path)?;
     if !reader.header.image.grey() {
         return picture(&mut reader, first).map(|picture| Loaded::Picture(Arc::new(picture)));
     }
+    // One slice is decoded before memory for all is asked for: a size may be a lie.
+    let _ = reader.stored_values(first.number)?;
     drop(reader);
     let voxels = read_slices(&slices, on_progress)?;
     volume_of(series, &slices, voxels).map(|volume| Loaded::Volume(Arc::new(volume)))
