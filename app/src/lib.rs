@@ -1,1 +1,2 @@
 //! App.
+pub mod cli;
