@@ -61,7 +61,7 @@ impl Headless {
         match self.wait(job.0, console)? {
             EventKind::ModelLoaded(info) => {
                 if let Some(device) = &self.device {
-                    console.say(&format!("device: {} ({})", device.name, device.reason));
+                    console.say(&format!("device: {}: {}", device.name, device.reason));
                 }
                 console.say(&format!(
                     "model: {} ({}), loaded in {:.1} s",

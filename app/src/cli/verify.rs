@@ -22,7 +22,7 @@ use super::failure::Failure;
 /// The model cannot be loaded, or nothing is there to compare with.
 pub fn run(args: &VerifyArgs, global: &Global, console: &mut Console<'_>) -> Result<bool, Failure> {
     let (device, stages) = compute(args.model_dir.clone(), global.device, console)?;
-    console.say(&format!("device: {} ({})", device.name, device.reason));
+    console.say(&format!("device: {}: {}", device.name, device.reason));
     let failed = stages.iter().filter(|stage| !stage.passed()).count();
     let passed = failed == 0 && !stages.is_empty();
 
