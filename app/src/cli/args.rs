@@ -56,6 +56,11 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Compare a model with the reference numbers beside it
     Verify(VerifyArgs),
+    /// Run the sample study through everything: answers, a converted image, a picture of the window
+    Demo(DemoArgs),
+    /// Open the window, play a plan and write its picture (used by demo)
+    #[command(hide = true)]
+    Screenshot(ScreenshotArgs),
 }
 
 /// Which slices, and how they are shown.

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use engine::model::AnswerEnd;
-use engine::session::{AskRequest, Turn};
+use engine::model::{Answer, AnswerEnd, Sampling};
+use engine::session::{AskRequest, Source, Turn};
 use serde_json::{Value, json};
 
 use super::args::{AskArgs, Global};
@@ -40,15 +40,91 @@ pub fn run(args: &AskArgs, global: &Global, console: &mut Console<'_>) -> Result
         .iter()
         .map(|picture| picture.source.clone())
         .collect();
-    let mut history: Vec<Turn> = Vec::new();
-    let mut answers: Vec<Value> = Vec::new();
-    for question in std::iter::once(&question).chain(&args.follow_ups) {
+    let questions: Vec<String> = std::iter::once(question)
+        .chain(args.follow_ups.iter().cloned())
+        .collect();
+    let limits = Limits {
+        sampling: args.sampling.sampling(),
+        max_new_tokens: args.max_new_tokens as usize,
+    };
+    let mut answers = Vec::new();
+    converse(
+        &mut engine,
+        &sources,
+        &questions,
+        &limits,
+        &mut answers,
+        console,
+    )?;
+    let images = pictures
+        .iter()
+        .map(study::Picture::evidence)
+        .collect::<Result<Vec<_>, _>>()?;
+    console.print_json(&json!({
+        "answer": answers.last().map(|exchange| &exchange.answer.text),
+        "answers": answers.iter().map(Exchange::to_json).collect::<Vec<_>>(),
+        "images": images,
+        "sampling": limits.sampling,
+        "model": *model,
+        "untrained_test_model": !model.trained,
+        "device": engine.device(),
+        "notice": NOTICE,
+    }))
+}
+
+/// A question and its answer.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// What was asked.
+    pub question: String,
+    /// What came out.
+    pub answer: Answer,
+}
+
+impl Exchange {
+    /// The answer's fields and the question.
+    pub fn to_json(&self) -> Value {
+        let mut value = json!(self.answer);
+        value["question"] = json!(self.question);
+        value
+    }
+}
+
+/// How answers are decoded.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// An answer is cut after so many tokens.
+    pub max_new_tokens: usize,
+}
+
+/// Asks the questions one after the other, each with those before it as history, and streams the answers.
+///
+/// # Errors
+/// A question cannot be answered; `exchanges` holds those before it.
+pub fn converse(
+    engine: &mut Headless,
+    sources: &[Source],
+    questions: &[String],
+    limits: &Limits,
+    exchanges: &mut Vec<Exchange>,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    for question in questions {
+        let history = exchanges
+            .iter()
+            .map(|exchange| Turn {
+                question: exchange.question.clone(),
+                answer: exchange.answer.text.clone(),
+            })
+            .collect();
         let request = AskRequest {
-            sources: sources.clone(),
-            history: history.clone(),
+            sources: sources.to_vec(),
+            history,
             question: question.clone(),
-            sampling: args.sampling.sampling(),
-            max_new_tokens: args.max_new_tokens as usize,
+            sampling: limits.sampling.clone(),
+            max_new_tokens: limits.max_new_tokens,
         };
         let answer = engine.ask(request, console)?;
         console.print("\n")?;
@@ -64,28 +140,12 @@ pub fn run(args: &AskArgs, global: &Global, console: &mut Console<'_>) -> Result
             answer.first_token_secs,
             answer.tokens_per_sec,
         ));
-        let mut value = json!(answer);
-        value["question"] = json!(question);
-        answers.push(value);
-        history.push(Turn {
+        exchanges.push(Exchange {
             question: question.clone(),
-            answer: answer.text,
+            answer,
         });
     }
-    let images = pictures
-        .iter()
-        .map(study::Picture::evidence)
-        .collect::<Result<Vec<_>, _>>()?;
-    console.print_json(&json!({
-        "answer": history.last().map(|turn| &turn.answer),
-        "answers": answers,
-        "images": images,
-        "sampling": args.sampling.sampling(),
-        "model": *model,
-        "untrained_test_model": !model.trained,
-        "device": engine.device(),
-        "notice": NOTICE,
-    }))
+    Ok(())
 }
 
 /// The last word is the question, those before it are the study.

@@ -7,17 +7,20 @@ mod args;
 mod ask;
 mod assets;
 mod console;
+mod demo;
 mod failure;
 mod generate;
 mod headless;
 mod inspect;
 mod render;
+mod screenshot;
 mod study;
 mod verify;
 mod window_start;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -65,7 +68,7 @@ pub fn run(words: &[OsString], streams: Streams<'_>) -> Outcome {
             "the command comes before the files; to open a folder named like a command, write ./NAME",
         )),
         Some(command) => perform(&command, &cli.global, &mut console),
-        None => window(cli.paths, &cli.global).map(Outcome::Window),
+        None => window(cli.paths, &cli.global, None).map(Outcome::Window),
     };
     outcome.unwrap_or_else(|failure| {
         console.fail(&failure);
@@ -88,12 +91,26 @@ fn perform(
                 return Ok(Outcome::Exit(failure::FAILED));
             }
         }
+        Command::Demo(args) => demo::run(args, global, console)?,
+        Command::Screenshot(args) => {
+            let plan = ScreenshotPlan {
+                questions: args.questions.clone(),
+                task: args.task,
+                out: args.out.clone(),
+                timeout_secs: args.timeout_secs,
+            };
+            return window(args.studies.clone(), global, Some(plan)).map(Outcome::Window);
+        }
     }
     Ok(Outcome::Exit(0))
 }
 
 /// The window on these files with the model asked for; on the sample study and the bundled model where nothing is.
-fn window(paths: Vec<std::path::PathBuf>, global: &Global) -> Result<WindowStart, Failure> {
+fn window(
+    paths: Vec<PathBuf>,
+    global: &Global,
+    plan: Option<ScreenshotPlan>,
+) -> Result<WindowStart, Failure> {
     Ok(WindowStart {
         device: global.device,
         studies: if paths.is_empty() {
@@ -105,7 +122,7 @@ fn window(paths: Vec<std::path::PathBuf>, global: &Global) -> Result<WindowStart
             Some(dir) => dir.clone(),
             None => assets::model()?,
         }),
-        plan: None,
+        plan,
     })
 }
 
