@@ -56,6 +56,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Compare a model with the reference numbers beside it
     Verify(VerifyArgs),
+    /// Make a model folder (model.toml, safetensors, hashes) from raw downloads
+    Convert(ConvertArgs),
     /// Run the sample study through everything: answers, a converted image, a picture of the window
     Demo(DemoArgs),
     /// Open the window, play a plan and write its picture (used by demo)
@@ -196,6 +198,27 @@ pub struct InspectArgs {
 pub struct VerifyArgs {
     /// Model folder with expected.json beside its parts
     pub model_dir: PathBuf,
+}
+
+/// `workbench convert`.
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// Folder of the raw downloads, with llm/ clip/ hlora/ and, for images, vqgan/
+    pub raw_dir: PathBuf,
+    /// Folder to make
+    pub out_dir: PathBuf,
+    /// Name of the model [default: the raw folder's]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// M3, L14, XL32...
+    #[arg(long)]
+    pub variant: Option<String>,
+    /// Licence of the weights
+    #[arg(long)]
+    pub licence: Option<String>,
+    /// The weights are random: every surface will say so
+    #[arg(long)]
+    pub untrained: bool,
 }
 
 /// `workbench demo`.

@@ -7,6 +7,7 @@ mod args;
 mod ask;
 mod assets;
 mod console;
+mod convert;
 mod demo;
 mod failure;
 mod generate;
@@ -17,6 +18,7 @@ mod screenshot;
 mod study;
 mod verify;
 mod window_start;
+mod worker;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -91,6 +93,7 @@ fn perform(
                 return Ok(Outcome::Exit(failure::FAILED));
             }
         }
+        Command::Convert(args) => convert::run(args, console)?,
         Command::Demo(args) => demo::run(args, global, console)?,
         Command::Screenshot(args) => {
             let plan = ScreenshotPlan {

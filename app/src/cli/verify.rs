@@ -1,27 +1,25 @@
 //! `workbench verify`: a model against the reference numbers beside it, stage by stage.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
-use std::sync::mpsc::channel;
-use std::thread;
-use std::time::Duration;
-
+use engine::Error;
 use engine::device::choose;
 use engine::model::verify::{Stage, verify};
-use engine::session::Progress;
-use engine::{DeviceChoice, DeviceInfo, Error};
 use serde_json::json;
 
 use super::args::{Global, VerifyArgs};
 use super::console::Console;
 use super::failure::Failure;
+use super::worker;
 
 /// Prints every stage in the order of the pipeline, then the largest difference of each run. Result: did all pass?
 ///
 /// # Errors
 /// The model cannot be loaded, or nothing is there to compare with.
 pub fn run(args: &VerifyArgs, global: &Global, console: &mut Console<'_>) -> Result<bool, Failure> {
-    let (device, stages) = compute(args.model_dir.clone(), global.device, console)?;
+    let (dir, choice) = (args.model_dir.clone(), global.device);
+    let (device, stages) = worker::run("comparing", console, move |_| {
+        let (device, info) = choose(choice).map_err(Error::NoAdapter)?;
+        Ok((info, verify(&dir, &device)?))
+    })?;
     console.say(&format!("device: {}: {}", device.name, device.reason));
     let failed = stages.iter().filter(|stage| !stage.passed()).count();
     let passed = failed == 0 && !stages.is_empty();
@@ -64,45 +62,6 @@ pub fn run(args: &VerifyArgs, global: &Global, console: &mut Console<'_>) -> Res
         "model_dir": args.model_dir,
     }))?;
     Ok(passed)
-}
-
-/// One thread makes every call of the device, with a stack as large as the engine's.
-fn compute(
-    dir: PathBuf,
-    choice: DeviceChoice,
-    console: &mut Console<'_>,
-) -> Result<(DeviceInfo, Vec<Stage>), Failure> {
-    let (sender, done) = channel();
-    let work = move || {
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let (device, info) = choose(choice).map_err(Error::NoAdapter)?;
-            Ok((info, verify(&dir, &device)?))
-        }));
-        // A receiver that is gone has nobody left to tell.
-        let _ = sender.send(outcome.unwrap_or_else(|_| {
-            Err(Error::Internal(
-                "a panic while the model was compared".to_owned(),
-            ))
-        }));
-    };
-    let _worker = thread::Builder::new()
-        .name("verify".to_owned())
-        .stack_size(16 << 20)
-        .spawn(work)
-        .map_err(|_| Error::EngineGone)?;
-    loop {
-        match done.recv_timeout(Duration::from_millis(200)) {
-            Ok(outcome) => return Ok(outcome?),
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => console.progress(&Progress {
-                stage: "comparing".to_owned(),
-                done: 0,
-                of: 0,
-            }),
-            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => {
-                return Err(Error::EngineGone.into());
-            }
-        }
-    }
 }
 
 /// The stage of each run that comes closest to its tolerance, or is farthest past it.
