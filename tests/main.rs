@@ -1,1 +1,4 @@
-//! Suite.
+//! Every test that crosses a module, in one binary: a file for each subject.
+
+mod cli;
+mod tidy;
