@@ -1,6 +1,8 @@
 //! The reading room: dark, quiet, and pure black around the image.
 
-use egui::{Color32, CornerRadius, FontId, Stroke, TextStyle, Theme, Visuals};
+use egui::{
+    Color32, CornerRadius, FontDefinitions, FontFamily, FontId, Stroke, TextStyle, Theme, Visuals,
+};
 
 /// Panels.
 pub const PANEL: Color32 = Color32::from_rgb(0x16, 0x19, 0x1d);
@@ -14,6 +16,8 @@ pub const QUIET: Color32 = Color32::from_rgb(0xac, 0xb4, 0xbd);
 pub const ACCENT: Color32 = Color32::from_rgb(0x5a, 0xb0, 0xe8);
 /// Chosen, as a surface.
 pub const ACCENT_DIM: Color32 = Color32::from_rgb(0x1f, 0x4a, 0x69);
+/// What the user said.
+pub const QUESTION: Color32 = Color32::from_rgb(0x1b, 0x30, 0x40);
 /// Warnings and everything synthetic.
 pub const WARNING: Color32 = Color32::from_rgb(0xff, 0xbe, 0x4d);
 /// Warnings, as a surface.
@@ -26,6 +30,7 @@ pub const ERROR_DIM: Color32 = Color32::from_rgb(0x46, 0x1f, 0x1d);
 /// Dresses a context.
 pub fn install(ctx: &egui::Context) {
     ctx.set_theme(Theme::Dark);
+    ctx.set_fonts(fonts());
     ctx.all_styles_mut(|style| {
         style.visuals = visuals();
         style.spacing.item_spacing = egui::vec2(8.0, 6.0);
@@ -40,6 +45,19 @@ pub fn install(ctx: &egui::Context) {
         ]
         .into();
     });
+}
+
+/// The arrows of `CT → MRI` are in the monospace font only, so it comes last in the proportional family too.
+fn fonts() -> FontDefinitions {
+    let mut fonts = FontDefinitions::default();
+    let mono = fonts.families.get(&FontFamily::Monospace).cloned();
+    let text = fonts.families.entry(FontFamily::Proportional).or_default();
+    for name in mono.unwrap_or_default() {
+        if !text.contains(&name) {
+            text.push(name);
+        }
+    }
+    fonts
 }
 
 fn visuals() -> Visuals {

@@ -81,7 +81,7 @@ fn model_ui(ui: &mut Ui, info: &ModelInfo) {
 pub fn warning_text(model: &ModelState) -> Option<&'static str> {
     match model {
         ModelState::Ready(info) if !info.trained => Some(
-            "Untrained test model: its answers and images are noise and say nothing about the patient",
+            "untrained test model. Its answers and images are noise and say nothing about the patient",
         ),
         _ => None,
     }
@@ -90,7 +90,7 @@ pub fn warning_text(model: &ModelState) -> Option<&'static str> {
 /// A warning line.
 pub fn warning_ui(ui: &mut Ui, text: &str) {
     let _ = ui.horizontal(|ui| {
-        let text = RichText::new(format!("⚠ {text}"));
+        let text = RichText::new(format!("Warning: {text}"));
         let _ = ui.add(Label::new(text.color(theme::WARNING).strong()).wrap());
     });
 }
@@ -143,12 +143,12 @@ pub fn jobs_ui(ui: &mut Ui, jobs: &BTreeMap<JobId, Job>) -> Option<Action> {
 
 fn job_progress_ui(ui: &mut Ui, job: &Job) {
     let Some(progress) = &job.progress else {
-        let _ = ui.add(egui::Spinner::new().size(14.0));
+        busy_ui(ui);
         return;
     };
     if progress.of == 0 {
-        let _ = ui.add(egui::Spinner::new().size(14.0));
         let _ = ui.label(RichText::new(&progress.stage).color(theme::QUIET));
+        busy_ui(ui);
         return;
     }
     let share = progress.done as f32 / progress.of as f32;
@@ -167,6 +167,23 @@ fn job_progress_ui(ui: &mut Ui, job: &Job) {
         progress.stage, progress.done, progress.of
     );
     let _ = ui.label(RichText::new(words).color(theme::QUIET));
+}
+
+/// Three dots, one of them bright: work goes on. Two frames a second, so that drawing leaves the cores to the work.
+pub fn busy_ui(ui: &mut Ui) {
+    const FRAME: std::time::Duration = std::time::Duration::from_millis(500);
+    let (area, _) = ui.allocate_exact_size(egui::vec2(30.0, 14.0), egui::Sense::hover());
+    let bright = (ui.input(|input| input.time) / FRAME.as_secs_f64()) as usize % 3;
+    for dot in 0..3 {
+        let color = if dot == bright {
+            theme::ACCENT
+        } else {
+            theme::QUIET.gamma_multiply(0.4)
+        };
+        let at = area.left_center() + egui::vec2(6.0 + 9.0 * dot as f32, 0.0);
+        let _ = ui.painter().circle_filled(at, 3.0, color);
+    }
+    ui.ctx().request_repaint_after(FRAME);
 }
 
 /// A message with a way to close it.

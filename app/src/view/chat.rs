@@ -4,6 +4,7 @@ use egui::{Button, DragValue, Frame, Key, KeyboardShortcut, Label, Modifiers, Ri
 use egui::{Panel, ScrollArea, Slider, TextEdit, Ui};
 use engine::model::AnswerEnd;
 
+use super::bars;
 use crate::action::Action;
 use crate::state::{Draft, ModelState, PictureRef, Reply, State, Turn};
 use crate::theme;
@@ -70,7 +71,7 @@ fn conversation_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Acti
 fn turn_ui(ui: &mut Ui, turn: &Turn) -> Option<Action> {
     let mut action = None;
     let question = Frame::new()
-        .fill(theme::ACCENT_DIM)
+        .fill(theme::QUESTION)
         .corner_radius(6)
         .inner_margin(8);
     let _ = question.show(ui, |ui| {
@@ -121,8 +122,8 @@ fn reply_ui(ui: &mut Ui, reply: &Reply) -> Option<Action> {
     match reply {
         Reply::Waiting => {
             let _ = ui.horizontal(|ui| {
-                let _ = ui.add(egui::Spinner::new().size(14.0));
                 let _ = ui.label(RichText::new("Looking and reading…").color(theme::QUIET));
+                bars::busy_ui(ui);
             });
         }
         Reply::Streaming(_) => {

@@ -126,7 +126,7 @@ fn head_ui(ui: &mut Ui, mode: CompareMode, item: &Comparison, index: usize) -> O
     });
     if item.generated.looks_like_a_copy() {
         let words = format!(
-            "⚠ This output is nearly its input (SSIM {:.2}): do not read it as another modality",
+            "Warning: this output is nearly its input (SSIM {:.2}): do not read it as another modality",
             item.generated.provenance.similarity_to_input
         );
         let _ = ui.add(Label::new(RichText::new(words).color(theme::WARNING).strong()).wrap());

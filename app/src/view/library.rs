@@ -52,7 +52,7 @@ fn open_ui(ui: &mut Ui, path_draft: &mut String) -> Option<Action> {
     let field = TextEdit::singleline(path_draft)
         .hint_text("or type a path and press Enter")
         .desired_width(f32::INFINITY);
-    let field = ui.add(field);
+    let field = ui.add(field).accessible_name("Path");
     if field.lost_focus()
         && ui.input(|input| input.key_pressed(egui::Key::Enter))
         && !path_draft.trim().is_empty()
@@ -142,7 +142,7 @@ fn series_ui(ui: &mut Ui, series: &SeriesInfo, shown: bool, pictures: &Pictures)
         response = response.on_hover_text(series.notes.join("\n"));
         let _ = ui.add(
             Label::new(
-                RichText::new(format!("⚠ {}", series.notes.join("; ")))
+                RichText::new(format!("Note: {}", series.notes.join("; ")))
                     .color(theme::WARNING)
                     .size(12.5),
             )

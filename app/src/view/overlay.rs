@@ -1,4 +1,4 @@
-//! Words on the picture: orientation letters, corners, and what is under the pointer.
+//! Words on the picture: orientation letters and corners; and what is under the pointer.
 
 use egui::{Align2, Color32, FontId, Painter, Pos2, Rect, Ui};
 use engine::imaging::{Direction, Modality};
@@ -7,14 +7,7 @@ use crate::state::{Content, OpenSeries, VolumeView, window_words};
 use crate::theme;
 
 /// Draws the words over the picture that lies at `place` in `area`.
-pub fn overlay_ui(
-    ui: &Ui,
-    open: &OpenSeries,
-    area: Rect,
-    place: Rect,
-    size: [u32; 2],
-    pointer: Option<Pos2>,
-) {
+pub fn overlay_ui(ui: &Ui, open: &OpenSeries, area: Rect, place: Rect, size: [u32; 2]) {
     let painter = ui.painter_at(area);
     let inner = area.shrink(10.0);
     let series = &open.series;
@@ -51,10 +44,6 @@ pub fn overlay_ui(
             notes(&painter, view, inner);
             if view.volume.calibrated {
                 letters(&painter, view, area);
-            }
-            if let Some(words) = pointer.and_then(|at| under_pointer(view, place, at)) {
-                let at = inner.center_bottom();
-                corner(&painter, at, Align2::CENTER_BOTTOM, &words);
             }
         }
         Content::Picture(image) => {
@@ -132,11 +121,7 @@ fn letters(painter: &Painter, view: &VolumeView, area: Rect) {
         (right.opposite(), inner.left_center(), Align2::LEFT_CENTER),
         (right, inner.right_center(), Align2::RIGHT_CENTER),
         (down.opposite(), inner.center_top(), Align2::CENTER_TOP),
-        (
-            down,
-            inner.center_bottom() - egui::vec2(0.0, 22.0),
-            Align2::CENTER_BOTTOM,
-        ),
+        (down, inner.center_bottom(), Align2::CENTER_BOTTOM),
     ] {
         outlined(
             painter,
@@ -150,7 +135,7 @@ fn letters(painter: &Painter, view: &VolumeView, area: Rect) {
 }
 
 /// `R 17.6  P 35.3  S 12.1 mm   voxel 120, 88, 11   43 HU`.
-fn under_pointer(view: &VolumeView, place: Rect, at: Pos2) -> Option<String> {
+pub fn under_pointer(view: &VolumeView, place: Rect, at: Pos2) -> Option<String> {
     if !place.contains(at) {
         return None;
     }

@@ -1,17 +1,21 @@
 //! The slice on pure black: what the wheel and the mouse buttons do with it.
 
 use egui::{
-    Align2, Color32, EventFilter, FontId, Frame, PointerButton, Rect, Response, Sense, Ui, Vec2,
+    Align2, Color32, EventFilter, FontId, Frame, PointerButton, Pos2, Rect, Response, Sense, Ui,
+    Vec2,
 };
 use egui::{MouseWheelUnit, Role, Slider, WidgetInfo};
 use engine::imaging::Window;
 
-use super::overlay::overlay_ui;
+use super::overlay::{overlay_ui, under_pointer};
 use super::toolbar::toolbar_ui;
 use crate::action::Action;
 use crate::pictures::Pictures;
 use crate::state::{Camera, Content, OpenSeries, Viewer, VolumeView};
 use crate::theme;
+
+/// Height of the line below the image, in points.
+const READ_OUT_HEIGHT: f32 = 24.0;
 
 /// The slice view's id, whose focus lets the keys through.
 pub fn slice_id() -> egui::Id {
@@ -66,7 +70,8 @@ fn slice_ui(ui: &mut Ui, open: &OpenSeries, pictures: &Pictures) -> Option<Actio
             .exact_size(34.0)
             .show(ui, |ui| action = slider_ui(ui, view));
     }
-    let area = ui.available_rect_before_wrap();
+    let full = ui.available_rect_before_wrap();
+    let area = full.with_max_y(full.bottom() - READ_OUT_HEIGHT);
     let response = ui.interact(area, slice_id(), Sense::click_and_drag());
     ui.advance_cursor_after_rect(area);
     let name = name_of(open);
@@ -77,7 +82,14 @@ fn slice_ui(ui: &mut Ui, open: &OpenSeries, pictures: &Pictures) -> Option<Actio
             let painter = ui.painter_at(area);
             let whole = Rect::from_min_max(egui::pos2(0.0, 0.0), egui::pos2(1.0, 1.0));
             painter.image(texture.handle.id(), place, whole, Color32::WHITE);
-            overlay_ui(ui, open, area, place, texture.size, response.hover_pos());
+            overlay_ui(ui, open, area, place, texture.size);
+            read_out_ui(
+                ui,
+                open,
+                full.with_min_y(area.bottom()),
+                place,
+                response.hover_pos(),
+            );
             action = action.or(gestures(ui, open, &response, area));
         }
         Some(Err(why)) => {
@@ -104,6 +116,18 @@ fn slice_ui(ui: &mut Ui, open: &OpenSeries, pictures: &Pictures) -> Option<Actio
         ui.memory_mut(|memory| memory.set_focus_lock_filter(slice_id(), arrows));
     }
     action
+}
+
+/// Position and value under the pointer, below the image.
+fn read_out_ui(ui: &mut Ui, open: &OpenSeries, line: Rect, place: Rect, pointer: Option<Pos2>) {
+    let words = match &open.content {
+        Content::Volume(view) => pointer.and_then(|at| under_pointer(view, place, at)),
+        Content::Picture(_) => None,
+    };
+    let help = "Wheel: slice · left drag: window · middle drag: pan · right drag: zoom · double click: reset";
+    let words = words.as_deref().unwrap_or(help);
+    let words = egui::RichText::new(words).color(theme::QUIET).size(12.5);
+    let _ = ui.put(line, egui::Label::new(words).truncate());
 }
 
 /// What a screen reader says, and what tests look for.
@@ -153,7 +177,7 @@ fn gestures(ui: &Ui, open: &OpenSeries, response: &Response, area: Rect) -> Opti
     if response.clicked() {
         response.request_focus();
     }
-    let from_middle = |at: egui::Pos2| <[f32; 2]>::from(at - area.center());
+    let from_middle = |at: Pos2| <[f32; 2]>::from(at - area.center());
     let moved = response.drag_delta();
     let shift = ui.input(|input| input.modifiers.shift);
     if moved != Vec2::ZERO {

@@ -11,6 +11,14 @@ use crate::theme;
 pub fn tasks_ui(ui: &mut Ui, state: &State) -> Option<Action> {
     let mut action = None;
     let _ = ui.label(RichText::new("Make an image of this slice").strong());
+    let tasks = Task::ALL.into_iter().filter(|task| task.generates());
+    let mut reasons = tasks.map(|task| state.check_generate(task).err());
+    // What holds for all of them is said once.
+    let shared = reasons.next().flatten();
+    let shared = shared.filter(|first| reasons.all(|other| other.as_ref() == Some(first)));
+    if let Some(reason) = &shared {
+        reason_ui(ui, reason);
+    }
     for task in Task::ALL.into_iter().filter(|task| task.generates()) {
         let ready = state.check_generate(task);
         let _ = ui.horizontal(|ui| {
@@ -19,13 +27,11 @@ pub fn tasks_ui(ui: &mut Ui, state: &State) -> Option<Action> {
             match &ready {
                 Err(reason) => {
                     response = response.on_disabled_hover_text(reason);
-                    let reason = RichText::new(reason).color(theme::QUIET).size(12.5);
-                    let _ = ui.add(Label::new(reason).wrap());
+                    if shared.is_none() {
+                        reason_ui(ui, reason);
+                    }
                 }
-                Ok(()) => {
-                    let words = RichText::new(hint(task)).color(theme::QUIET).size(12.5);
-                    let _ = ui.add(Label::new(words).wrap());
-                }
+                Ok(()) => reason_ui(ui, hint(task)),
             }
             if response.clicked() {
                 action = Some(Action::Generate(task));
@@ -46,6 +52,11 @@ pub fn tasks_ui(ui: &mut Ui, state: &State) -> Option<Action> {
             });
     }
     action
+}
+
+fn reason_ui(ui: &mut Ui, reason: &str) {
+    let reason = RichText::new(reason).color(theme::QUIET).size(12.5);
+    let _ = ui.add(Label::new(reason).wrap());
 }
 
 fn hint(task: Task) -> &'static str {
