@@ -48,6 +48,18 @@ pub enum ModelError {
         /// What.
         what: String,
     },
+    /// A converted model would overwrite something.
+    #[error("the output exists already; choose a new folder: {}", path.display())]
+    OutputExists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file is not the one that the manifest was written for.
+    #[error("a model file has changed since the model was made (its SHA-256 differs); download or convert it again: {}", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// The question is empty.
     #[error("the question is empty; type what you want to know")]
     EmptyQuestion,
@@ -91,6 +103,8 @@ impl ModelError {
             Self::MissingParts { .. } => "model-incomplete",
             Self::Tensors { .. } => "model-tensors",
             Self::Invalid { .. } => "model-invalid",
+            Self::OutputExists { .. } => "output-exists",
+            Self::Changed { .. } => "model-changed",
             Self::EmptyQuestion => "empty-question",
             Self::PromptTooLong { .. } => "prompt-too-long",
             Self::NoCapability { .. } => "no-capability",

@@ -12,6 +12,7 @@ use image::RgbImage;
 
 use super::checkpoint::{Checkpoint, TensorLedger};
 use super::clip::{ClipVision, hidden_state_index, pixels_tensor};
+use super::convert::vqgan_file;
 use super::config::{ClipConfig, GenerationConfig, LlmConfig, PreprocessorConfig, VqganConfig};
 use super::decoder::Decoder;
 use super::error::ModelError;
@@ -128,6 +129,7 @@ impl HealthGpt {
         on_progress: &mut dyn FnMut(&str, usize, usize) -> ControlFlow<()>,
     ) -> Result<Self, ModelError> {
         let layout = ModelLayout::open(dir)?;
+        layout.check_hashes(64 << 20)?;
         let Parts { llm, clip, vqgan } = layout.manifest.parts.clone();
         let (llm, clip) = (dir.join(llm), dir.join(clip));
         let llm_config = LlmConfig::open(&llm)?;
@@ -204,7 +206,7 @@ impl HealthGpt {
         }
         let mut autoencoder = None;
         if let (Some(folder), Some(config)) = (vqgan, vqgan_config) {
-            let file = folder.join("last.ckpt");
+            let file = vqgan_file(&folder);
             read("image decoder", &[&file], &mut |loader| {
                 autoencoder = Some((Vqgan::load(loader, &config), config.clone()));
             })?;

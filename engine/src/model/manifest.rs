@@ -122,6 +122,24 @@ impl ModelLayout {
             .collect()
     }
 
+    /// Compares the files with the manifest's SHA-256, up to `limit` bytes a file (a full-size base takes minutes to
+    /// hash; `verify` does it without a limit).
+    ///
+    /// # Errors
+    /// [`ModelError::Changed`], [`ModelError::MissingParts`] or [`ModelError::Io`].
+    pub fn check_hashes(&self, limit: u64) -> Result<(), ModelError> {
+        for (name, expected) in &self.manifest.sha256 {
+            let path = self.dir.join(name);
+            let Ok(data) = std::fs::metadata(&path) else {
+                return Err(ModelError::MissingParts { missing: vec![name.clone()], path: self.dir.clone() });
+            };
+            if data.len() <= limit && super::convert::file_sha256(&path)? != *expected {
+                return Err(ModelError::Changed { path });
+            }
+        }
+        Ok(())
+    }
+
     fn check(&self, toml_path: &Path) -> Result<(), ModelError> {
         let manifest = &self.manifest;
         if manifest.format != 1 {

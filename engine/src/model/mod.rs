@@ -8,6 +8,7 @@ pub mod adapter;
 pub mod checkpoint;
 pub mod clip;
 pub mod config;
+pub mod convert;
 pub mod decoder;
 mod error;
 mod healthgpt;

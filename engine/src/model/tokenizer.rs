@@ -80,7 +80,8 @@ impl Tokenizer {
             .iter()
             .filter_map(|(text, id)| id.as_u64().map(|id| (id as u32, text.clone())))
             .collect();
-        let bpe: BPE = serde_json::from_value(model)
+        // From text: the crate borrows strings, which a `Value` cannot lend.
+        let bpe: BPE = serde_json::from_str(&model.to_string())
             .map_err(|error| ModelError::damaged(&path, error.to_string()))?;
 
         let class = config

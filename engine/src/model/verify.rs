@@ -16,6 +16,7 @@ use super::decoder::Trace;
 use super::error::ModelError;
 use super::healthgpt::HealthGpt;
 use super::kv_cache::KvCache;
+use super::manifest::ModelLayout;
 use super::plugin::PlugIn;
 use super::preprocess::{clip_pixels, vqgan_pixels};
 use super::prompt::{PromptPiece, pieces};
@@ -64,6 +65,7 @@ pub fn verify(dir: &Path, device: &Device) -> Result<Vec<Stage>, ModelError> {
     let text = std::fs::read_to_string(&path).map_err(ModelError::io(&path))?;
     let expected: Value = serde_json::from_str(&text)
         .map_err(|error| ModelError::damaged(&path, error.to_string()))?;
+    ModelLayout::open(dir)?.check_hashes(u64::MAX)?;
     let model = HealthGpt::load(dir, device, &mut |_, _, _| {
         std::ops::ControlFlow::Continue(())
     })?;

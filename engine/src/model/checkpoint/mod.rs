@@ -18,7 +18,7 @@ use memmap2::Mmap;
 
 use super::error::ModelError;
 
-pub use ledger::{LoadReport, TensorLedger};
+pub use ledger::{LoadReport, TensorLedger, canonical_name};
 
 /// Element types of checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
