@@ -834,3 +834,59 @@ fn the_job_of_a_question_is_an_ask() {
     };
     assert_eq!(workbench::state::window_words(window), "C 1.50 W 3");
 }
+
+#[derive(Debug)]
+struct Dropped(std::path::PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        Err("only the path is used".to_owned())
+    }
+}
+
+#[test]
+fn folders_dropped_on_the_window_are_opened() {
+    let mut harness = harness(Desk::default());
+    let folders = ["a", "b"].map(|name| Arc::new(Dropped(name.into())) as _);
+    harness.input_mut().dropped_files.extend(folders);
+    harness.run_steps(2);
+    let Some(Effect::Send {
+        command: Command::Scan { paths },
+        ..
+    }) = harness.state().effects.last()
+    else {
+        panic!("{:?}", harness.state().effects);
+    };
+    assert_eq!(paths.len(), 2);
+}
+
+#[test]
+fn a_typed_path_is_opened_by_enter() {
+    let mut harness = harness(Desk::default());
+    harness.get_by_label("Path").focus();
+    harness.run();
+    harness.get_by_label("Path").type_text("/scans");
+    harness.run();
+    harness.key_press(Key::Enter);
+    harness.run_steps(2);
+    let sent = harness.state().effects.last();
+    assert!(
+        matches!(sent, Some(Effect::Send { command: Command::Scan { paths }, .. }) if paths == &["/scans"].map(std::path::PathBuf::from)),
+        "{sent:?}"
+    );
+}
+
+#[test]
+fn the_key_map_is_a_click_away() {
+    let mut harness = harness(Desk::default());
+    harness.get_by_label("Keys").click();
+    harness.run();
+    assert!(shows(
+        &harness,
+        "brain, abdomen, mediastinum, bone, lung, MIP (CT)"
+    ));
+}

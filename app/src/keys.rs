@@ -40,6 +40,25 @@ const MAP: [(Key, Action); 19] = [
     ),
 ];
 
+/// The map in words, for people.
+pub const HELP: [(&str, &str); 15] = [
+    ("Up, Down, wheel", "slice back, forward"),
+    ("Home, End", "first, last slice"),
+    ("Page up, Page down", "previous, next series"),
+    ("0", "automatic window"),
+    ("1, 2", "the file's own windows"),
+    ("3 … 8", "brain, abdomen, mediastinum, bone, lung, MIP (CT)"),
+    ("I", "exchange black and white"),
+    ("+, -, =", "zoom in, zoom out, fit"),
+    ("Space, double click", "reset the view"),
+    ("Left drag", "window: width to the side, center up and down"),
+    ("Middle drag, Shift+drag", "pan"),
+    ("Right drag, Ctrl+wheel", "zoom"),
+    ("Enter", "send the question"),
+    ("Shift+Enter", "new line in the question"),
+    ("Esc", "stop the answer or image, close the comparison"),
+];
+
 /// What the keys pressed in this frame ask for. `slice_id` is the slice view, which may have the focus.
 pub fn pressed(ctx: &Context, state: &State, slice_id: egui::Id) -> Vec<Action> {
     let mut actions = Vec::new();

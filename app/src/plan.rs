@@ -23,8 +23,6 @@ pub struct ScreenshotPlan {
     pub out: PathBuf,
     /// The run fails after so many seconds.
     pub timeout_secs: u64,
-    /// The window's width and height, in points.
-    pub size: [f32; 2],
 }
 
 /// How far a run is.
@@ -70,7 +68,11 @@ impl PlanRun {
         if matches!(self.step, Step::Closing) {
             return Vec::new();
         }
-        ctx.request_repaint_after(Duration::from_millis(100));
+        let pause = match self.step {
+            Step::Settling(_) => Duration::ZERO,
+            _ => Duration::from_millis(300),
+        };
+        ctx.request_repaint_after(pause);
         match self.advance(ctx, state) {
             Ok(actions) => actions,
             Err(why) => {

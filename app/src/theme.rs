@@ -72,6 +72,8 @@ fn visuals() -> Visuals {
     visuals.hyperlink_color = ACCENT;
     visuals.selection.bg_fill = ACCENT_DIM;
     visuals.selection.stroke = Stroke::new(1.0, Color32::WHITE);
+    // A blinking cursor would draw the window twice a second for ever.
+    visuals.text_cursor.blink = false;
     let radius = CornerRadius::same(4);
     let widgets = &mut visuals.widgets;
     for (look, fill, edge) in [

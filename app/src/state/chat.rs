@@ -108,7 +108,7 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// The text so far.
+    /// The text so far, exactly as the model wrote it (it often begins with a space).
     pub fn text(&self) -> &str {
         match self {
             Self::Waiting => "",

@@ -7,6 +7,7 @@ use engine::Task;
 use engine::session::{JobId, ModelInfo};
 
 use crate::action::Action;
+use crate::keys;
 use crate::state::{DeviceState, Job, ModelState, Notice};
 use crate::theme;
 
@@ -40,9 +41,21 @@ pub fn model_line_ui(ui: &mut Ui, model: &ModelState) -> Option<Action> {
             if ui.button("Load model…").clicked() {
                 action = Some(Action::ChooseModel);
             }
+            let _ = ui.menu_button("Keys", keys_ui);
         });
     });
     action
+}
+
+/// The keyboard and mouse map.
+fn keys_ui(ui: &mut Ui) {
+    let _ = egui::Grid::new("keys").num_columns(2).show(ui, |ui| {
+        for (keys, what) in keys::HELP {
+            let _ = ui.label(RichText::new(keys).strong());
+            let _ = ui.label(what);
+            ui.end_row();
+        }
+    });
 }
 
 fn model_ui(ui: &mut Ui, info: &ModelInfo) {

@@ -23,7 +23,7 @@ pub fn chat_ui(ui: &mut Ui, state: &mut State) -> Option<Action> {
 fn conversation_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Action> {
     let mut action = None;
     let _ = ui.horizontal(|ui| {
-        let _ = ui.label(RichText::new("Ask about this slice").strong());
+        let _ = ui.label(RichText::new("Ask a question").strong());
         let right = egui::Layout::right_to_left(egui::Align::Center);
         let _ = ui.with_layout(right, |ui| {
             let any = !state.chat.turns.is_empty();
@@ -115,7 +115,7 @@ fn turn_ui(ui: &mut Ui, turn: &Turn) -> Option<Action> {
 }
 
 fn reply_ui(ui: &mut Ui, reply: &Reply) -> Option<Action> {
-    let text = reply.text();
+    let text = reply.text().trim();
     if !text.is_empty() {
         let _ = ui.add(Label::new(text).wrap());
     }

@@ -4,13 +4,13 @@ use egui::{Button, Label, RichText, Ui};
 use engine::Task;
 
 use crate::action::Action;
-use crate::state::State;
+use crate::state::{ModelState, State};
 use crate::theme;
 
 /// The image tasks.
 pub fn tasks_ui(ui: &mut Ui, state: &State) -> Option<Action> {
     let mut action = None;
-    let _ = ui.label(RichText::new("Make an image of this slice").strong());
+    let _ = ui.label(RichText::new("Make an image").strong());
     let tasks = Task::ALL.into_iter().filter(|task| task.generates());
     let mut reasons = tasks.map(|task| state.check_generate(task).err());
     // What holds for all of them is said once.
@@ -31,7 +31,7 @@ pub fn tasks_ui(ui: &mut Ui, state: &State) -> Option<Action> {
                         reason_ui(ui, reason);
                     }
                 }
-                Ok(()) => reason_ui(ui, hint(task)),
+                Ok(()) => reason_ui(ui, &hint(state, task)),
             }
             if response.clicked() {
                 action = Some(Action::Generate(task));
@@ -59,12 +59,21 @@ fn reason_ui(ui: &mut Ui, reason: &str) {
     let _ = ui.add(Label::new(reason).wrap());
 }
 
-fn hint(task: Task) -> &'static str {
-    match task {
-        Task::Comprehend => "",
+/// What a button makes, and on what its plug-in was trained.
+fn hint(state: &State, task: Task) -> String {
+    let what = match task {
+        Task::Comprehend => "an answer",
         Task::Reconstruct => "the same picture, through the model's image codes",
         Task::Ct2Mri => "an MRI-like picture of this CT slice",
         Task::Mri2Ct => "a CT-like picture of this MRI slice",
         Task::Sr4 => "the picture at four times the resolution",
+    };
+    let region = match &state.model {
+        ModelState::Ready(model) => model.capability(task).ok(),
+        _ => None,
+    };
+    match region.and_then(|capability| capability.region.as_deref()) {
+        Some(region) => format!("{what}; trained on {region} scans only"),
+        None => what.to_owned(),
     }
 }
