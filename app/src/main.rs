@@ -4,20 +4,34 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, stderr, stdout};
 use std::process::ExitCode;
 
+use anyhow::{Context, Result};
 use tracing_subscriber::EnvFilter;
 use workbench::cli::{self, Outcome, Streams};
+use workbench::run_window;
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     log_to_stderr(cli::verbosity(&words));
+    run(&words).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(words: &[OsString]) -> Result<ExitCode> {
     let streams = Streams {
-        out: &mut stdout().lock(),
+        out: &mut stdout(),
         err: &mut stderr(),
         terminal: stderr().is_terminal(),
     };
-    match cli::run(&words, streams) {
-        Outcome::Exit(code) => ExitCode::from(code),
-        Outcome::Window(_) => ExitCode::FAILURE,
+    match cli::run(words, streams) {
+        Outcome::Exit(code) => Ok(ExitCode::from(code)),
+        Outcome::Window(start) => {
+            run_window(start).context(
+                "the window ended with an error; the commands of `workbench --help` need none",
+            )?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

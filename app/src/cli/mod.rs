@@ -17,7 +17,6 @@ mod render;
 mod screenshot;
 mod study;
 mod verify;
-mod window_start;
 mod worker;
 
 use std::ffi::OsString;
@@ -27,10 +26,10 @@ use std::path::PathBuf;
 use clap::Parser;
 use clap::error::ErrorKind;
 
+use crate::{ScreenshotPlan, WindowStart};
 use args::{Cli, Command, Global};
 use console::Console;
 use failure::Failure;
-pub use window_start::{ScreenshotPlan, WindowStart};
 
 /// What is left to do after [`run`].
 #[derive(Debug)]
