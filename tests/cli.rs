@@ -8,6 +8,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use workbench::cli::{Outcome, Streams, run};
 
+use crate::support::{copy_of, repo, tiny_model};
+
 /// What a command left behind.
 struct Ran {
     code: u8,
@@ -53,10 +55,6 @@ fn workbench(words: &[&str]) -> Ran {
     }
 }
 
-fn bundled_model() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/models/tiny-untrained")
-}
-
 /// A folder with two different pictures.
 struct Pictures {
     _folder: TempDir,
@@ -87,30 +85,21 @@ fn pictures() -> Pictures {
 /// A copy of the bundled model that may be damaged. Without the manifest's hashes, the readers themselves have to
 /// notice what is wrong.
 fn model_copy(hashes: bool) -> (TempDir, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let to = folder.path().join("model");
-    copy(&bundled_model(), &to);
+    let folder = copy_of(&tiny_model());
     if !hashes {
-        let text = fs::read_to_string(to.join("model.toml")).unwrap();
-        let mut manifest: toml::Table = text.parse().unwrap();
-        let _ = manifest.remove("sha256");
-        fs::write(to.join("model.toml"), manifest.to_string()).unwrap();
+        edit_manifest(folder.path(), |manifest| {
+            let _ = manifest.remove("sha256");
+        });
     }
-    let dir = to.to_str().unwrap().to_owned();
+    let dir = folder.path().to_str().unwrap().to_owned();
     (folder, dir)
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            let _ = fs::copy(entry.path(), target).unwrap();
-        }
-    }
+fn edit_manifest(dir: &Path, edit: impl FnOnce(&mut toml::Table)) {
+    let path = dir.join("model.toml");
+    let mut manifest: toml::Table = fs::read_to_string(&path).unwrap().parse().unwrap();
+    edit(&mut manifest);
+    fs::write(path, manifest.to_string()).unwrap();
 }
 
 /// The weight files of a part, largest first.
@@ -321,24 +310,11 @@ fn a_weight_file_that_was_cut_short_is_named() {
 #[test]
 fn a_missing_shard_is_named() {
     let (_folder, dir) = model_copy(false);
-    let llm = Path::new(&dir).join("llm");
-    let file = weights(&dir, "llm").remove(0);
     let shard = "model-00002-of-00002.safetensors";
-    // The same weights, said to be in two shards of which one did not arrive.
-    fs::rename(&file, llm.join("model-00001-of-00002.safetensors")).unwrap();
-    let index = serde_json::json!({ "weight_map": {
-        "model.norm.weight": "model-00001-of-00002.safetensors",
-        "lm_head.weight": shard,
-    }});
-    fs::write(llm.join("model.safetensors.index.json"), index.to_string()).unwrap();
-    let _ = fs::remove_file(llm.join(shard));
+    fs::remove_file(Path::new(&dir).join("llm").join(shard)).unwrap();
     let ran = workbench(&["ask", "--text-only", "Hi", "--model", &dir, "--json"]);
     let (kind, message) = ran.error();
-    assert_eq!(ran.code, 1);
-    assert!(
-        kind == "model-incomplete" || kind == "model-io",
-        "{kind}: {message}"
-    );
+    assert_eq!((ran.code, kind.as_str()), (1, "model-incomplete"));
     assert!(message.contains(shard), "{message}");
 }
 
@@ -391,6 +367,142 @@ fn a_path_that_is_not_there_is_an_error_in_words_and_on_standard_error() {
     );
 }
 
+/// The CT of the sample study: a folder of DICOM files.
+fn sample_ct() -> PathBuf {
+    let mut folders = vec![repo("assets/samples/limb")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ext| ext == "dcm")
+                && folder
+                    .file_name()
+                    .is_some_and(|name| name.eq_ignore_ascii_case("ct"))
+            {
+                return folder;
+            }
+        }
+    }
+    panic!("the sample study has no ct folder");
+}
+
+#[test]
+fn a_truncated_dicom_file_is_named_and_the_rest_of_its_series_is_still_read() {
+    let folder = copy_of(&sample_ct());
+    let mut files: Vec<PathBuf> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    let file = files[files.len() / 2].clone();
+    let bytes = fs::read(&file).unwrap();
+    fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+
+    // Alone it is an error that names it.
+    let alone = tempfile::tempdir().unwrap();
+    let lone = alone.path().join("cut.dcm");
+    let _ = fs::copy(&file, &lone).unwrap();
+    let ran = workbench(&["ask", lone.to_str().unwrap(), "What is this?", "--json"]);
+    let (kind, message) = ran.error();
+    assert_eq!((ran.code, kind.as_str()), (1, "damaged"), "{message}");
+    assert!(message.trim_end().ends_with("cut.dcm"), "{message}");
+
+    // Among others it is left out, with its reason.
+    let value = workbench(&["inspect", folder.path().to_str().unwrap(), "--json"]).json();
+    let skipped = value["skipped"].as_array().unwrap();
+    assert_eq!(skipped.len(), 1, "{skipped:?}");
+    assert_eq!(skipped[0]["kind"], "damaged");
+    let series = value["series"].as_array().unwrap();
+    assert!(!series.is_empty());
+}
+
+#[test]
+fn the_sample_study_renders_in_every_plane_and_slices_count_from_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("slice.png");
+    let (study, out) = (sample_ct(), out.to_str().unwrap());
+    let render = |more: &[&str]| {
+        let mut words = vec!["render", study.to_str().unwrap(), "--out", out, "--json"];
+        words.extend(more);
+        workbench(&words)
+    };
+    let first = render(&["--slice", "1", "--window", "40,400"]).json();
+    assert_eq!(first["slice"], 1);
+    assert_eq!(first["modality"], "CT");
+    assert_eq!(first["window"], serde_json::json!([40.0, 400.0]));
+    let bone = render(&["--slice", "1", "--window", "bone"]).json();
+    assert_eq!(bone["window"], serde_json::json!([350.0, 2000.0]));
+    assert_ne!(first["sha256"], bone["sha256"]);
+    for plane in ["axial", "coronal", "sagittal"] {
+        let value = render(&["--plane", plane]).json();
+        assert_eq!(value["plane"], plane);
+    }
+    let (kind, message) = render(&["--slice", "9999"]).error();
+    assert_eq!(kind, "no-slice");
+    assert!(
+        message.starts_with("there is no slice 9999; the series has slices 1 to "),
+        "{message}"
+    );
+}
+
+#[test]
+fn several_slices_of_a_study_make_one_prompt_and_the_ct_is_taken_first() {
+    let study = repo("assets/samples/limb");
+    let ran = workbench(&[
+        "ask",
+        study.to_str().unwrap(),
+        "--slice",
+        "2",
+        "--slice",
+        "4",
+        "Compare",
+        "--json",
+        "--max-new-tokens",
+        "4",
+    ]);
+    let value = ran.json();
+    let images = value["images"].as_array().unwrap();
+    assert_eq!(images.len(), 2);
+    assert_eq!(
+        (&images[0]["slice"], &images[1]["slice"]),
+        (&2.into(), &4.into())
+    );
+    assert_eq!(images[0]["modality"], "CT");
+    assert!(ran.err.contains(": CT, "), "{}", ran.err);
+}
+
+#[test]
+fn an_mr_series_is_no_source_for_ct_to_mri_and_the_error_says_what_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("mri.png");
+    let study = repo("assets/samples/limb");
+    let study = study.to_str().unwrap();
+    let series = workbench(&["inspect", study, "--json"]).json()["series"].clone();
+    let mr = series
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|series| series["modality"] == "MR")
+        .unwrap();
+    let words = [
+        "generate",
+        study,
+        "--task",
+        "ct2mri",
+        "--json",
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    let ran = workbench(&[&words[..], &["--series", mr["id"].as_str().unwrap()]].concat());
+    let (kind, message) = ran.error();
+    assert_eq!((ran.code, kind.as_str()), (1, "wrong-modality"));
+    assert!(message.contains("choose a CT series"), "{message}");
+    let ran = workbench(&words);
+    assert_eq!(ran.code, 0, "{}", ran.out);
+    assert_eq!(ran.json()["provenance"]["task"], "ct2mri");
+}
+
 #[test]
 fn a_slice_that_is_not_there_names_the_last_one() {
     let pictures = pictures();
@@ -439,6 +551,13 @@ fn a_generated_image_is_marked_and_has_its_history_beside_it() {
 #[test]
 fn a_task_that_the_model_lacks_is_refused_with_the_reason() {
     let pictures = pictures();
+    let (_folder, dir) = model_copy(true);
+    edit_manifest(Path::new(&dir), |manifest| {
+        for plugin in manifest["plugin"].as_array_mut().unwrap() {
+            let capabilities = plugin["capabilities"].as_array_mut().unwrap();
+            capabilities.retain(|capability| capability.as_str() != Some("sr4"));
+        }
+    });
     let ran = workbench(&[
         "generate",
         &pictures.first,
@@ -446,6 +565,8 @@ fn a_task_that_the_model_lacks_is_refused_with_the_reason() {
         "sr4",
         "--out",
         &pictures.out,
+        "--model",
+        &dir,
         "--json",
     ]);
     let (kind, message) = ran.error();
@@ -519,7 +640,7 @@ fn the_demo_writes_answers_and_images() {
 fn a_model_converts_and_answers_as_before() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("converted");
-    let (model, out) = (bundled_model(), out.to_str().unwrap());
+    let (model, out) = (tiny_model(), out.to_str().unwrap());
     let ran = workbench(&[
         "convert",
         model.to_str().unwrap(),
@@ -542,6 +663,43 @@ fn a_model_converts_and_answers_as_before() {
     assert_eq!(ids, ask(model.to_str().unwrap()).1);
     let again = workbench(&["convert", model.to_str().unwrap(), out, "--json"]);
     assert!(again.error().1.contains("exists already"));
+}
+
+#[test]
+fn verify_passes_on_the_bundled_model_and_fails_past_tolerance() {
+    let model = tiny_model();
+    let ran = workbench(&["verify", model.to_str().unwrap(), "--json"]);
+    let value = ran.json();
+    assert_eq!(
+        (ran.code, &value["passed"]),
+        (0, &Value::Bool(true)),
+        "{}",
+        ran.out
+    );
+    assert!(value["stages"].as_array().unwrap().len() > 50);
+
+    // One wrong id in the reference: the table names the stage, and the exit code says it.
+    let (_folder, dir) = model_copy(true);
+    let path = Path::new(&dir).join("expected.json");
+    let mut expected: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    expected["com"]["prompt_ids"][0] = serde_json::json!(7);
+    fs::write(&path, expected.to_string()).unwrap();
+    let ran = workbench(&["verify", &dir]);
+    assert_eq!(ran.code, 1, "{}", ran.out);
+    let row = ran
+        .out
+        .lines()
+        .find(|line| line.ends_with("past tolerance"))
+        .unwrap();
+    assert!(
+        row.starts_with("com") && row.contains("prompt_ids"),
+        "{row}"
+    );
+    assert!(
+        ran.out.ends_with("stages are past tolerance\n"),
+        "{}",
+        ran.out
+    );
 }
 
 #[test]
@@ -606,7 +764,7 @@ fn help_and_version_end_well() {
 }
 
 #[test]
-fn without_a_command_the_window_opens_on_the_sample_study_with_the_bundled_model() {
+fn without_a_command_the_window_opens_on_the_sample_study_with_the_tiny_model() {
     let start = |words: &[&str]| {
         let streams = Streams {
             out: &mut Vec::new(),

@@ -135,6 +135,7 @@ fn series(id: &str, description: &str, modality: Modality) -> SeriesInfo {
         spacing_mm: Some([0.8, 0.8, 2.5]),
         notes: Vec::new(),
         files: Vec::new(),
+        frames: Vec::new(),
     }
 }
 
