@@ -41,14 +41,19 @@ pub fn convert(
     on_progress: Progress<'_>,
 ) -> Result<Manifest, ModelError> {
     if out.exists() {
-        return Err(ModelError::OutputExists { path: out.to_owned() });
+        return Err(ModelError::OutputExists {
+            path: out.to_owned(),
+        });
     }
     let mut name = out.as_os_str().to_owned();
     name.push(".partial");
     let partial = PathBuf::from(name);
     let _ = fs::remove_dir_all(&partial);
-    let result = write_parts(raw, &partial, options, on_progress)
-        .and_then(|manifest| fs::rename(&partial, out).map_err(ModelError::io(out)).map(|()| manifest));
+    let result = write_parts(raw, &partial, options, on_progress).and_then(|manifest| {
+        fs::rename(&partial, out)
+            .map_err(ModelError::io(out))
+            .map(|()| manifest)
+    });
     if result.is_err() {
         let _ = fs::remove_dir_all(&partial);
     }
@@ -74,28 +79,43 @@ fn write_parts(
     }
     manifest.trained = manifest.trained && !options.untrained;
     let parts = manifest.parts.clone();
-    manifest.parts =
-        Parts { llm: "llm".into(), clip: "clip".into(), vqgan: parts.vqgan.is_some().then(|| "vqgan".into()) };
+    manifest.parts = Parts {
+        llm: "llm".into(),
+        clip: "clip".into(),
+        vqgan: parts.vqgan.is_some().then(|| "vqgan".into()),
+    };
 
     let total = 2 + manifest.plugins.len() + usize::from(parts.vqgan.is_some());
     let mut done = 0;
     let mut begin = |what: &str| {
         let flow = on_progress(what, done, total);
         done += 1;
-        if flow.is_break() { Err(ModelError::Stopped) } else { Ok(()) }
+        if flow.is_break() {
+            Err(ModelError::Stopped)
+        } else {
+            Ok(())
+        }
     };
 
     begin("language model")?;
     let llm = out.join("llm");
     copy_small_files(&raw.join(&parts.llm), &llm)?;
     // Names stay as Hugging Face wrote them; shards become one file, in the type they were stored.
-    write_safetensors(&llm.join("model.safetensors"), &[Checkpoint::open(&raw.join(&parts.llm))?], |_| true)?;
+    write_safetensors(
+        &llm.join("model.safetensors"),
+        &[Checkpoint::open(&raw.join(&parts.llm))?],
+        |_| true,
+    )?;
 
     begin("vision tower")?;
     let clip = out.join("clip");
     copy_small_files(&raw.join(&parts.clip), &clip)?;
     let vision = |name: &str| !name.starts_with("text_model.") && name != "logit_scale";
-    write_safetensors(&clip.join("model.safetensors"), &[Checkpoint::open(&raw.join(&parts.clip))?], vision)?;
+    write_safetensors(
+        &clip.join("model.safetensors"),
+        &[Checkpoint::open(&raw.join(&parts.clip))?],
+        vision,
+    )?;
 
     for plugin in &mut manifest.plugins {
         begin(&format!("plug-in {}", plugin.name))?;
@@ -112,11 +132,16 @@ fn write_parts(
         let vqgan = out.join("vqgan");
         copy_small_files(&folder, &vqgan)?;
         let needed = |name: &str| !name.starts_with("loss.") && !name.starts_with("model_ema.");
-        write_safetensors(&vqgan.join("model.safetensors"), &[Checkpoint::open(&vqgan_file(&folder))?], needed)?;
+        write_safetensors(
+            &vqgan.join("model.safetensors"),
+            &[Checkpoint::open(&vqgan_file(&folder))?],
+            needed,
+        )?;
     }
     manifest.sha256 = hashes(out)?;
-    let text = toml::to_string(&manifest)
-        .map_err(|error| ModelError::Invalid { what: format!("the manifest cannot be written: {error}") })?;
+    let text = toml::to_string(&manifest).map_err(|error| ModelError::Invalid {
+        what: format!("the manifest cannot be written: {error}"),
+    })?;
     let path = out.join("model.toml");
     fs::write(&path, text).map_err(ModelError::io(&path))?;
     Ok(manifest)
@@ -125,7 +150,11 @@ fn write_parts(
 /// The VQGAN's weights: `model.safetensors` of a converted model, or `last.ckpt`.
 pub fn vqgan_file(folder: &Path) -> PathBuf {
     let converted = folder.join("model.safetensors");
-    if converted.is_file() { converted } else { folder.join("last.ckpt") }
+    if converted.is_file() {
+        converted
+    } else {
+        folder.join("last.ckpt")
+    }
 }
 
 /// Configurations, tokenizers and licences; never weights or their index.
@@ -133,7 +162,9 @@ fn copy_small_files(from: &Path, to: &Path) -> Result<(), ModelError> {
     fs::create_dir_all(to).map_err(ModelError::io(to))?;
     for entry in fs::read_dir(from).map_err(ModelError::io(from))?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let kept = [".json", ".yaml", ".txt", ".model", ".md"].iter().any(|end| name.ends_with(end))
+        let kept = [".json", ".yaml", ".txt", ".model", ".md"]
+            .iter()
+            .any(|end| name.ends_with(end))
             || name.to_uppercase().starts_with("LICENSE");
         if kept && !name.ends_with(".index.json") && entry.path().is_file() {
             let target = to.join(&name);
@@ -164,7 +195,12 @@ fn write_safetensors(
     };
     let views: Vec<(&String, TensorView<'_>)> = tensors
         .iter()
-        .map(|(name, raw)| Ok((name, TensorView::new(stored(raw.dtype), raw.shape.clone(), &raw.bytes)?)))
+        .map(|(name, raw)| {
+            Ok((
+                name,
+                TensorView::new(stored(raw.dtype), raw.shape.clone(), &raw.bytes)?,
+            ))
+        })
         .collect::<Result<_, _>>()
         .map_err(failed)?;
     if let Some(folder) = path.parent() {
@@ -194,8 +230,14 @@ fn stored(dtype: DType) -> Dtype {
 /// A file that cannot be read.
 pub fn hashes(dir: &Path) -> Result<BTreeMap<String, String>, ModelError> {
     let mut hashes = BTreeMap::new();
-    for entry in walkdir::WalkDir::new(dir).sort_by_file_name().into_iter().flatten() {
-        let Ok(inside) = entry.path().strip_prefix(dir) else { continue };
+    for entry in walkdir::WalkDir::new(dir)
+        .sort_by_file_name()
+        .into_iter()
+        .flatten()
+    {
+        let Ok(inside) = entry.path().strip_prefix(dir) else {
+            continue;
+        };
         let name = inside.to_string_lossy().replace('\\', "/");
         if entry.file_type().is_file() && name != "model.toml" {
             let _ = hashes.insert(name, file_sha256(entry.path())?);
@@ -219,5 +261,9 @@ pub fn file_sha256(path: &Path) -> Result<String, ModelError> {
             _ => break,
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }

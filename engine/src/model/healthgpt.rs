@@ -12,8 +12,8 @@ use image::RgbImage;
 
 use super::checkpoint::{Checkpoint, TensorLedger};
 use super::clip::{ClipVision, hidden_state_index, pixels_tensor};
-use super::convert::vqgan_file;
 use super::config::{ClipConfig, GenerationConfig, LlmConfig, PreprocessorConfig, VqganConfig};
+use super::convert::vqgan_file;
 use super::decoder::Decoder;
 use super::error::ModelError;
 use super::kv_cache::KvCache;

@@ -131,7 +131,10 @@ impl ModelLayout {
         for (name, expected) in &self.manifest.sha256 {
             let path = self.dir.join(name);
             let Ok(data) = std::fs::metadata(&path) else {
-                return Err(ModelError::MissingParts { missing: vec![name.clone()], path: self.dir.clone() });
+                return Err(ModelError::MissingParts {
+                    missing: vec![name.clone()],
+                    path: self.dir.clone(),
+                });
             };
             if data.len() <= limit && super::convert::file_sha256(&path)? != *expected {
                 return Err(ModelError::Changed { path });
