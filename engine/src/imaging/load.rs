@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::dicom::load_dicom;
 use super::error::ImagingError;
+use super::nifti::load_nifti;
 use super::picture::open_picture;
 use super::series::{Format, Loaded, SeriesInfo};
 
@@ -26,6 +28,7 @@ pub fn load_series(
     }
     match series.format {
         Format::Picture => Ok(Loaded::Picture(Arc::new(open_picture(first)?))),
-        Format::Dicom | Format::Nifti => Err(ImagingError::unsupported(first, "this format yet")),
+        Format::Dicom => load_dicom(series, on_progress),
+        Format::Nifti => load_nifti(series, first, on_progress),
     }
 }

@@ -1,10 +1,13 @@
 //! Scans: files to volumes in patient space, volumes to pictures, generated pictures to marked files.
 
+mod dicom;
 pub mod error;
 pub mod generated;
 pub mod geometry;
+mod hash;
 mod load;
 pub mod metrics;
+mod nifti;
 mod picture;
 pub mod render;
 mod scan;

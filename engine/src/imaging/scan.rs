@@ -1,74 +1,162 @@
-//! Files and folders to series, by their headers only.
+//! Files and folders to series, by their headers only. What a file is, its content says, not its name.
 
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
 use super::error::ImagingError;
+use super::hash::short_hash;
 use super::picture::picture_size;
 use super::series::{Format, PatientLabel, Scan, SeriesInfo, SkippedFile};
 use super::volume::Modality;
+use super::{dicom, nifti};
+
+/// Bytes that tell what a file is.
+const HEAD_BYTES: u64 = 4096;
 
 /// Finds every series in these files and folders. `on_progress` gets files done and in all, and may stop it.
 ///
 /// # Errors
-/// A path that does not exist, or not one image in all of them.
+/// A path that does not exist, or not one image in all of them: for a single file, what is wrong with it.
 pub fn scan(
     paths: &[PathBuf],
     on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Scan, ImagingError> {
-    let mut files = Vec::new();
-    for path in paths {
-        for entry in WalkDir::new(path).sort_by_file_name() {
-            let entry = entry.map_err(|error| ImagingError::Io {
-                why: error.to_string(),
-                path: path.clone(),
-            })?;
-            if entry.file_type().is_file() {
-                files.push(entry.into_path());
-            }
-        }
-    }
+    let files = files_in(paths)?;
     let mut found = Scan::default();
+    let mut dicom_files = Vec::new();
+    let mut last_error = None;
     for (done, path) in files.iter().enumerate() {
         if on_progress(done, files.len()).is_break() {
             return Err(ImagingError::Stopped);
         }
-        match picture_size(path) {
-            Ok([width, height]) => found.series.push(SeriesInfo {
-                id: format!("picture-{done}"),
-                study: "pictures".to_owned(),
-                patient: PatientLabel::default(),
-                study_description: "Pictures".to_owned(),
-                description: path
-                    .file_stem()
-                    .map(|stem| stem.to_string_lossy().into_owned())
-                    .unwrap_or_default(),
-                number: None,
-                modality: Modality::Unknown,
-                body_part: None,
-                format: Format::Picture,
-                size: [width, height, 1],
-                spacing_mm: None,
-                notes: Vec::new(),
-                files: vec![path.clone()],
-            }),
+        match read_one(path) {
+            Ok(One::Dicom(header)) => dicom_files.push((path.clone(), *header)),
+            Ok(One::Series(series)) => found.series.push(*series),
+            Ok(One::HalfOf(whole)) if files.contains(&whole) => {}
+            Ok(One::HalfOf(whole)) => match nifti::series_of(&whole) {
+                Ok(series) => found.series.push(series),
+                Err(error) => {
+                    found.skipped.push(skipped(path, &error));
+                    last_error = Some(error);
+                }
+            },
             Err(error) => {
-                found.skipped.push(SkippedFile {
-                    path: path.clone(),
-                    kind: error.kind(),
-                    why: error.to_string(),
-                });
+                found.skipped.push(skipped(path, &error));
+                last_error = Some(error);
             }
         }
     }
-    if found.series.is_empty() {
-        let path = paths.first().cloned().unwrap_or_default();
-        return Err(ImagingError::NoImages {
+    let (series, copies) = dicom::series_of(dicom_files);
+    found.series.extend(series);
+    found.skipped.extend(copies);
+    found.series.sort_by(|a, b| {
+        let key = |series: &SeriesInfo| {
+            (
+                series.study.clone(),
+                series.number,
+                series.description.clone(),
+            )
+        };
+        key(a).cmp(&key(b))
+    });
+    match (found.series.is_empty(), last_error) {
+        (false, _) => Ok(found),
+        (true, Some(error)) if files.len() == 1 => Err(error),
+        (true, _) => Err(ImagingError::NoImages {
             files: files.len(),
-            path,
-        });
+            path: paths.first().cloned().unwrap_or_default(),
+        }),
     }
-    Ok(found)
+}
+
+/// Every file once, in the order of names.
+fn files_in(paths: &[PathBuf]) -> Result<BTreeSet<PathBuf>, ImagingError> {
+    let mut files = BTreeSet::new();
+    for path in paths {
+        for entry in WalkDir::new(path) {
+            let entry = entry.map_err(|error| ImagingError::Io {
+                why: error.io_error().map_or_else(
+                    || "a folder contains itself".to_owned(),
+                    ToString::to_string,
+                ),
+                path: path.clone(),
+            })?;
+            if entry.file_type().is_file() {
+                files.insert(entry.into_path());
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn skipped(path: &Path, error: &ImagingError) -> SkippedFile {
+    SkippedFile {
+        path: path.to_owned(),
+        kind: error.kind(),
+        why: error.to_string(),
+    }
+}
+
+/// What one file is.
+enum One {
+    Dicom(Box<dicom::Header>),
+    Series(Box<SeriesInfo>),
+    /// The voxels of this NIfTI header.
+    HalfOf(PathBuf),
+}
+
+fn read_one(path: &Path) -> Result<One, ImagingError> {
+    let mut head = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head))
+        .map_err(ImagingError::io(path))?;
+    if head.is_empty() {
+        return Err(ImagingError::damaged(path, "it is empty"));
+    }
+    // PNG and JPEG first, because a DICOM file with a picture's first bytes in its preamble still says DICM.
+    let is_part_10 = head.get(128..132) == Some(b"DICM");
+    if !is_part_10 && (head.starts_with(b"\x89PNG") || head.starts_with(&[0xFF, 0xD8, 0xFF])) {
+        return picture_series(path).map(|series| One::Series(Box::new(series)));
+    }
+    if nifti::inflated_head(&head).is_some_and(|head| nifti::is_nifti(&head)) && !is_part_10 {
+        return nifti::series_of(path).map(|series| One::Series(Box::new(series)));
+    }
+    if dicom::dicom_start(&head).is_some() {
+        let header =
+            dicom::Source::open(path).and_then(|mut source| dicom::read_header(&mut source))?;
+        return Ok(One::Dicom(Box::new(header)));
+    }
+    match nifti::other_half(path, "hdr").filter(|half| half != path) {
+        Some(half) => Ok(One::HalfOf(half)),
+        None => Err(ImagingError::unsupported(
+            path,
+            "files of this kind (not DICOM, NIfTI, PNG or JPEG)",
+        )),
+    }
+}
+
+fn picture_series(path: &Path) -> Result<SeriesInfo, ImagingError> {
+    let [width, height] = picture_size(path)?;
+    let stem = path.file_stem().unwrap_or_default();
+    Ok(SeriesInfo {
+        id: short_hash(&["picture", &path.to_string_lossy()]),
+        study: "pictures".to_owned(),
+        patient: PatientLabel::default(),
+        study_description: "Pictures".to_owned(),
+        description: stem.to_string_lossy().into_owned(),
+        number: None,
+        modality: Modality::Unknown,
+        body_part: None,
+        format: Format::Picture,
+        size: [width, height, 1],
+        spacing_mm: None,
+        notes: Vec::new(),
+        files: vec![path.to_owned()],
+        frames: Vec::new(),
+    })
 }

@@ -66,9 +66,12 @@ pub struct SeriesInfo {
     pub spacing_mm: Option<[f64; 3]>,
     /// Why a folder's series was split, or what does not fit, in words.
     pub notes: Vec<String>,
-    /// In slice order.
+    /// In slice order; a file with many frames is named once for each.
     #[serde(skip)]
     pub files: Vec<PathBuf>,
+    /// The frame, from 0, of each of `files`. Empty when every file has one.
+    #[serde(skip)]
+    pub frames: Vec<usize>,
 }
 
 /// A file that is not shown, and why.
@@ -76,7 +79,7 @@ pub struct SeriesInfo {
 pub struct SkippedFile {
     /// The file.
     pub path: PathBuf,
-    /// Machine-readable: `damaged`, `unsupported`, `not-an-image`.
+    /// Machine-readable: `damaged`, `unsupported`, `not-an-image`, `duplicate`, `io`.
     pub kind: &'static str,
     /// Why, in a sentence.
     pub why: String,

@@ -18,7 +18,7 @@ use super::loader::Loader;
 pub struct ClipVision {
     /// `[hidden]`.
     pub class_embedding: Param<Tensor<1>>,
-    /// `[hidden, 3 * patch * patch]`: the convolution without bias, one row a filter.
+    /// `[hidden, patch * patch * 3]`: the convolution without bias, one row a filter, channels last.
     pub patch_embedding: Param<Tensor<2>>,
     /// `[1 + patches, hidden]`.
     pub position_embedding: Param<Tensor<2>>,
@@ -59,13 +59,19 @@ impl ClipVision {
         let (hidden, patch) = (config.hidden_size, config.patch_size);
         let grid = config.image_size / patch;
         let embeddings = "vision_model.embeddings";
+        let kernels = loader.reshaped(
+            &format!("{embeddings}.patch_embedding.weight"),
+            &[hidden, 3, patch, patch],
+            [hidden, 3 * patch * patch],
+        );
+        let kernels = kernels
+            .val()
+            .reshape([hidden, 3, patch * patch])
+            .swap_dims(1, 2)
+            .reshape([hidden, patch * patch * 3]);
         Self {
             class_embedding: loader.vector(&format!("{embeddings}.class_embedding"), hidden),
-            patch_embedding: loader.reshaped(
-                &format!("{embeddings}.patch_embedding.weight"),
-                &[hidden, 3, patch, patch],
-                [hidden, 3 * patch * patch],
-            ),
+            patch_embedding: Param::from_tensor(kernels),
             position_embedding: loader.matrix(
                 &format!("{embeddings}.position_embedding.weight"),
                 1 + grid * grid,
@@ -107,15 +113,16 @@ impl ClipVision {
     }
 
     /// Cuts the picture into patches, row by row. A stride-`patch` convolution without overlap is a product with
-    /// these rows. Shapes: `[batch, 3, side, side]` to `[batch, patches, 3 * patch * patch]`.
+    /// these rows. Channels come last: the order in which the reference's convolution adds up, so that a backend which
+    /// adds in order gives its very bits. Shapes: `[batch, 3, side, side]` to `[batch, patches, patch * patch * 3]`.
     fn unfold(&self, pixels: Tensor<4>) -> Tensor<3> {
         let [batch, channels, height, width] = pixels.dims();
         let p = self.patch;
         let (rows, columns) = (height / p, width / p);
         pixels
             .reshape([batch, channels, rows, p, columns, p])
-            .permute([0, 2, 4, 1, 3, 5]) // [batch, rows, columns, channels, p, p]
-            .reshape([batch, rows * columns, channels * p * p])
+            .permute([0, 2, 4, 3, 5, 1]) // [batch, rows, columns, p, p, channels]
+            .reshape([batch, rows * columns, p * p * channels])
     }
 }
 
@@ -141,7 +148,7 @@ impl ClipLayer {
     }
 
     /// Shapes: `[batch, tokens, hidden]` in and out.
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let h = self.attention(self.layer_norm1.forward(x.clone()));
         let x = x + h;
         let h = self.fc1.forward(self.layer_norm2.forward(x.clone()));

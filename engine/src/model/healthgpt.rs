@@ -128,6 +128,20 @@ impl HealthGpt {
         device: &Device,
         on_progress: &mut dyn FnMut(&str, usize, usize) -> ControlFlow<()>,
     ) -> Result<Self, ModelError> {
+        Self::load_as(dir, device, None, on_progress)
+    }
+
+    /// As [`Self::load`], with the decoder's matrices in a given type instead of the one its size suggests. CLIP and
+    /// VQGAN are always f32.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_as(
+        dir: &Path,
+        device: &Device,
+        precision: Option<Precision>,
+        on_progress: &mut dyn FnMut(&str, usize, usize) -> ControlFlow<()>,
+    ) -> Result<Self, ModelError> {
         let layout = ModelLayout::open(dir)?;
         layout.check_hashes(64 << 20)?;
         let Parts { llm, clip, vqgan } = layout.manifest.parts.clone();
@@ -145,49 +159,56 @@ impl HealthGpt {
             });
         }
         let vqgan = vqgan.map(|folder| dir.join(folder));
-        let vqgan_config = vqgan.as_deref().map(VqganConfig::open).transpose()?;
-        // 8192 is what the released models have; a folder without VQGAN says nothing else.
+        // The image tokens belong to the vocabulary even where the image decoder's weights are absent.
+        let yaml_folder = vqgan.clone().unwrap_or_else(|| dir.join("vqgan"));
+        let described = vqgan.is_some() || yaml_folder.join("model.yaml").is_file();
+        let vqgan_config = described.then(|| VqganConfig::open(&yaml_folder)).transpose()?;
+        // 8192 is what the released models have; a folder without a description says nothing else.
         let codes = vqgan_config.as_ref().map_or(8192, |config| config.n_embed);
         let tokenizer = Tokenizer::open(&llm, codes)?;
 
-        let precision = Precision::for_model(&llm_config);
+        let decoder_precision = precision.unwrap_or_else(|| Precision::for_model(&llm_config));
         let mut unused = Vec::new();
         let parts = 2 + layout.manifest.plugins.len() + usize::from(vqgan.is_some());
         let mut done = 0;
-        let mut read = |part: &str, paths: &[&Path], build: &mut dyn FnMut(&mut Loader<'_>)| {
-            let stage = format!("loading the {part}");
-            if on_progress(&stage, done, parts).is_break() {
-                return Err(ModelError::Stopped);
-            }
-            let sources = paths
-                .iter()
-                .map(|path| Checkpoint::open(path))
-                .collect::<Result<_, _>>()?;
-            let mut ledger = TensorLedger::new(sources);
-            let mut loader = Loader {
-                ledger: &mut ledger,
-                device,
-                precision,
-                on_tensor: &mut || on_progress(&stage, done, parts),
-                stopped: false,
+        let mut read =
+            |part: &str, precision, paths: &[&Path], build: &mut dyn FnMut(&mut Loader<'_>)| {
+                let stage = format!("loading the {part}");
+                if on_progress(&stage, done, parts).is_break() {
+                    return Err(ModelError::Stopped);
+                }
+                let sources = paths
+                    .iter()
+                    .map(|path| Checkpoint::open(path))
+                    .collect::<Result<_, _>>()?;
+                let mut ledger = TensorLedger::new(sources);
+                let mut loader = Loader {
+                    ledger: &mut ledger,
+                    device,
+                    precision,
+                    on_tensor: &mut || on_progress(&stage, done, parts),
+                    stopped: false,
+                };
+                build(&mut loader);
+                if loader.stopped {
+                    return Err(ModelError::Stopped);
+                }
+                unused.extend(ledger.finish()?.unused);
+                done += 1;
+                Ok(())
             };
-            build(&mut loader);
-            if loader.stopped {
-                return Err(ModelError::Stopped);
-            }
-            unused.extend(ledger.finish()?.unused);
-            done += 1;
-            Ok(())
-        };
 
         let mut tower = None;
-        read("vision tower", &[&clip], &mut |loader| {
+        read("vision tower", Precision::F32, &[&clip], &mut |loader| {
             tower = Some(ClipVision::load(loader, &clip_config))
         })?;
         let mut decoder = None;
-        read("language model", &[&llm], &mut |loader| {
-            decoder = Some(Decoder::load(loader, &llm_config))
-        })?;
+        read(
+            "language model",
+            decoder_precision,
+            &[&llm],
+            &mut |loader| decoder = Some(Decoder::load(loader, &llm_config)),
+        )?;
         let (Some(tower), Some(mut decoder)) = (tower, decoder) else {
             return Err(ModelError::Stopped);
         };
@@ -199,15 +220,20 @@ impl HealthGpt {
             let fusion = entry.fusion.as_ref().map(|fusion| dir.join(fusion));
             let mut paths: Vec<&Path> = vec![&file];
             paths.extend(fusion.as_deref()); // the fusion file comes second and wins, as in the reference
-            read(&format!("plug-in {}", entry.name), &paths, &mut |loader| {
-                let hidden = clip_config.hidden_size;
-                plugins.push(PlugIn::load(loader, entry, &llm_config, hidden, vocabulary));
-            })?;
+            read(
+                &format!("plug-in {}", entry.name),
+                decoder_precision,
+                &paths,
+                &mut |loader| {
+                    let hidden = clip_config.hidden_size;
+                    plugins.push(PlugIn::load(loader, entry, &llm_config, hidden, vocabulary));
+                },
+            )?;
         }
         let mut autoencoder = None;
         if let (Some(folder), Some(config)) = (vqgan, vqgan_config) {
             let file = vqgan_file(&folder);
-            read("image decoder", &[&file], &mut |loader| {
+            read("image decoder", Precision::F32, &[&file], &mut |loader| {
                 autoencoder = Some((Vqgan::load(loader, &config), config.clone()));
             })?;
         }

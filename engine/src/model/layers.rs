@@ -25,22 +25,20 @@ impl Linear {
     }
 }
 
-/// `x W^T` for a weight stored by rows. A half-precision weight is multiplied in its own type and the product is
-/// returned in that of `x`, so that the residual stream stays f32.
+/// `x W^T` for a weight stored by rows. Half precision is for storage only: the product is in the type of `x`, since
+/// activations of the Phi-3 family leave the range of f16.
 /// Shapes: `x` `[batch, tokens, d_in]`, `weight` `[d_out, d_in]`, result `[batch, tokens, d_out]`.
 pub fn matmul_rows(x: Tensor<3>, weight: Tensor<2>) -> Tensor<3> {
     let [batch, tokens, d_in] = x.dims();
     let [d_out, _] = weight.dims();
-    let (inner, outer) = (weight.dtype(), x.dtype());
-    let rows = x.reshape([batch * tokens, d_in]);
-    let rows = if inner == outer {
-        rows
+    let weight = if weight.dtype() == x.dtype() {
+        weight
     } else {
-        rows.cast(inner)
+        weight.cast(x.dtype())
     };
-    let y = rows.matmul(weight.transpose());
-    let y = if inner == outer { y } else { y.cast(outer) };
-    y.reshape([batch, tokens, d_out])
+    x.reshape([batch * tokens, d_in])
+        .matmul(weight.transpose())
+        .reshape([batch, tokens, d_out])
 }
 
 /// `x / sqrt(mean(x^2) + eps) * weight`, over the last dimension.

@@ -8,8 +8,6 @@ use std::rc::Rc;
 pub enum Value {
     /// None, and everything of no interest.
     Opaque,
-    /// A flag.
-    Bool(bool),
     /// An integer.
     Int(i64),
     /// Text.
@@ -33,8 +31,6 @@ pub struct StorageId {
     pub kind: String,
     /// Its key: the file name under `data/`.
     pub key: String,
-    /// Elements.
-    pub count: usize,
 }
 
 /// A view of a storage.
@@ -127,8 +123,8 @@ impl Machine<'_> {
                     self.stack.push(top);
                 }
                 b'N' => self.stack.push(Value::Opaque),
-                0x88 => self.stack.push(Value::Bool(true)),
-                0x89 => self.stack.push(Value::Bool(false)),
+                0x88 => self.stack.push(Value::Opaque),
+                0x89 => self.stack.push(Value::Opaque),
                 b'J' => {
                     let v = i32::from_le_bytes(self.array()?);
                     self.stack.push(Value::Int(v.into()));
@@ -149,8 +145,7 @@ impl Machine<'_> {
                 b'I' | b'L' => {
                     let line = self.line()?;
                     let value = match line.trim_end_matches('L') {
-                        "01" if op == b'I' => Value::Bool(true),
-                        "00" if op == b'I' => Value::Bool(false),
+                        "01" | "00" if op == b'I' => Value::Opaque, // True and False
                         digits => digits.parse().map_or(Value::Opaque, Value::Int),
                     };
                     self.stack.push(value);
@@ -414,11 +409,10 @@ fn storage(id: &Value) -> Result<Value, Wrong> {
         items.get(2),
         items.get(4).and_then(Value::size),
     ) {
-        (Some(Value::Global(kind)), Some(Value::Str(key)), Some(count)) => {
+        (Some(Value::Global(kind)), Some(Value::Str(key)), Some(_)) => {
             Ok(Value::Storage(Rc::new(StorageId {
                 kind: kind.to_string(),
                 key: key.to_string(),
-                count,
             })))
         }
         _ => Err("a storage is described in an unknown way".to_owned()),

@@ -1,0 +1,21 @@
+//! DICOM: files to series by their headers, series to volumes or pictures.
+//!
+//! The data set reader is ours: dicom-rs allocates what a length field asks for and recurses as deep as sequences
+//! nest, and its pixel decoders index by what the headers promise (viewer.md, section 8).
+
+mod colour;
+mod dataset;
+mod header;
+mod jpeg;
+mod load;
+mod pixels;
+mod rle;
+mod series;
+mod source;
+mod stack;
+mod text;
+
+pub use header::{Header, read_header};
+pub use load::load_dicom;
+pub use series::series_of;
+pub use source::{Source, dicom_start};

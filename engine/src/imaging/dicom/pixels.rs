@@ -1,0 +1,420 @@
+//! Frames of a DICOM file as stored values: uncompressed, RLE, JPEG baseline and JPEG lossless.
+//!
+//! Everything that decides the size of a buffer is checked before the buffer exists.
+
+use std::path::Path;
+
+use dicom_dictionary_std::{tags, uids};
+
+use super::dataset::{PixelElement, fragments};
+use super::header::{Header, Image, read_header};
+use super::source::{BIG_ENDIAN, Source, damaged};
+use super::{jpeg, rle};
+use crate::imaging::error::ImagingError;
+use crate::imaging::volume::Voxels;
+
+/// Pixels that a compressed byte can stand for, at most, before the size is taken for a lie. Constant areas in RLE give 64, in
+/// progressive JPEG some thousand.
+const MAX_PIXELS_PER_BYTE: usize = 8192;
+
+/// For a transfer syntax that is not in the standard.
+const UNKNOWN_SYNTAX: &str = "an unknown transfer syntax";
+
+/// How the samples of a file are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    Native,
+    Rle,
+    Jpeg,
+}
+
+/// A file whose frames can be decoded.
+pub struct FrameReader {
+    /// Its header.
+    pub header: Header,
+    source: Source,
+    packing: Packing,
+}
+
+/// Samples of one frame, pixel after pixel.
+pub struct Samples {
+    /// `rows * columns * samples` values of `bytes_each` bytes.
+    pub bytes: Vec<u8>,
+    /// 1, 2, 4 or 8.
+    pub bytes_each: usize,
+    /// Most significant byte first.
+    pub big_endian: bool,
+}
+
+impl FrameReader {
+    /// Opens a file and checks that its pixels can be decoded here.
+    ///
+    /// # Errors
+    /// Every [`ImagingError`] about a file.
+    pub fn open(path: &Path) -> Result<Self, ImagingError> {
+        let mut source = Source::open(path)?;
+        let header = read_header(&mut source)?;
+        let packing = packing_of(path, &header)?;
+        Ok(Self {
+            header,
+            source,
+            packing,
+        })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.source.path()
+    }
+
+    /// The stored values of a grey frame: bits above Bits Stored removed, signs extended.
+    ///
+    /// # Errors
+    /// [`ImagingError::Damaged`] or [`ImagingError::Unsupported`].
+    pub fn stored_values(&mut self, frame: usize) -> Result<Voxels, ImagingError> {
+        let samples = self.samples(frame)?;
+        let image = &self.header.image;
+        match self.header.pixels.tag {
+            tags::FLOAT_PIXEL_DATA => Ok(Voxels::F32(convert(
+                &samples,
+                f32::from_le_bytes,
+                f32::from_be_bytes,
+            ))),
+            tags::DOUBLE_FLOAT_PIXEL_DATA => {
+                let wide = convert(&samples, f64::from_le_bytes, f64::from_be_bytes);
+                Ok(Voxels::F32(wide.into_iter().map(|x| x as f32).collect()))
+            }
+            _ => Ok(stored(&samples, image)),
+        }
+    }
+
+    /// The samples of one frame as they come out of the decoder.
+    ///
+    /// # Errors
+    /// [`ImagingError::Damaged`] or [`ImagingError::Unsupported`].
+    pub fn samples(&mut self, frame: usize) -> Result<Samples, ImagingError> {
+        if frame >= self.header.image.frames {
+            let what = format!("it has no frame {}", frame + 1);
+            return Err(ImagingError::damaged(self.source.path(), what));
+        }
+        match self.packing {
+            Packing::Native => self.native_samples(frame),
+            Packing::Rle | Packing::Jpeg => self.decoded_samples(frame),
+        }
+    }
+
+    fn native_samples(&mut self, frame: usize) -> Result<Samples, ImagingError> {
+        let image = &self.header.image;
+        let big_endian = self.source.big_endian();
+        let bits = image.native_frame_bits();
+        let first_bit = bits * frame;
+        let offset = self.header.pixels.offset + first_bit / 8;
+        if image.bits_allocated == 1 {
+            // Frames follow each other without padding, the first pixel in the lowest bit (PS3.5 8.1.1).
+            let length = (first_bit % 8 + bits).div_ceil(8);
+            let words = big_endian && self.header.pixels.vr == dicom_core::VR::OW;
+            let bytes = if words {
+                let start = (first_bit / 8) & !1;
+                let length = ((first_bit / 8 - start) + length).next_multiple_of(2);
+                let mut bytes = self
+                    .source
+                    .range(self.header.pixels.offset + start, length)?;
+                swap_pairs(&mut bytes);
+                bytes.split_off(first_bit / 8 - start)
+            } else {
+                self.source.range(offset, length)?
+            };
+            let bit = |index: usize| {
+                let at = first_bit % 8 + index;
+                bytes.get(at / 8).map_or(0, |byte| byte >> (at % 8) & 1)
+            };
+            return Ok(Samples {
+                bytes: (0..bits).map(bit).collect(),
+                bytes_each: 1,
+                big_endian: false,
+            });
+        }
+        let mut bytes = self.source.range(offset, bits / 8)?;
+        let bytes_each = image.bits_allocated as usize / 8;
+        if bytes_each == 1 && big_endian && self.header.pixels.vr == dicom_core::VR::OW {
+            swap_pairs(&mut bytes); // 8-bit samples in 16-bit words
+        }
+        if image.samples == 3 && image.photometric == "YBR_FULL_422" {
+            bytes = spread_422(&bytes);
+        } else if image.samples > 1 && image.planar {
+            bytes = interleaved(&bytes, image.samples, bytes_each);
+        }
+        Ok(Samples {
+            bytes,
+            bytes_each,
+            big_endian,
+        })
+    }
+
+    fn decoded_samples(&mut self, frame: usize) -> Result<Samples, ImagingError> {
+        let path = self.source.path().to_owned();
+        let image = self.header.image.clone();
+        let offset = self.header.pixels.offset;
+        let bytes = self.source.all()?;
+        let (offsets, fragments) =
+            fragments(bytes, offset).map_err(|broken| damaged(&path, broken))?;
+        let compressed = frame_fragments(&offsets, &fragments, frame, image.frames)
+            .ok_or_else(|| {
+                let what = format!(
+                    "its {} fragments do not divide into {} frames",
+                    fragments.len(),
+                    image.frames
+                );
+                ImagingError::damaged(&path, what)
+            })?
+            .concat();
+        if image.frame_samples() / MAX_PIXELS_PER_BYTE > compressed.len() {
+            let what = format!(
+                "{} compressed bytes cannot hold {} x {} pixels",
+                compressed.len(),
+                image.columns,
+                image.rows
+            );
+            return Err(ImagingError::damaged(&path, what));
+        }
+        let decoded = if self.packing == Packing::Rle {
+            rle::decode(&compressed, &image)
+        } else {
+            jpeg::decode(&compressed, &image)
+        };
+        decoded.map_err(|refusal| match refusal {
+            Refusal::Damaged(what) => ImagingError::damaged(&path, what),
+            Refusal::Unsupported(what) => ImagingError::unsupported(&path, what),
+        })
+    }
+}
+
+/// Why a frame was not decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The bytes break their format.
+    Damaged(String),
+    /// They are sound, but not for us.
+    Unsupported(String),
+}
+
+/// How the pixels are packed, or why they cannot be read here.
+fn packing_of(path: &Path, header: &Header) -> Result<Packing, ImagingError> {
+    let unsupported = |what: String| Err(ImagingError::unsupported(path, what));
+    let Header { image, pixels, .. } = header;
+    let PixelElement { tag, length, .. } = *pixels;
+    let floats = tag != tags::PIXEL_DATA;
+    let bits = image.bits_allocated;
+    let whole_bytes = matches!(bits, 8 | 16 | 32);
+    if !floats && !whole_bytes && (bits != 1 || image.samples != 1) {
+        return unsupported(format!("{bits} bits allocated for a sample"));
+    }
+    match (image.photometric.as_str(), image.samples) {
+        ("MONOCHROME1" | "MONOCHROME2" | "", 1) => {}
+        ("PALETTE COLOR", 1) if image.palette.is_some() => {}
+        ("PALETTE COLOR", 1) => {
+            return unsupported("a segmented or incomplete colour palette".to_owned());
+        }
+        ("RGB" | "YBR_FULL" | "YBR_FULL_422" | "YBR_RCT" | "YBR_ICT", 3)
+            if bits >= 8 && !floats => {}
+        (other, samples) => {
+            return unsupported(format!(
+                "the photometric interpretation {other} with {samples} samples for a pixel"
+            ));
+        }
+    }
+    let syntax = header.transfer_syntax.as_str();
+    let uncompressed = [
+        uids::IMPLICIT_VR_LITTLE_ENDIAN,
+        uids::EXPLICIT_VR_LITTLE_ENDIAN,
+        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+        BIG_ENDIAN,
+    ]
+    .contains(&syntax);
+    if uncompressed != length.is_some() {
+        if !uncompressed && syntax_name(syntax) == UNKNOWN_SYNTAX {
+            return unsupported(format!("{UNKNOWN_SYNTAX} ({})", printable(syntax)));
+        }
+        return Err(ImagingError::damaged(
+            path,
+            if uncompressed {
+                "its pixel data is in fragments although its transfer syntax is uncompressed"
+            } else {
+                "its pixel data is not in fragments although its transfer syntax is compressed"
+            },
+        ));
+    }
+    if uncompressed {
+        if image.photometric == "YBR_FULL_422" && (bits != 8 || image.columns % 2 == 1) {
+            return unsupported("YBR_FULL_422 with an odd width or 16 bits".to_owned());
+        }
+        return Ok(Packing::Native);
+    }
+    match syntax {
+        uids::RLE_LOSSLESS if whole_bytes && !floats => Ok(Packing::Rle),
+        uids::JPEG_BASELINE8_BIT
+        | uids::JPEG_EXTENDED12_BIT
+        | uids::JPEG_LOSSLESS
+        | uids::JPEG_LOSSLESS_SV1
+            if matches!(bits, 8 | 16) && !floats =>
+        {
+            Ok(Packing::Jpeg)
+        }
+        _ => unsupported(format!("{} ({})", syntax_name(syntax), printable(syntax))),
+    }
+}
+
+/// The name of a transfer syntax that we do not decode.
+fn syntax_name(uid: &str) -> &'static str {
+    match uid {
+        uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => "JPEG-LS",
+        uids::JPEG2000 | uids::JPEG2000_LOSSLESS => "JPEG 2000",
+        uids::JPEG2000MC | uids::JPEG2000MC_LOSSLESS => "JPEG 2000 part 2",
+        uids::HTJ2K | uids::HTJ2K_LOSSLESS | uids::HTJ2K_LOSSLESS_RPCL => {
+            "High-Throughput JPEG 2000"
+        }
+        uids::JPEGXL | uids::JPEGXL_LOSSLESS | uids::JPEGXLJPEG_RECOMPRESSION => "JPEG XL",
+        uids::DEFLATED_IMAGE_FRAME_COMPRESSION => "deflated image frames",
+        uids::RLE_LOSSLESS => "RLE of samples that are no whole bytes",
+        other if other.starts_with("1.2.840.10008.1.2.4.5") => {
+            "JPEG with these bits or this process"
+        }
+        other if other.starts_with("1.2.840.10008.1.2.4.1") => "MPEG or HEVC video",
+        other if other.starts_with("1.2.840.10008.1.2.4.9") => {
+            "pixel data behind a network address"
+        }
+        _ => UNKNOWN_SYNTAX,
+    }
+}
+
+/// What a file says, fit for a sentence.
+fn printable(uid: &str) -> String {
+    uid.chars()
+        .filter(|c| c.is_ascii_digit() || *c == '.')
+        .take(64)
+        .collect()
+}
+
+/// The fragments of one frame, by the offset table where it is needed (PS3.5 A.4).
+fn frame_fragments<'a>(
+    offsets: &[u32],
+    fragments: &[&'a [u8]],
+    frame: usize,
+    frames: usize,
+) -> Option<Vec<&'a [u8]>> {
+    if frames == 1 {
+        return (!fragments.is_empty()).then(|| fragments.to_vec());
+    }
+    if fragments.len() == frames {
+        return Some(vec![*fragments.get(frame)?]);
+    }
+    let starts: Vec<bool> = if offsets.len() == frames {
+        let mut at = 0_u64;
+        let start_of = |fragment: &&[u8]| {
+            let starts = offsets.iter().any(|offset| u64::from(*offset) == at);
+            at += fragment.len() as u64 + 8;
+            starts
+        };
+        fragments.iter().map(start_of).collect()
+    } else {
+        // No table: a JPEG frame begins with the marker SOI.
+        let soi = |fragment: &&[u8]| fragment.starts_with(&[0xFF, 0xD8]);
+        fragments.iter().map(soi).collect()
+    };
+    if starts.iter().filter(|starts| **starts).count() != frames {
+        return None;
+    }
+    let mut number = 0;
+    let mut found = Vec::new();
+    for (fragment, starts) in fragments.iter().zip(starts) {
+        number += usize::from(starts);
+        if number == frame + 1 {
+            found.push(*fragment);
+        }
+    }
+    Some(found)
+}
+
+fn swap_pairs(bytes: &mut [u8]) {
+    for pair in bytes.as_chunks_mut::<2>().0 {
+        pair.swap(0, 1);
+    }
+}
+
+/// Y1 Y2 Cb Cr to Y1 Cb Cr Y2 Cb Cr (PS3.3 C.7.6.3.1.2).
+fn spread_422(bytes: &[u8]) -> Vec<u8> {
+    let pairs = bytes.as_chunks::<4>().0;
+    pairs
+        .iter()
+        .flat_map(|[y1, y2, cb, cr]| [*y1, *cb, *cr, *y2, *cb, *cr])
+        .collect()
+}
+
+/// Planes to pixels.
+pub fn interleaved(planes: &[u8], samples: usize, bytes_each: usize) -> Vec<u8> {
+    let plane = planes.len() / samples.max(1);
+    let pixels = plane / bytes_each.max(1);
+    let mut bytes = Vec::with_capacity(planes.len());
+    for pixel in 0..pixels {
+        for sample in 0..samples {
+            let at = sample * plane + pixel * bytes_each;
+            bytes.extend_from_slice(planes.get(at..at + bytes_each).unwrap_or_default());
+        }
+    }
+    bytes
+}
+
+fn convert<const N: usize, T>(
+    samples: &Samples,
+    from_le: fn([u8; N]) -> T,
+    from_be: fn([u8; N]) -> T,
+) -> Vec<T> {
+    let words = samples.bytes.as_chunks::<N>().0.iter();
+    if samples.big_endian {
+        words.map(|word| from_be(*word)).collect()
+    } else {
+        words.map(|word| from_le(*word)).collect()
+    }
+}
+
+/// Integers with only the stored bits: shifted up so that the high bit is the sign, and back (PS3.5 8.1.1).
+fn stored(samples: &Samples, image: &Image) -> Voxels {
+    let width = samples.bytes_each as u32 * 8;
+    let stored = image.bits_stored.min(width);
+    let high_bit = image.high_bit.clamp(stored - 1, width - 1);
+    let (up, down) = (width - 1 - high_bit, width - stored);
+    match (samples.bytes_each, image.signed) {
+        (1, _) if image.bits_allocated == 1 => Voxels::U8(samples.bytes.clone()),
+        (1, false) => Voxels::U8(samples.bytes.iter().map(|x| (x << up) >> down).collect()),
+        (1, true) => {
+            let signed = |x: &u8| i16::from(((x << up) as i8) >> down);
+            Voxels::I16(samples.bytes.iter().map(signed).collect())
+        }
+        (2, false) => {
+            let mut values = convert(samples, u16::from_le_bytes, u16::from_be_bytes);
+            if (up, down) != (0, 0) {
+                values.iter_mut().for_each(|x| *x = (*x << up) >> down);
+            }
+            Voxels::U16(values)
+        }
+        (2, true) => {
+            let mut values = convert(samples, i16::from_le_bytes, i16::from_be_bytes);
+            if (up, down) != (0, 0) {
+                values.iter_mut().for_each(|x| *x = (*x << up) >> down);
+            }
+            Voxels::I16(values)
+        }
+        (_, false) => {
+            let values = convert(samples, u32::from_le_bytes, u32::from_be_bytes);
+            let values: Vec<u32> = values.into_iter().map(|x| (x << up) >> down).collect();
+            match values.iter().all(|x| i32::try_from(*x).is_ok()) {
+                true => Voxels::I32(values.into_iter().map(|x| x as i32).collect()),
+                false => Voxels::F32(values.into_iter().map(|x| x as f32).collect()),
+            }
+        }
+        (_, true) => {
+            let values = convert(samples, i32::from_le_bytes, i32::from_be_bytes);
+            Voxels::I32(values.into_iter().map(|x| (x << up) >> down).collect())
+        }
+    }
+}

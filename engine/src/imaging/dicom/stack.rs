@@ -1,0 +1,293 @@
+//! Which frames of a series make one volume, in which order, and where that volume lies in the patient.
+
+use super::header::{Frame, Header};
+use crate::imaging::geometry::{Affine, cross, dot, length};
+
+/// A frame of a file: indices into the headers and into their frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameOf {
+    /// The file.
+    pub file: usize,
+    /// The frame in it.
+    pub frame: usize,
+}
+
+/// Frames that make one volume, in slice order.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    /// The frames.
+    pub frames: Vec<FrameOf>,
+    /// Why it was split off.
+    pub notes: Vec<String>,
+}
+
+/// Where a stack lies.
+#[derive(Clone, Debug)]
+pub struct Geometry {
+    /// LPS mm of voxel centres.
+    pub patient_from_voxel: Affine,
+    /// The files say where it lies.
+    pub calibrated: bool,
+    /// The files say at least how far pixels are apart.
+    pub spaced: bool,
+    /// Uneven spacing, tilt, missing positions.
+    pub notes: Vec<String>,
+}
+
+/// Positions nearer than this are the same, in mm.
+const SAME_POSITION_MM: f64 = 1e-3;
+
+/// Colour files are not slices: each is a picture of its own.
+const EACH_A_PICTURE: &str = "each is a picture";
+
+/// Splits the frames of one series into stacks with one size, kind, orientation and pixel spacing and no position twice.
+pub fn stacks(headers: &[Header]) -> Vec<Stack> {
+    let mut groups: Vec<(Vec<FrameOf>, &'static str)> = Vec::new();
+    for (file, header) in headers.iter().enumerate() {
+        for frame in 0..header.frames.len() {
+            let this = FrameOf { file, frame };
+            let fits = groups.iter_mut().find(|(frames, _)| {
+                let first = frames.first().copied().unwrap_or(this);
+                difference(headers, first, this).is_none()
+            });
+            match fits {
+                Some((frames, _)) => frames.push(this),
+                None => {
+                    let first = groups.first().and_then(|(frames, _)| frames.first());
+                    let why = first.and_then(|first| difference(headers, *first, this));
+                    groups.push((vec![this], why.unwrap_or("")));
+                }
+            }
+        }
+    }
+    let split = groups.len() > 1;
+    // The first group is named by what sets the second one apart.
+    let first_why = groups.get(1).map_or("", |(_, why)| why);
+    let mut stacks = Vec::new();
+    for (number, (frames, why)) in groups.into_iter().enumerate() {
+        let mut notes = Vec::new();
+        if split {
+            let why = if number == 0 { first_why } else { why };
+            if why != EACH_A_PICTURE {
+                notes.push(format!("split from its series: {why} differs"));
+            }
+        }
+        for layer in layers(headers, frames) {
+            let notes = notes.iter().cloned().chain(layer.notes).collect();
+            stacks.push(Stack { notes, ..layer });
+        }
+    }
+    stacks
+}
+
+fn frame_at(headers: &[Header], at: FrameOf) -> Option<&Frame> {
+    headers.get(at.file)?.frames.get(at.frame)
+}
+
+/// What keeps two frames from being in one volume.
+fn difference(headers: &[Header], a: FrameOf, b: FrameOf) -> Option<&'static str> {
+    let (header_a, header_b) = (headers.get(a.file)?, headers.get(b.file)?);
+    let (frame_a, frame_b) = (frame_at(headers, a)?, frame_at(headers, b)?);
+    let (image_a, image_b) = (&header_a.image, &header_b.image);
+    if (image_a.rows, image_a.columns) != (image_b.rows, image_b.columns) {
+        return Some("image size");
+    }
+    if image_a.grey() != image_b.grey() || image_a.photometric != image_b.photometric {
+        return Some("photometric interpretation");
+    }
+    if !image_a.grey() && a.file != b.file {
+        return Some(EACH_A_PICTURE);
+    }
+    let same_axes = match (frame_a.orientation, frame_b.orientation) {
+        (Some(a), Some(b)) => (0..2).all(|axis| dot(a[axis], b[axis]) > 0.9999),
+        (None, None) => true,
+        _ => false,
+    };
+    if !same_axes || frame_a.position.is_some() != frame_b.position.is_some() {
+        return Some("orientation");
+    }
+    let same_spacing = match (frame_a.spacing_mm, frame_b.spacing_mm) {
+        (Some(a), Some(b)) => (0..2).all(|axis| (a[axis] / b[axis] - 1.0).abs() < 1e-3),
+        (None, None) => true,
+        _ => false,
+    };
+    if !same_spacing {
+        return Some("pixel spacing");
+    }
+    (frame_a.stack != frame_b.stack).then_some("stack")
+}
+
+/// Puts frames in slice order; where several share a position, the first of each position makes the first stack, and
+/// so on.
+fn layers(headers: &[Header], mut frames: Vec<FrameOf>) -> Vec<Stack> {
+    let order = |at: &FrameOf| frame_at(headers, *at).map_or([0.0; 4], |frame| frame.order);
+    let by_order = |a: &FrameOf, b: &FrameOf| {
+        let (a, b) = (order(a), order(b));
+        let unequal = a.iter().zip(&b).map(|(a, b)| a.total_cmp(b));
+        unequal.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
+    };
+    let distance = |at: &FrameOf| {
+        frame_at(headers, *at).and_then(|frame| {
+            let [columns, rows] = frame.orientation?;
+            Some(dot(cross(columns, rows), frame.position?))
+        })
+    };
+    let single = |frames: Vec<FrameOf>, notes: Vec<String>| vec![Stack { frames, notes }];
+    if frames.iter().any(|at| distance(at).is_none()) {
+        let location = |at: &FrameOf| frame_at(headers, *at).and_then(|frame| frame.location);
+        let several_files = frames.first().map(|at| at.file) != frames.last().map(|at| at.file);
+        if several_files && frames.iter().all(|at| location(at).is_some()) {
+            frames.sort_by(|a, b| {
+                let (a_mm, b_mm) = (location(a).unwrap_or(0.0), location(b).unwrap_or(0.0));
+                a_mm.total_cmp(&b_mm).then(by_order(a, b))
+            });
+        } else {
+            frames.sort_by(|a, b| by_order(a, b));
+        }
+        return single(frames, Vec::new());
+    }
+    let mut placed: Vec<(f64, FrameOf)> = frames
+        .into_iter()
+        .map(|at| (distance(&at).unwrap_or(0.0), at))
+        .collect();
+    placed.sort_by(|(a_mm, a), (b_mm, b)| a_mm.total_cmp(b_mm).then(by_order(a, b)));
+    let mut positions: Vec<(f64, Vec<FrameOf>)> = Vec::new();
+    for (mm, at) in placed {
+        match positions.last_mut() {
+            Some((last, here)) if (mm - *last).abs() < SAME_POSITION_MM => here.push(at),
+            _ => positions.push((mm, vec![at])),
+        }
+    }
+    let most = positions
+        .iter()
+        .map(|(_, here)| here.len())
+        .max()
+        .unwrap_or(0);
+    let all_equal = positions.iter().all(|(_, here)| here.len() == most);
+    if most <= 1 {
+        let frames = positions.into_iter().flat_map(|(_, here)| here).collect();
+        return single(frames, Vec::new());
+    }
+    for (_, here) in &mut positions {
+        here.sort_by(by_order);
+    }
+    (0..most)
+        .map(|layer| {
+            let frames = positions
+                .iter()
+                .filter_map(|(_, here)| here.get(layer).copied());
+            let why = if all_equal {
+                format!(
+                    "split from its series: {most} images at each position, this is number {}",
+                    layer + 1
+                )
+            } else {
+                format!(
+                    "split from its series: up to {most} images at one position, this is number {}",
+                    layer + 1
+                )
+            };
+            Stack {
+                frames: frames.collect(),
+                notes: vec![why],
+            }
+        })
+        .collect()
+}
+
+/// Where frames in slice order lie. Columns, rows and slices become the voxel axes i, j, k (PS3.3 C.7.6.2.1.1).
+pub fn geometry(frames: &[&Frame]) -> Geometry {
+    let first = frames.first();
+    let spacing = first.and_then(|frame| frame.spacing_mm);
+    let [row_mm, column_mm] = spacing.unwrap_or([1.0, 1.0]);
+    let thickness = first.and_then(|frame| frame.thickness_mm);
+    let mut notes = Vec::new();
+    let positions: Option<Vec<[f64; 3]>> = frames.iter().map(|frame| frame.position).collect();
+    let orientation = first.and_then(|frame| frame.orientation);
+    let (Some([columns, rows]), Some(positions), true) =
+        (orientation, positions, spacing.is_some())
+    else {
+        if frames.len() > 1 {
+            notes.push(
+                "the files do not say where the slices lie: order by number, no distances across slices"
+                    .to_owned(),
+            );
+        }
+        let slice_mm = thickness.unwrap_or(row_mm);
+        return Geometry {
+            patient_from_voxel: Affine([
+                [column_mm, 0.0, 0.0, 0.0],
+                [0.0, row_mm, 0.0, 0.0],
+                [0.0, 0.0, slice_mm, 0.0],
+            ]),
+            calibrated: false,
+            spaced: spacing.is_some(),
+            notes,
+        };
+    };
+    let normal = cross(columns, rows);
+    let origin = positions.first().copied().unwrap_or_default();
+    let last = positions.last().copied().unwrap_or_default();
+    let intervals = positions.len().saturating_sub(1);
+    let step: [f64; 3] = if intervals == 0 {
+        normal.map(|x| x * thickness.unwrap_or(1.0))
+    } else {
+        [0, 1, 2].map(|axis| (last[axis] - origin[axis]) / intervals as f64)
+    };
+    let along: Vec<f64> = positions.iter().map(|p| dot(normal, *p)).collect();
+    let gaps: Vec<f64> = along
+        .iter()
+        .zip(along.iter().skip(1))
+        .map(|(a, b)| b - a)
+        .collect();
+    notes.extend(uneven(&along, &gaps));
+    let across = length(cross(normal, step));
+    let tilt = across.atan2(dot(normal, step)).to_degrees();
+    if tilt > 0.5 {
+        notes.push(format!(
+            "the gantry was tilted by {tilt:.1} degrees: planes across the slices are sheared"
+        ));
+    }
+    let row = |axis: usize| {
+        [
+            columns[axis] * column_mm,
+            rows[axis] * row_mm,
+            step[axis],
+            origin[axis],
+        ]
+    };
+    Geometry {
+        patient_from_voxel: Affine([row(0), row(1), row(2)]),
+        calibrated: true,
+        spaced: true,
+        notes,
+    }
+}
+
+/// A note when a slice lies further than 2 % of a step (and 0.01 mm) from where an even grid has it.
+fn uneven(along: &[f64], gaps: &[f64]) -> Option<String> {
+    let (first, last) = (*along.first()?, *along.last()?);
+    let step = (last - first) / gaps.len() as f64;
+    let off = along
+        .iter()
+        .enumerate()
+        .map(|(k, mm)| (mm - first - step * k as f64).abs())
+        .fold(0.0, f64::max);
+    if off <= (0.02 * step).max(0.01) {
+        return None;
+    }
+    let mut sorted = gaps.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let (low, high) = (*sorted.first()?, *sorted.last()?);
+    let median = *sorted.get(sorted.len() / 2)?;
+    let missing = gaps.iter().filter(|gap| **gap > 1.5 * median).count();
+    let even_otherwise = median - low <= (0.02 * median).max(0.01);
+    Some(if missing > 0 && even_otherwise {
+        format!(
+            "slices are missing at {missing} places: they are {median:.2} mm apart, but up to {high:.2} mm there; \
+             planes across the slices are distorted"
+        )
+    } else {
+        format!("slices are {low:.2} to {high:.2} mm apart: planes across the slices are distorted")
+    })
+}

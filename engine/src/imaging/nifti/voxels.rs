@@ -1,0 +1,240 @@
+//! The voxels of a NIfTI file, in the nearest stored type.
+
+use std::fs;
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use image::RgbImage;
+
+use super::gzip::MAGIC;
+use super::header::Header;
+use super::{open, read_header};
+use crate::imaging::error::ImagingError;
+use crate::imaging::series::{Loaded, SeriesInfo};
+use crate::imaging::volume::{Modality, Volume, Voxels};
+use crate::imaging::window::NamedWindow;
+
+/// Inflate makes at most 1032 bytes of one.
+const MAX_INFLATION: u64 = 1032;
+
+/// A volume is at most this long, in bytes.
+const MAX_BYTES: u64 = 8 << 30;
+
+/// Bytes behind the voxels that are still read, so that a gzip stream's checksum is.
+const MAX_TAIL: u64 = 64 << 20;
+
+/// `NIFTI_TYPE_RGB24`.
+const RGB24: i16 = 128;
+
+/// Bytes of a voxel, or the name of a type that is not read.
+fn voxel_bytes(datatype: i16) -> Result<u64, &'static str> {
+    match datatype {
+        2 | 256 => Ok(1),
+        4 | 512 => Ok(2),
+        RGB24 => Ok(3),
+        8 | 16 | 768 => Ok(4),
+        64 | 1024 | 1280 => Ok(8),
+        1 => Err("1-bit voxels"),
+        32 | 1792 | 2048 => Err("complex voxels"),
+        1536 => Err("128-bit voxels"),
+        2304 => Err("RGBA voxels"),
+        _ => Err("voxels of an unknown data type"),
+    }
+}
+
+/// Refuses types that are not read.
+pub fn check_type(header: &Header, path: &Path) -> Result<(), ImagingError> {
+    match voxel_bytes(header.datatype) {
+        Err(what) => Err(ImagingError::unsupported(path, what)),
+        Ok(_) if header.datatype == RGB24 && header.size[2] > 1 => {
+            Err(ImagingError::unsupported(path, "RGB volumes"))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+/// The first volume's voxels must be backed by the file's length before anything is sized by them.
+pub fn check_length(header: &Header, voxels: &Path) -> Result<(), ImagingError> {
+    let metadata = fs::metadata(voxels).map_err(ImagingError::io(voxels))?;
+    let bytes_each = voxel_bytes(header.datatype).unwrap_or(1);
+    let volume = header.size.iter().try_fold(bytes_each, |bytes, length| {
+        bytes.checked_mul(*length as u64)
+    });
+    let needed = volume.and_then(|volume| volume.checked_add(header.offset));
+    let mut first = [0; 2];
+    let gzipped = fs::File::open(voxels)
+        .and_then(|mut file| file.read_exact(&mut first))
+        .is_ok()
+        && first == MAGIC;
+    let there = if gzipped {
+        metadata.len().saturating_mul(MAX_INFLATION)
+    } else {
+        metadata.len()
+    };
+    match needed {
+        Some(needed) if needed <= there && needed - header.offset <= MAX_BYTES => Ok(()),
+        Some(needed) if needed <= there => Err(ImagingError::unsupported(
+            voxels,
+            format!("volumes of {} GiB", needed >> 30),
+        )),
+        _ => Err(ImagingError::damaged(
+            voxels,
+            format!(
+                "{} x {} x {} voxels do not fit into its {} bytes",
+                header.size[0],
+                header.size[1],
+                header.size[2],
+                metadata.len()
+            ),
+        )),
+    }
+}
+
+/// Reads a series that a scan found.
+///
+/// # Errors
+/// [`ImagingError`] about the file, or [`ImagingError::Stopped`].
+pub fn load_nifti(
+    series: &SeriesInfo,
+    path: &Path,
+    on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Loaded, ImagingError> {
+    let (header, voxels_path) = read_header(path)?;
+    check_type(&header, path)?;
+    let mut reader = open(&voxels_path)?;
+    let cut = |error: io::Error| {
+        ImagingError::damaged(&voxels_path, format!("its voxels are cut short: {error}"))
+    };
+    let skipped = io::copy(&mut reader.by_ref().take(header.offset), &mut io::sink());
+    if skipped.map_err(cut)? < header.offset {
+        return Err(ImagingError::damaged(
+            &voxels_path,
+            "it ends before its voxels",
+        ));
+    }
+    let mut slices = Slices {
+        reader,
+        size: header.size,
+        big_endian: header.big_endian,
+        on_progress,
+    };
+    let failed = |failure: Failure| match failure {
+        Failure::Io(error) => cut(error),
+        Failure::Stopped => ImagingError::Stopped,
+    };
+    if header.datatype == RGB24 {
+        let bytes = slices.read(|rgb: [u8; 3]| rgb).map_err(failed)?;
+        slices.finish().map_err(failed)?;
+        let [width, height, _] = header.size;
+        let picture = RgbImage::from_raw(width as u32, height as u32, bytes.concat());
+        let picture = picture.ok_or_else(|| {
+            ImagingError::damaged(&voxels_path, "its picture has fewer pixels than its size")
+        })?;
+        return Ok(Loaded::Picture(Arc::new(picture)));
+    }
+    let voxels = slices.voxels(header.datatype).map_err(failed)?;
+    slices.finish().map_err(failed)?;
+    Ok(Loaded::Volume(Arc::new(Volume {
+        size: header.size,
+        voxels,
+        rescale: vec![header.rescale],
+        patient_from_voxel: header.patient_from_voxel,
+        calibrated: header.calibrated,
+        modality: Modality::Unknown,
+        body_part: None,
+        windows: header
+            .window
+            .map(|window| NamedWindow {
+                name: "File 1".to_owned(),
+                window,
+            })
+            .into_iter()
+            .collect(),
+        inverted: false,
+        lossy: false,
+        instance_uids: Vec::new(),
+        notes: series.notes.clone(),
+    })))
+}
+
+enum Failure {
+    Io(io::Error),
+    Stopped,
+}
+
+struct Slices<'a> {
+    reader: Box<dyn Read>,
+    size: [usize; 3],
+    big_endian: bool,
+    on_progress: &'a mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+}
+
+impl Slices<'_> {
+    fn voxels(&mut self, datatype: i16) -> Result<Voxels, Failure> {
+        Ok(match datatype {
+            2 => Voxels::U8(self.read(u8::from_le_bytes)?),
+            256 => Voxels::I16(self.read(|bytes| i16::from(i8::from_le_bytes(bytes)))?),
+            4 => Voxels::I16(self.read(i16::from_le_bytes)?),
+            512 => Voxels::U16(self.read(u16::from_le_bytes)?),
+            8 => Voxels::I32(self.read(i32::from_le_bytes)?),
+            16 => Voxels::F32(self.read(f32::from_le_bytes)?),
+            64 => Voxels::F32(self.read(|bytes| f64::from_le_bytes(bytes) as f32)?),
+            768 => whole(self.read(|bytes| i64::from(u32::from_le_bytes(bytes)))?),
+            1024 => whole(self.read(i64::from_le_bytes)?),
+            // Beyond i64 only the nearest real number matters.
+            _ => whole(self.read(|bytes| u64::from_le_bytes(bytes).min(i64::MAX as u64) as i64)?),
+        })
+    }
+
+    /// Reads slice after slice; memory grows with what was read.
+    fn read<const N: usize, T>(
+        &mut self,
+        convert: impl Fn([u8; N]) -> T,
+    ) -> Result<Vec<T>, Failure> {
+        let [columns, rows, slices] = self.size;
+        let area = columns * rows;
+        let mut voxels = Vec::with_capacity(area.min(1 << 20));
+        let mut row = vec![0; (columns * N).min(1 << 20).next_multiple_of(N)];
+        for slice in 0..slices {
+            if (self.on_progress)(slice, slices).is_break() {
+                return Err(Failure::Stopped);
+            }
+            let mut missing = area * N;
+            while missing > 0 {
+                let length = missing.min(row.len());
+                let Some(part) = row.get_mut(..length) else {
+                    break;
+                };
+                self.reader.read_exact(part).map_err(Failure::Io)?;
+                missing -= length;
+                for word in part.as_chunks_mut::<N>().0 {
+                    if self.big_endian && N != 3 {
+                        word.reverse();
+                    }
+                    voxels.push(convert(*word));
+                }
+            }
+        }
+        let _ = (self.on_progress)(slices, slices);
+        Ok(voxels)
+    }
+}
+
+impl Slices<'_> {
+    fn finish(&mut self) -> Result<(), Failure> {
+        let mut tail = self.reader.by_ref().take(MAX_TAIL);
+        io::copy(&mut tail, &mut io::sink()).map_err(Failure::Io)?;
+        Ok(())
+    }
+}
+
+/// 32-bit integers where all values fit, real numbers otherwise.
+fn whole(values: Vec<i64>) -> Voxels {
+    let narrow: Option<Vec<i32>> = values.iter().map(|x| i32::try_from(*x).ok()).collect();
+    match narrow {
+        Some(narrow) => Voxels::I32(narrow),
+        None => Voxels::F32(values.into_iter().map(|x| x as f32).collect()),
+    }
+}

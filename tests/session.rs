@@ -1,0 +1,271 @@
+//! A script of commands, and the events it must cause.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use engine::imaging::{Affine, Loaded, Modality, Plane, Rescale, ViewDescriptor, Volume, Voxels};
+use engine::model::{AnswerEnd, Sampling};
+use engine::session::{AskRequest, Command, EventKind, GenerateRequest, JobId, Source};
+use engine::{DeviceChoice, Engine, Error, Task};
+
+use crate::support::tiny_model;
+
+struct Script {
+    engine: Engine,
+}
+
+impl Script {
+    fn start() -> Self {
+        Self {
+            engine: Engine::start(DeviceChoice::Cpu, || {}).unwrap(),
+        }
+    }
+
+    /// Waits for the last event of a job; returns all of its events.
+    fn finish(&self, job: JobId) -> Vec<EventKind> {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        let mut kinds = Vec::new();
+        while Instant::now() < deadline {
+            let Some(event) = self.engine.wait_event(Duration::from_secs(1)) else {
+                continue;
+            };
+            if event.job == job {
+                let last = event.kind.ends_job();
+                kinds.push(event.kind);
+                if last {
+                    return kinds;
+                }
+            }
+        }
+        panic!("job {job:?} did not end: {kinds:?}");
+    }
+
+    fn with_model() -> Self {
+        let script = Self::start();
+        let job = script.engine.send(Command::LoadModel { dir: tiny_model() });
+        let events = script.finish(job);
+        assert!(
+            matches!(events.last(), Some(EventKind::ModelLoaded(info)) if !info.trained),
+            "{events:?}"
+        );
+        script
+    }
+}
+
+fn volume(modality: Modality) -> Arc<Volume> {
+    let voxels = (0..40 * 30 * 3).map(|i| (i % 300) as i16).collect();
+    Arc::new(Volume {
+        size: [40, 30, 3],
+        voxels: Voxels::I16(voxels),
+        rescale: vec![Rescale {
+            slope: 1.0,
+            intercept: -100.0,
+        }],
+        patient_from_voxel: Affine::IDENTITY,
+        calibrated: true,
+        modality,
+        body_part: None,
+        windows: Vec::new(),
+        inverted: false,
+        lossy: false,
+        instance_uids: vec!["1.2.3".to_owned(), "1.2.4".to_owned(), "1.2.5".to_owned()],
+        notes: Vec::new(),
+    })
+}
+
+fn slice(volume: &Arc<Volume>) -> Source {
+    let view = ViewDescriptor {
+        plane: Plane::Axial,
+        index: 1,
+        window: volume.default_window(),
+        invert: false,
+    };
+    Source::Slice {
+        volume: Arc::clone(volume),
+        view,
+    }
+}
+
+fn question(sources: Vec<Source>, text: &str) -> Command {
+    Command::Ask(Box::new(AskRequest {
+        sources,
+        history: Vec::new(),
+        question: text.to_owned(),
+        sampling: Sampling::default(),
+        max_new_tokens: 8,
+    }))
+}
+
+fn conversion(source: Source, task: Task) -> Command {
+    Command::Generate(Box::new(GenerateRequest {
+        source,
+        task,
+        instruction: None,
+        sampling: Sampling::default(),
+        faithful: false,
+    }))
+}
+
+#[test]
+fn a_question_streams_text_and_ends_with_its_numbers() {
+    let script = Script::with_model();
+    let job = script
+        .engine
+        .send(question(vec![slice(&volume(Modality::Ct))], "What is it?"));
+    let events = script.finish(job);
+    let text: String = events
+        .iter()
+        .filter_map(|event| {
+            if let EventKind::Text(text) = event {
+                Some(text.as_str())
+            } else {
+                None
+            }
+        })
+        .collect();
+    let Some(EventKind::Answered(answer)) = events.last() else {
+        panic!("{events:?}")
+    };
+    assert_eq!(text, answer.text);
+    assert!(answer.first_token_secs > 0.0 && answer.prompt_tokens > 16);
+    assert_ne!(answer.end, AnswerEnd::Stopped);
+}
+
+#[test]
+fn a_conversion_reports_every_token_and_yields_a_marked_picture_with_its_source() {
+    let script = Script::with_model();
+    let job = script
+        .engine
+        .send(conversion(slice(&volume(Modality::Ct)), Task::Ct2Mri));
+    let events = script.finish(job);
+    let Some(EventKind::Generated(generated)) = events.last() else {
+        panic!("{events:?}")
+    };
+    assert_eq!(
+        generated.marked().dimensions(),
+        (128, 96),
+        "the shape of the slice, not of the model's square"
+    );
+    assert_ne!(generated.marked(), generated.unmarked_for_metrics());
+    let provenance = &generated.provenance;
+    assert_eq!(provenance.source_instance_uid.as_deref(), Some("1.2.4"));
+    assert!(provenance.synthetic && !provenance.model_trained);
+    assert!(
+        events
+            .iter()
+            .any(|event| matches!(event, EventKind::Progress(progress) if progress.of == 256))
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.png");
+    let side_car = generated.save_png(&path).unwrap();
+    let written = image::open(&path).unwrap().to_rgb8();
+    assert_eq!(
+        &written,
+        generated.marked(),
+        "what is written carries the mark"
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(side_car).unwrap()).unwrap();
+    assert_eq!(json["task"], "ct2mri");
+}
+
+#[test]
+fn an_mr_series_under_ct_to_mri_is_refused() {
+    let script = Script::with_model();
+    let job = script
+        .engine
+        .send(conversion(slice(&volume(Modality::Mr)), Task::Ct2Mri));
+    let events = script.finish(job);
+    let Some(EventKind::Failed(error)) = events.last() else {
+        panic!("{events:?}")
+    };
+    assert!(matches!(**error, Error::WrongModality { .. }), "{error}");
+}
+
+#[test]
+fn errors_leave_the_engine_running() {
+    let script = Script::start();
+    let early = script.engine.send(question(Vec::new(), "Hi"));
+    assert!(
+        matches!(script.finish(early).last(), Some(EventKind::Failed(error)) if matches!(**error, Error::NoModel))
+    );
+    let missing = script.engine.send(Command::LoadModel {
+        dir: "/nonexistent/model".into(),
+    });
+    assert!(matches!(
+        script.finish(missing).last(),
+        Some(EventKind::Failed(_))
+    ));
+    let nothing = script.engine.scan(vec!["/nonexistent/scan".into()]);
+    assert!(matches!(
+        script.finish(nothing).last(),
+        Some(EventKind::Failed(_))
+    ));
+    let model = script.engine.send(Command::LoadModel { dir: tiny_model() });
+    assert!(matches!(
+        script.finish(model).last(),
+        Some(EventKind::ModelLoaded(_))
+    ));
+    let empty = script.engine.send(question(Vec::new(), "  "));
+    assert!(
+        matches!(script.finish(empty).last(), Some(EventKind::Failed(error)) if error.kind() == "empty-question")
+    );
+    let good = script.engine.send(question(Vec::new(), "Hi"));
+    assert!(matches!(
+        script.finish(good).last(),
+        Some(EventKind::Answered(_))
+    ));
+}
+
+#[test]
+fn a_stopped_conversion_ends_and_the_next_job_runs() {
+    let script = Script::with_model();
+    let source = slice(&volume(Modality::Ct));
+    let job = script.engine.send(conversion(source.clone(), Task::Ct2Mri));
+    let queued = script.engine.send(conversion(source, Task::Reconstruct));
+    script.engine.stop(job);
+    script.engine.stop(queued);
+    for job in [job, queued] {
+        let events = script.finish(job);
+        assert!(
+            matches!(events.last(), Some(EventKind::Failed(error)) if matches!(**error, Error::Stopped)),
+            "{events:?}"
+        );
+    }
+    let next = script.engine.send(question(Vec::new(), "Hi"));
+    assert!(matches!(
+        script.finish(next).last(),
+        Some(EventKind::Answered(_))
+    ));
+}
+
+#[test]
+fn a_plain_picture_is_scanned_loaded_and_shown_to_the_model() {
+    let script = Script::with_model();
+    let job = script.engine.scan(vec![tiny_model().join("image.png")]);
+    let events = script.finish(job);
+    let Some(EventKind::ScanDone { series, skipped }) = events.last() else {
+        panic!("{events:?}")
+    };
+    assert_eq!((series.len(), skipped.len()), (1, 0));
+    let job = script.engine.send(Command::LoadSeries {
+        series: Box::new(series[0].clone()),
+    });
+    let events = script.finish(job);
+    let Some(EventKind::SeriesLoaded {
+        loaded: Loaded::Picture(picture),
+        ..
+    }) = events.last()
+    else {
+        panic!("{events:?}")
+    };
+    let job = script.engine.send(question(
+        vec![Source::Picture(Arc::clone(picture))],
+        "What is it?",
+    ));
+    assert!(matches!(
+        script.finish(job).last(),
+        Some(EventKind::Answered(_))
+    ));
+}
