@@ -139,11 +139,13 @@ impl Chat {
         history
     }
 
-    /// Tokens of the last finished exchange: prompt and answer together.
-    pub fn tokens_used(&self) -> Option<usize> {
-        self.turns.iter().rev().find_map(|turn| match &turn.reply {
+    /// Tokens of the last finished exchange: prompt and answer together; 0 before the first.
+    pub fn tokens_used(&self) -> usize {
+        let replies = self.turns.iter().rev().map(|turn| &turn.reply);
+        let mut used = replies.filter_map(|reply| match reply {
             Reply::Done(answer) => Some(answer.prompt_tokens + answer.ids.len()),
             _ => None,
-        })
+        });
+        used.next().unwrap_or(0)
     }
 }

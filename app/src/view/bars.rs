@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use egui::{Label, ProgressBar, RichText, Ui};
+use egui::{Button, Label, ProgressBar, RichText, Ui};
 use engine::Task;
 use engine::session::{JobId, ModelInfo};
 
@@ -119,8 +119,26 @@ pub fn research_notice_ui(ui: &mut Ui) {
     });
 }
 
-/// Which device runs the model, and why.
-pub fn device_line_ui(ui: &mut Ui, device: &DeviceState) {
+/// Which device runs the model, and why; and the work under way, each with its progress and a way to stop it. The line
+/// keeps its height, so that the image above it stays where it is.
+pub fn status_ui(ui: &mut Ui, device: &DeviceState, jobs: &BTreeMap<JobId, Job>) -> Option<Action> {
+    let mut action = None;
+    let height = egui::vec2(ui.available_width(), 24.0);
+    let right = egui::Layout::right_to_left(egui::Align::Center);
+    let _ = ui.allocate_ui_with_layout(height, right, |ui| {
+        ui.set_min_height(height.y);
+        for (id, job) in jobs.iter().rev() {
+            if let Some(wanted) = job_ui(ui, *id, job) {
+                action = Some(wanted);
+            }
+        }
+        let left = egui::Layout::left_to_right(egui::Align::Center);
+        let _ = ui.with_layout(left, |ui| device_ui(ui, device));
+    });
+    action
+}
+
+fn device_ui(ui: &mut Ui, device: &DeviceState) {
     let (text, color) = match device {
         DeviceState::Choosing => ("Device: being chosen…".to_owned(), theme::QUIET),
         DeviceState::Ready(info) => (
@@ -133,53 +151,52 @@ pub fn device_line_ui(ui: &mut Ui, device: &DeviceState) {
     let _ = ui.add(Label::new(text).truncate());
 }
 
-/// Work under way, each with its progress and a way to stop it.
-pub fn jobs_ui(ui: &mut Ui, jobs: &BTreeMap<JobId, Job>) -> Option<Action> {
-    let mut action = None;
-    for (id, job) in jobs {
-        let _ = ui.horizontal(|ui| {
-            if job.stopping {
-                let _ = ui.add_enabled(false, egui::Button::new("Stopping…"));
-            } else {
-                let name = format!("Stop {}", job.kind.label().to_lowercase());
-                let stop = ui.button("Stop").on_hover_text(&name);
-                if stop.accessible_name(name).clicked() {
-                    action = Some(Action::Stop(*id));
-                }
-            }
-            let _ = ui.label(job.kind.label());
-            job_progress_ui(ui, job);
-        });
+/// One job, from the right: stop, progress, name.
+fn job_ui(ui: &mut Ui, id: JobId, job: &Job) -> Option<Action> {
+    let name = format!("Stop {}", job.kind.label().to_lowercase());
+    let action = if job.stopping {
+        let _ = ui.add_enabled(false, Button::new("Stopping…"));
+        None
+    } else {
+        let stop = ui.button("Stop").on_hover_text(&name);
+        let stop = stop.accessible_name(name);
+        stop.clicked().then_some(Action::Stop(id))
+    };
+    match &job.progress {
+        Some(progress) if progress.of > 0 => {
+            let share = progress.done as f32 / progress.of as f32;
+            let words = format!(
+                "{} {} of {}{}",
+                progress.stage,
+                progress.done,
+                progress.of,
+                time_left(share, job.since.elapsed().as_secs_f32())
+            );
+            let bar = ProgressBar::new(share)
+                .desired_width(270.0)
+                .desired_height(20.0)
+                .corner_radius(4)
+                .text(RichText::new(words).size(12.5));
+            let _ = ui.add(bar);
+        }
+        Some(progress) => {
+            busy_ui(ui);
+            let _ = ui.label(RichText::new(&progress.stage).color(theme::QUIET));
+        }
+        None => busy_ui(ui),
     }
+    let _ = ui.label(job.kind.label());
     action
 }
 
-fn job_progress_ui(ui: &mut Ui, job: &Job) {
-    let Some(progress) = &job.progress else {
-        busy_ui(ui);
-        return;
-    };
-    if progress.of == 0 {
-        let _ = ui.label(RichText::new(&progress.stage).color(theme::QUIET));
-        busy_ui(ui);
-        return;
-    }
-    let share = progress.done as f32 / progress.of as f32;
-    let bar = ProgressBar::new(share)
-        .desired_width(220.0)
-        .desired_height(14.0);
-    let _ = ui.add(bar);
-    let elapsed_secs = job.since.elapsed().as_secs_f32();
-    let left = if share > 0.02 && elapsed_secs > 3.0 {
-        format!(", about {:.0} s left", elapsed_secs / share - elapsed_secs)
+/// `, about 12 s left`, once that can be told.
+fn time_left(share: f32, elapsed_secs: f32) -> String {
+    if share > 0.02 && share < 1.0 && elapsed_secs > 3.0 {
+        let left_secs = elapsed_secs / share - elapsed_secs;
+        format!(", about {left_secs:.0} s left")
     } else {
         String::new()
-    };
-    let words = format!(
-        "{}: {} of {}{left}",
-        progress.stage, progress.done, progress.of
-    );
-    let _ = ui.label(RichText::new(words).color(theme::QUIET));
+    }
 }
 
 /// Three dots, one of them bright: work goes on. Two frames a second, so that drawing leaves the cores to the work.
@@ -213,4 +230,15 @@ pub fn message_ui(ui: &mut Ui, notice: &Notice) -> Option<Action> {
         let _ = ui.add(Label::new(RichText::new(text).color(color)).wrap());
     });
     action
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quarter_done_in_five_seconds_leaves_fifteen() {
+        assert_eq!(time_left(0.25, 5.0), ", about 15 s left");
+        assert_eq!(time_left(0.25, 1.0), "", "too early to tell");
+    }
 }

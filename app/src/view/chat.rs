@@ -261,9 +261,10 @@ fn question_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Action> 
 
 /// How much of the context the last exchange used.
 fn context_ui(ui: &mut Ui, state: &State) {
-    let (ModelState::Ready(model), Some(used)) = (&state.model, state.chat.tokens_used()) else {
+    let ModelState::Ready(model) = &state.model else {
         return;
     };
+    let used = state.chat.tokens_used();
     let limit = model.context_tokens;
     let share = used as f32 / limit.max(1) as f32;
     let (color, advice) = if share >= CONTEXT_WARNING {

@@ -41,14 +41,9 @@ pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Act
     let _ = Panel::bottom("notice")
         .frame(bar.fill(theme::WARNING_DIM))
         .show(ui, bars::research_notice_ui);
-    let _ = Panel::bottom("device")
-        .frame(bar)
-        .show(ui, |ui| bars::device_line_ui(ui, &state.device));
-    if !state.jobs.is_empty() {
-        let _ = Panel::bottom("jobs").frame(bar).show(ui, |ui| {
-            actions.extend(bars::jobs_ui(ui, &state.jobs));
-        });
-    }
+    let _ = Panel::bottom("status").frame(bar).show(ui, |ui| {
+        actions.extend(bars::status_ui(ui, &state.device, &state.jobs));
+    });
     if let Some(notice) = &state.notice {
         let _ = Panel::bottom("message").frame(bar).show(ui, |ui| {
             actions.extend(bars::message_ui(ui, notice));

@@ -53,17 +53,21 @@ pub fn overlay_ui(ui: &Ui, open: &OpenSeries, area: Rect, place: Rect, size: [u3
     }
 }
 
-/// Text that is legible on black and on white.
 fn corner(painter: &Painter, at: Pos2, align: Align2, text: &str) {
-    outlined(painter, at, align, text, 13.5, theme::TEXT);
+    legible(painter, at, align, text, 13.5, theme::TEXT);
 }
 
-fn outlined(painter: &Painter, at: Pos2, align: Align2, text: &str, size: f32, color: Color32) {
-    let font = FontId::proportional(size);
-    for shift in [[-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0]] {
-        let _ = painter.text(at + shift.into(), align, text, font.clone(), Color32::BLACK);
+/// Text that is legible on black and on white: it has a dark ground of its own.
+fn legible(painter: &Painter, at: Pos2, align: Align2, text: &str, size: f32, color: Color32) {
+    if text.is_empty() {
+        return;
     }
-    let _ = painter.text(at, align, text, font, color);
+    let font = FontId::proportional(size);
+    let galley = painter.layout_no_wrap(text.to_owned(), font, color);
+    let place = align.anchor_size(at, galley.size());
+    let ground = Color32::from_black_alpha(150);
+    let _ = painter.rect_filled(place.expand2(egui::vec2(4.0, 1.0)), 3.0, ground);
+    let _ = painter.galley(place.min, galley, color);
 }
 
 fn notes(painter: &Painter, view: &VolumeView, inner: Rect) {
@@ -76,7 +80,7 @@ fn notes(painter: &Painter, view: &VolumeView, inner: Rect) {
     }
     lines.extend(view.volume.notes.iter().map(String::as_str));
     let at = inner.right_top();
-    outlined(
+    legible(
         painter,
         at,
         Align2::RIGHT_TOP,
@@ -123,7 +127,7 @@ fn letters(painter: &Painter, view: &VolumeView, area: Rect) {
         (down.opposite(), inner.center_top(), Align2::CENTER_TOP),
         (down, inner.center_bottom(), Align2::CENTER_BOTTOM),
     ] {
-        outlined(
+        legible(
             painter,
             at,
             align,
