@@ -338,6 +338,7 @@ fn a_folder_that_is_no_model_says_what_a_model_holds() {
 fn a_folder_with_no_images_says_how_many_files_were_looked_at() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("notes.txt"), "no image").unwrap();
+    fs::write(folder.path().join("more.txt"), "no image").unwrap();
     for command in [
         vec!["inspect"],
         vec!["ask"],
@@ -351,7 +352,7 @@ fn a_folder_with_no_images_says_how_many_files_were_looked_at() {
         let ran = workbench(&words);
         let (kind, message) = ran.error();
         assert_eq!((ran.code, kind.as_str()), (1, "no-images"), "{command:?}");
-        assert!(message.contains("1 files looked at"), "{message}");
+        assert!(message.contains("2 files looked at"), "{message}");
     }
 }
 

@@ -42,7 +42,7 @@ impl<'a> Console<'a> {
     pub fn print(&mut self, text: &str) -> Result<(), Failure> {
         self.end_progress();
         if !self.json {
-            write!(self.out, "{text}")?;
+            write!(self.out, "{}", printable(text))?;
             self.out.flush()?;
         }
         Ok(())
@@ -64,7 +64,7 @@ impl<'a> Console<'a> {
     /// A line on standard error. A closed standard error is no reason to stop.
     pub fn say(&mut self, line: &str) {
         self.end_progress();
-        let _ = writeln!(self.err, "{line}");
+        let _ = writeln!(self.err, "{}", printable(line));
     }
 
     /// Says what a failed command has to say: on standard output with `--json`, else on standard error.
@@ -115,5 +115,40 @@ impl<'a> Console<'a> {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// The text without what a terminal would obey: a model's answer or a scan's description may hold escape sequences.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' | '\t' => c,
+            c if c.is_control() => char::REPLACEMENT_CHARACTER,
+            c => c,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_no_escape_sequences() {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut console = Console::new(&mut out, &mut err, false, false);
+        console.print("a\u{1b}[2J\u{9b}b\n").unwrap();
+        console.say("tab\there\r");
+        assert_eq!(String::from_utf8(out).unwrap(), "a\u{fffd}[2J\u{fffd}b\n");
+        assert_eq!(String::from_utf8(err).unwrap(), "tab\there\u{fffd}\n");
+    }
+
+    #[test]
+    fn with_json_only_the_value_is_on_standard_output() {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut console = Console::new(&mut out, &mut err, true, true);
+        console.print("text").unwrap();
+        console.print_json(&serde_json::json!([1])).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "[\n  1\n]\n");
     }
 }
