@@ -1,1 +1,18 @@
-//! App.
+//! The workbench's window as a library, so that tests reach the views.
+//!
+//! One way round: [`view`] draws [`state::State`] and returns an [`action::Action`]; `State::perform` turns it into
+//! [`action::Effect`]s, which [`app`] carries out on the engine; `State::apply` takes the engine's events back in.
+
+pub mod action;
+pub mod app;
+pub mod cli;
+mod dialogs;
+pub mod keys;
+pub mod pictures;
+pub mod plan;
+pub mod state;
+pub mod theme;
+pub mod view;
+
+pub use app::{WindowStart, run_window};
+pub use plan::ScreenshotPlan;

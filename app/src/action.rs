@@ -1,0 +1,110 @@
+//! What a user can ask of the window, and what the window asks of the world in turn.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use engine::Task;
+use engine::imaging::{Generated, Plane, Window};
+use engine::session::{Command, JobId};
+
+use crate::state::{CompareMode, JobKind, PictureRef};
+
+/// Something the user wants. Views return it, `State::perform` does it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Ask for a folder of scans.
+    ChooseFolder,
+    /// Ask for files.
+    ChooseFiles,
+    /// Ask for a model folder.
+    ChooseModel,
+    /// Open files and folders.
+    OpenPaths(Vec<PathBuf>),
+    /// Load the model in this folder.
+    LoadModel(PathBuf),
+    /// Show a series by its id.
+    ShowSeries(String),
+    /// Show the series so many places further down the list.
+    StepSeries(isize),
+    /// Look along another axis.
+    SetPlane(Plane),
+    /// Show this slice, from 0.
+    SetSlice(usize),
+    /// Show the slice so many places further.
+    StepSlices(isize),
+    /// Show the last slice.
+    LastSlice,
+    /// Set the grey levels.
+    SetWindow(Window),
+    /// Set the window that a number key has.
+    Preset(u8),
+    /// Exchange black and white.
+    ToggleInvert,
+    /// Move the picture, in points.
+    Pan([f32; 2]),
+    /// Enlarge by a factor about a point, in points from the middle of the view.
+    Zoom {
+        /// More than 1 enlarges.
+        factor: f32,
+        /// What stays where it is.
+        about: [f32; 2],
+    },
+    /// Fit the picture and go back to the first window.
+    ResetView,
+    /// Fit the picture.
+    FitView,
+    /// Send the question that is typed.
+    Ask,
+    /// End a job soon.
+    Stop(JobId),
+    /// End the running answer or image; without one, leave the comparison.
+    Cancel,
+    /// Forget the questions and answers.
+    NewConversation,
+    /// Put the picture on screen beside those the next question is about.
+    AddPicture,
+    /// Take a picture back out.
+    RemovePicture(usize),
+    /// Put a text on the clipboard.
+    Copy(String),
+    /// Show the picture that a question was about.
+    ShowPicture(PictureRef),
+    /// Make an image of the picture on screen.
+    Generate(Task),
+    /// Compare a result with its input.
+    ShowResult(usize),
+    /// Go back from the comparison to the slice.
+    ShowSlice,
+    /// Drop a result.
+    RemoveResult(usize),
+    /// Compare in another way.
+    SetCompareMode(CompareMode),
+    /// Write a result to a file.
+    SavePng(usize),
+    /// Close the message that is shown.
+    DismissNotice,
+}
+
+/// Something only the surroundings can do.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Send a command to the engine, and report its job back with `State::started`.
+    Send {
+        /// The command.
+        command: Command,
+        /// What it is for.
+        kind: JobKind,
+    },
+    /// Stop a job.
+    Stop(JobId),
+    /// Ask for a folder of scans.
+    ChooseFolder,
+    /// Ask for files.
+    ChooseFiles,
+    /// Ask for a model folder.
+    ChooseModel,
+    /// Ask for a file name and write the marked picture there.
+    SavePng(Arc<Generated>),
+    /// Put a text on the clipboard.
+    Copy(String),
+}

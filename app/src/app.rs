@@ -1,0 +1,201 @@
+//! The running window: engine events in, state drawn, effects carried out.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use egui::{Context, Ui};
+use engine::session::{Command, Engine};
+use engine::{DeviceChoice, Error};
+
+use crate::action::{Action, Effect};
+use crate::dialogs::{Chosen, Dialogs};
+use crate::pictures::Pictures;
+use crate::plan::{PlanRun, ScreenshotPlan};
+use crate::state::{JobKind, Notice, State};
+use crate::{theme, view};
+
+/// A burst of events (tokens) repaints the window this often at most.
+const REPAINT_PAUSE: Duration = Duration::from_millis(33);
+/// The same where the CPU draws the window (80 ms of CPU for a frame of 1600 x 1000 under lavapipe), so that drawing
+/// leaves the cores to the model.
+const REPAINT_PAUSE_ON_CPU: Duration = Duration::from_millis(400);
+
+/// With what the window opens.
+#[derive(Clone, Debug, Default)]
+pub struct WindowStart {
+    /// Where the model runs.
+    pub device: DeviceChoice,
+    /// Files and folders to open.
+    pub studies: Vec<PathBuf>,
+    /// The model folder to load.
+    pub model: Option<PathBuf>,
+    /// A scripted run that ends with a screenshot.
+    pub plan: Option<ScreenshotPlan>,
+}
+
+/// Opens the window and returns when it is closed.
+///
+/// # Errors
+/// The system gives no window or no way to draw in it; or a scripted run failed.
+pub fn run_window(start: WindowStart) -> eframe::Result<()> {
+    let options = eframe::NativeOptions {
+        viewport: egui::ViewportBuilder::default()
+            .with_title("HealthGPT Workbench")
+            .with_app_id("healthgpt-workbench")
+            .with_inner_size([1600.0, 1000.0])
+            .with_min_inner_size([900.0, 600.0]),
+        // Noise in the grey levels has no place over a scan.
+        dithering: false,
+        ..eframe::NativeOptions::default()
+    };
+    let outcome = Arc::new(Mutex::new(Ok(())));
+    let shared = Arc::clone(&outcome);
+    eframe::run_native(
+        "HealthGPT Workbench",
+        options,
+        Box::new(move |creation| {
+            let app = WorkbenchApp::new(creation, start, shared)?;
+            Ok(Box::new(app))
+        }),
+    )?;
+    let outcome = outcome.lock().map_or(Ok(()), |outcome| outcome.clone());
+    outcome.map_err(|why: String| eframe::Error::AppCreation(why.into()))
+}
+
+/// The application.
+pub struct WorkbenchApp {
+    state: State,
+    pictures: Pictures,
+    engine: Engine,
+    dialogs: Dialogs,
+    plan: Option<PlanRun>,
+}
+
+impl WorkbenchApp {
+    fn new(
+        creation: &eframe::CreationContext<'_>,
+        start: WindowStart,
+        outcome: Arc<Mutex<Result<(), String>>>,
+    ) -> Result<Self, Error> {
+        let ctx = &creation.egui_ctx;
+        theme::install(ctx);
+        let drawn_by_cpu = creation.wgpu_render_state.as_ref().is_some_and(|render| {
+            render.adapter.get_info().device_type == eframe::wgpu::DeviceType::Cpu
+        });
+        let pause = if drawn_by_cpu {
+            REPAINT_PAUSE_ON_CPU
+        } else {
+            REPAINT_PAUSE
+        };
+        let engine = Engine::start(start.device, waker(ctx.clone(), pause))?;
+        let mut app = Self {
+            state: State::default(),
+            pictures: Pictures::default(),
+            engine,
+            dialogs: Dialogs::new(ctx.clone()),
+            plan: start.plan.map(|plan| PlanRun::new(plan, outcome)),
+        };
+        if !start.studies.is_empty() {
+            app.perform(ctx, Action::OpenPaths(start.studies));
+        }
+        if let Some(dir) = start.model {
+            app.perform(ctx, Action::LoadModel(dir));
+        }
+        Ok(app)
+    }
+
+    fn perform(&mut self, ctx: &Context, action: Action) {
+        for effect in self.state.perform(action) {
+            self.carry_out(ctx, effect);
+        }
+    }
+
+    fn carry_out(&mut self, ctx: &Context, effect: Effect) {
+        match effect {
+            Effect::Send { command, kind } => self.send(command, kind),
+            Effect::Stop(job) => self.engine.stop(job),
+            Effect::ChooseFolder => self.dialogs.choose_folder(),
+            Effect::ChooseFiles => self.dialogs.choose_files(),
+            Effect::ChooseModel => self.dialogs.choose_model(),
+            Effect::SavePng(generated) => self.dialogs.save_png(generated),
+            Effect::Copy(text) => ctx.copy_text(text),
+        }
+    }
+
+    fn send(&mut self, command: Command, kind: JobKind) {
+        let job = self.engine.send(command);
+        self.state.started(job, kind);
+    }
+}
+
+impl eframe::App for WorkbenchApp {
+    fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
+        for event in self.engine.events() {
+            if let Some(effect) = self.state.apply(event) {
+                self.carry_out(ctx, effect);
+            }
+        }
+        for chosen in self.dialogs.chosen() {
+            match chosen {
+                Chosen::Scans(paths) => self.perform(ctx, Action::OpenPaths(paths)),
+                Chosen::Model(dir) => self.perform(ctx, Action::LoadModel(dir)),
+                Chosen::NoChooser => {
+                    let words = "The system shows no file chooser; install xdg-desktop-portal or zenity, \
+                                 type the path on the left, or drop the files on the window";
+                    self.state.notice = Some(Notice::Failed(words.to_owned()));
+                }
+                Chosen::Saved(Ok(name)) => {
+                    let words = format!("Saved, with its provenance beside it: {name}");
+                    self.state.notice = Some(Notice::Done(words));
+                }
+                Chosen::Saved(Err(why)) => self.state.notice = Some(Notice::Failed(why)),
+            }
+        }
+        if let Some(mut plan) = self.plan.take() {
+            for action in plan.step(ctx, &mut self.state) {
+                self.perform(ctx, action);
+            }
+            self.plan = Some(plan);
+        }
+    }
+
+    fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
+        let effects = desk_ui(ui, &mut self.state, &mut self.pictures);
+        let ctx = ui.ctx().clone();
+        for effect in effects {
+            self.carry_out(&ctx, effect);
+        }
+    }
+
+    fn clear_color(&self, _visuals: &egui::Visuals) -> [f32; 4] {
+        [0.0, 0.0, 0.0, 1.0]
+    }
+}
+
+/// Repaints after an event: at once after a quiet time, else when `pause` is over.
+fn waker(ctx: Context, pause: Duration) -> impl Fn() + Send + Sync {
+    let last: Mutex<Option<Instant>> = Mutex::default();
+    move || {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = last.map_or(pause, |last| last.elapsed());
+        if since >= pause {
+            *last = Some(Instant::now());
+            ctx.request_repaint();
+        } else {
+            ctx.request_repaint_after(pause - since);
+        }
+    }
+}
+
+/// One frame of the window without an engine behind it: draws the state, does what the user asked for, and returns
+/// what only the surroundings can do.
+pub fn desk_ui(ui: &mut Ui, state: &mut State, pictures: &mut Pictures) -> Vec<Effect> {
+    pictures.sync(ui.ctx(), state);
+    let actions = view::window_ui(ui, state, pictures);
+    if !actions.is_empty() {
+        ui.ctx().request_repaint();
+    }
+    let effects = actions.into_iter().map(|action| state.perform(action));
+    effects.flatten().collect()
+}

@@ -1,0 +1,110 @@
+//! The system's file chooser, each time in a thread of its own, so that the window never waits for it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use engine::imaging::Generated;
+
+/// A chooser that comes back empty sooner was never shown.
+const FASTEST_CANCEL: Duration = Duration::from_millis(250);
+
+/// What a file chooser came back with. A cancelled one says nothing.
+#[derive(Debug)]
+pub enum Chosen {
+    /// Scans to open.
+    Scans(Vec<PathBuf>),
+    /// A model folder.
+    Model(PathBuf),
+    /// The system has no file chooser.
+    NoChooser,
+    /// A picture was written under this name, or why not.
+    Saved(Result<String, String>),
+}
+
+/// Choosers under way.
+#[derive(Debug)]
+pub struct Dialogs {
+    sender: Sender<Chosen>,
+    chosen: Receiver<Chosen>,
+    ctx: egui::Context,
+}
+
+impl Dialogs {
+    pub fn new(ctx: egui::Context) -> Self {
+        let (sender, chosen) = channel();
+        Self {
+            sender,
+            chosen,
+            ctx,
+        }
+    }
+
+    /// What was chosen since the last call.
+    pub fn chosen(&self) -> Vec<Chosen> {
+        self.chosen.try_iter().collect()
+    }
+
+    pub fn choose_folder(&self) {
+        self.in_background(|| {
+            let dialog = rfd::FileDialog::new().set_title("Open a folder of scans");
+            dialog.pick_folder().map(|path| Chosen::Scans(vec![path]))
+        });
+    }
+
+    pub fn choose_files(&self) {
+        self.in_background(|| {
+            let dialog = rfd::FileDialog::new().set_title("Open scans or pictures");
+            dialog.pick_files().map(Chosen::Scans)
+        });
+    }
+
+    pub fn choose_model(&self) {
+        self.in_background(|| {
+            let dialog = rfd::FileDialog::new().set_title("Load a model folder");
+            dialog.pick_folder().map(Chosen::Model)
+        });
+    }
+
+    /// Asks where, and writes the marked picture with its side-car there.
+    pub fn save_png(&self, generated: Arc<Generated>) {
+        self.in_background(move || {
+            let path = rfd::FileDialog::new()
+                .set_title("Save the synthetic picture")
+                .set_file_name(format!("synthetic-{}.png", generated.provenance.task))
+                .add_filter("PNG picture", &["png"])
+                .save_file()?;
+            let path = match path.extension() {
+                Some(_) => path,
+                None => path.with_extension("png"),
+            };
+            let saved = generated.save_png(&path).map_err(|error| error.to_string());
+            let name = path.file_name().unwrap_or_default();
+            Some(Chosen::Saved(
+                saved.map(|_| name.to_string_lossy().into_owned()),
+            ))
+        });
+    }
+
+    fn in_background(&self, choose: impl FnOnce() -> Option<Chosen> + Send + 'static) {
+        let (sender, ctx) = (self.sender.clone(), self.ctx.clone());
+        let spawned = thread::Builder::new()
+            .name("file-chooser".to_owned())
+            .spawn(move || {
+                let asked = Instant::now();
+                let chosen = choose();
+                // Nobody cancels so fast: there was no dialog.
+                let missing = (asked.elapsed() < FASTEST_CANCEL).then_some(Chosen::NoChooser);
+                if let Some(chosen) = chosen.or(missing)
+                    && sender.send(chosen).is_ok()
+                {
+                    ctx.request_repaint();
+                }
+            });
+        if let Err(error) = spawned {
+            tracing::error!("the file chooser could not be started: {error}");
+        }
+    }
+}

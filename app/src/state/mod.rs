@@ -1,0 +1,186 @@
+//! What the window shows, as plain data. Events go in by [`State::apply`], wishes by [`State::perform`]; nothing here
+//! reads a file, draws, or waits.
+
+mod apply;
+mod chat;
+mod perform;
+mod ready;
+mod results;
+mod viewer;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use engine::imaging::{SeriesInfo, SkippedFile};
+use engine::session::{JobId, ModelInfo, Progress};
+use engine::{DeviceInfo, Task};
+use image::RgbImage;
+
+pub use chat::{Chat, Draft, Evidence, PictureRef, Reply, Turn};
+pub use results::{CompareMode, Comparison, Results};
+pub use viewer::{Camera, Content, OpenSeries, Preset, Viewer, VolumeView, window_words};
+
+/// Everything the window shows.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Where tensors live.
+    pub device: DeviceState,
+    /// The model in memory.
+    pub model: ModelState,
+    /// Work under way.
+    pub jobs: BTreeMap<JobId, Job>,
+    /// Studies and series found.
+    pub library: Library,
+    /// What the middle shows.
+    pub stage: Stage,
+    /// The open series.
+    pub viewer: Viewer,
+    /// Questions and answers.
+    pub chat: Chat,
+    /// Generated images.
+    pub results: Results,
+    /// A message that waits to be read.
+    pub notice: Option<Notice>,
+}
+
+/// Where tensors live.
+#[derive(Clone, Debug, Default)]
+pub enum DeviceState {
+    /// Being found out.
+    #[default]
+    Choosing,
+    /// Chosen.
+    Ready(DeviceInfo),
+    /// There is none.
+    Failed(String),
+}
+
+/// The model in memory.
+#[derive(Clone, Debug, Default)]
+pub enum ModelState {
+    /// None yet.
+    #[default]
+    Empty,
+    /// On its way.
+    Loading,
+    /// Ready for questions.
+    Ready(Arc<ModelInfo>),
+    /// It could not be loaded, and why.
+    Failed(String),
+}
+
+/// What the middle of the window shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// The open series.
+    #[default]
+    Slice,
+    /// A result beside its input.
+    Compare(usize),
+}
+
+/// One piece of work under way.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What it is for.
+    pub kind: JobKind,
+    /// How far it is.
+    pub progress: Option<Progress>,
+    /// The user wants it stopped.
+    pub stopping: bool,
+    /// When it was sent.
+    pub since: Instant,
+}
+
+/// What a job is for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JobKind {
+    /// Finding series.
+    Scan,
+    /// Reading a series, by its id.
+    LoadSeries(String),
+    /// Loading a model.
+    LoadModel,
+    /// Answering the last question.
+    Ask,
+    /// Making an image.
+    Generate {
+        /// What is made.
+        task: Task,
+        /// Of what.
+        picture: PictureRef,
+    },
+}
+
+impl JobKind {
+    /// Does it keep the model busy?
+    pub fn uses_model(&self) -> bool {
+        matches!(self, Self::LoadModel | Self::Ask | Self::Generate { .. })
+    }
+
+    /// What the job line calls it.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Scan => "Looking for scans",
+            Self::LoadSeries(_) => "Opening series",
+            Self::LoadModel => "Loading model",
+            Self::Ask => "Answering",
+            Self::Generate { task, .. } => task.label(),
+        }
+    }
+}
+
+/// Studies and series found so far.
+#[derive(Clone, Debug, Default)]
+pub struct Library {
+    /// In the order found.
+    pub series: Vec<SeriesInfo>,
+    /// Files that are not shown.
+    pub skipped: Vec<SkippedFile>,
+    /// Small pictures of series that were opened, by id.
+    pub thumbnails: BTreeMap<String, Arc<RgbImage>>,
+    /// A path being typed.
+    pub path_draft: String,
+}
+
+impl Library {
+    /// A series by its id.
+    pub fn find(&self, id: &str) -> Option<&SeriesInfo> {
+        self.series.iter().find(|series| series.id == id)
+    }
+}
+
+/// A message that waits to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Something worked.
+    Done(String),
+    /// Something went wrong, and why.
+    Failed(String),
+}
+
+impl State {
+    /// The job that keeps the model busy.
+    pub fn model_job(&self) -> Option<(JobId, &Job)> {
+        let mut jobs = self.jobs.iter();
+        jobs.find(|(_, job)| job.kind.uses_model())
+            .map(|(id, job)| (*id, job))
+    }
+
+    /// The engine took a command on as this job.
+    pub fn started(&mut self, job: JobId, kind: JobKind) {
+        if kind == JobKind::Ask {
+            self.chat.job = Some(job);
+        }
+        let _ = self.jobs.insert(
+            job,
+            Job {
+                kind,
+                progress: None,
+                stopping: false,
+                since: Instant::now(),
+            },
+        );
+    }
+}

@@ -1,0 +1,277 @@
+//! The user's wishes, into the state and out to the surroundings.
+
+use engine::session::{AskRequest, Command, GenerateRequest, JobId};
+
+use super::chat::{Reply, Turn};
+use super::viewer::{Camera, Content, Viewer};
+use super::{JobKind, ModelState, Stage, State};
+use crate::action::{Action, Effect};
+
+impl State {
+    /// Does what the user wants; the result is what only the surroundings can do.
+    pub fn perform(&mut self, action: Action) -> Vec<Effect> {
+        match action {
+            Action::ChooseFolder => vec![Effect::ChooseFolder],
+            Action::ChooseFiles => vec![Effect::ChooseFiles],
+            Action::ChooseModel => vec![Effect::ChooseModel],
+            Action::OpenPaths(paths) => {
+                self.notice = None;
+                vec![Effect::Send {
+                    command: Command::Scan { paths },
+                    kind: JobKind::Scan,
+                }]
+            }
+            Action::LoadModel(dir) => {
+                let mut effects = self.stop_model_job();
+                self.model = ModelState::Loading;
+                effects.push(Effect::Send {
+                    command: Command::LoadModel { dir },
+                    kind: JobKind::LoadModel,
+                });
+                effects
+            }
+            Action::ShowSeries(id) => self.switch_series(&id),
+            Action::StepSeries(step) => {
+                let series = &self.library.series;
+                let at = series
+                    .iter()
+                    .position(|s| Some(s.id.as_str()) == self.viewer.series_id())
+                    .unwrap_or(0);
+                let next = series.get(at.saturating_add_signed(step));
+                match next.map(|series| series.id.clone()) {
+                    Some(id) => self.switch_series(&id),
+                    None => Vec::new(),
+                }
+            }
+            Action::Ask => self.ask().into_iter().collect(),
+            Action::Stop(job) => self.stop(job).into_iter().collect(),
+            Action::Cancel => {
+                let effects = self.stop_model_job();
+                if effects.is_empty() {
+                    self.stage = Stage::Slice;
+                }
+                effects
+            }
+            Action::NewConversation => {
+                let effects = self.chat.job.and_then(|job| self.stop(job));
+                self.chat.job = None;
+                self.chat.turns.clear();
+                self.chat.tray.clear();
+                effects.into_iter().collect()
+            }
+            Action::Generate(task) => self.generate(task).into_iter().collect(),
+            Action::SavePng(index) => {
+                let item = self.results.items.get(index);
+                item.map(|item| Effect::SavePng(item.generated.clone()))
+                    .into_iter()
+                    .collect()
+            }
+            Action::Copy(text) => vec![Effect::Copy(text)],
+            other => {
+                self.look(other);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Changes only what is looked at.
+    fn look(&mut self, action: Action) {
+        match action {
+            Action::SetPlane(plane) => {
+                if let Some(view) = self.viewer.volume_mut()
+                    && view.check_plane(plane).is_ok()
+                {
+                    view.plane = plane;
+                    self.fit();
+                }
+            }
+            Action::SetSlice(index) => {
+                if let Some(view) = self.viewer.volume_mut() {
+                    view.set_index(index);
+                }
+            }
+            Action::StepSlices(step) => {
+                if let Some(view) = self.viewer.volume_mut() {
+                    view.set_index(view.index().saturating_add_signed(step));
+                }
+            }
+            Action::LastSlice => {
+                if let Some(view) = self.viewer.volume_mut() {
+                    view.set_index(usize::MAX);
+                }
+            }
+            Action::SetWindow(window) => {
+                if let Some(view) = self.viewer.volume_mut() {
+                    view.window = window;
+                }
+            }
+            Action::Preset(key) => {
+                if let Some(view) = self.viewer.volume_mut()
+                    && let Some(preset) = view.presets().iter().find(|p| p.key == Some(key))
+                {
+                    view.window = preset.window;
+                }
+            }
+            Action::ToggleInvert => {
+                if let Some(view) = self.viewer.volume_mut() {
+                    view.invert = !view.invert;
+                }
+            }
+            Action::Pan([dx, dy]) => {
+                if let Some(open) = self.viewer.open_mut() {
+                    let [x, y] = open.camera.pan;
+                    open.camera.pan = [x + dx, y + dy];
+                }
+            }
+            Action::Zoom { factor, about } => {
+                if let Some(open) = self.viewer.open_mut() {
+                    open.camera.zoom_about(factor, about);
+                }
+            }
+            Action::ResetView => {
+                if let Some(view) = self.viewer.volume_mut() {
+                    view.reset_window();
+                }
+                self.fit();
+            }
+            Action::FitView => self.fit(),
+            Action::AddPicture => {
+                if let Some(open) = self.viewer.open() {
+                    let evidence = open.evidence();
+                    let known = self.chat.tray.iter();
+                    if known.clone().all(|e| e.picture != evidence.picture) {
+                        self.chat.tray.push(evidence);
+                    }
+                }
+            }
+            Action::RemovePicture(index) if index < self.chat.tray.len() => {
+                let _ = self.chat.tray.remove(index);
+            }
+            Action::ShowPicture(picture) => {
+                if let Some(open) = self.viewer.open_mut()
+                    && open.series.id == picture.series
+                {
+                    if let (Content::Volume(view), Some(shown)) = (&mut open.content, picture.view)
+                    {
+                        view.show(shown);
+                    }
+                    self.stage = Stage::Slice;
+                }
+            }
+            Action::ShowResult(index) => self.stage = Stage::Compare(index),
+            Action::ShowSlice => self.stage = Stage::Slice,
+            Action::RemoveResult(index) if index < self.results.items.len() => {
+                let _ = self.results.items.remove(index);
+                self.stage = Stage::Slice;
+            }
+            Action::SetCompareMode(mode) => self.results.mode = mode,
+            Action::DismissNotice => {
+                self.notice = None;
+                self.results.failed = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn fit(&mut self) {
+        if let Some(open) = self.viewer.open_mut() {
+            open.camera = Camera::default();
+        }
+    }
+
+    fn switch_series(&mut self, id: &str) -> Vec<Effect> {
+        if let Viewer::Open(open) = &self.viewer
+            && open.series.id == id
+        {
+            self.stage = Stage::Slice;
+            return Vec::new();
+        }
+        let loading = self.jobs.iter();
+        let loading: Vec<JobId> = loading
+            .filter(|(_, job)| matches!(job.kind, JobKind::LoadSeries(_)))
+            .map(|(id, _)| *id)
+            .collect();
+        let mut effects: Vec<Effect> = loading
+            .into_iter()
+            .filter_map(|job| self.stop(job))
+            .collect();
+        effects.extend(self.show_series(id));
+        effects
+    }
+
+    fn stop(&mut self, job: JobId) -> Option<Effect> {
+        let known = self.jobs.get_mut(&job)?;
+        known.stopping = true;
+        Some(Effect::Stop(job))
+    }
+
+    /// Stops answers and images, but not the loading of a model.
+    fn stop_model_job(&mut self) -> Vec<Effect> {
+        let running = self.jobs.iter();
+        let running: Vec<JobId> = running
+            .filter(|(_, job)| matches!(job.kind, JobKind::Ask | JobKind::Generate { .. }))
+            .map(|(id, _)| *id)
+            .collect();
+        running
+            .into_iter()
+            .filter_map(|job| self.stop(job))
+            .collect()
+    }
+
+    fn ask(&mut self) -> Option<Effect> {
+        self.check_ask(&self.chat.draft.text).ok()?;
+        let evidence = self.question_pictures();
+        let pictures: Vec<_> = evidence.iter().map(|e| e.picture.clone()).collect();
+        let history = self.chat.history(&pictures);
+        let draft = &mut self.chat.draft;
+        let question = std::mem::take(&mut draft.text).trim().to_owned();
+        let request = AskRequest {
+            sources: evidence.into_iter().map(|e| e.source).collect(),
+            history,
+            question: question.clone(),
+            sampling: draft.sampling.clone(),
+            max_new_tokens: draft.max_new_tokens,
+        };
+        self.chat.turns.push(Turn {
+            question,
+            pictures,
+            history: request.history.len(),
+            reply: Reply::Waiting,
+        });
+        Some(Effect::Send {
+            command: Command::Ask(Box::new(request)),
+            kind: JobKind::Ask,
+        })
+    }
+
+    /// The pictures that the next question is about.
+    pub fn question_pictures(&self) -> Vec<super::Evidence> {
+        if !self.chat.draft.with_picture {
+            Vec::new()
+        } else if self.chat.tray.is_empty() {
+            let open = self.viewer.open();
+            open.map(|open| open.evidence()).into_iter().collect()
+        } else {
+            self.chat.tray.clone()
+        }
+    }
+
+    fn generate(&mut self, task: engine::Task) -> Option<Effect> {
+        self.check_generate(task).ok()?;
+        let evidence = self.viewer.open()?.evidence();
+        self.results.failed = None;
+        Some(Effect::Send {
+            command: Command::Generate(Box::new(GenerateRequest {
+                source: evidence.source,
+                task,
+                instruction: None,
+                sampling: self.chat.draft.sampling.clone(),
+                faithful: false,
+            })),
+            kind: JobKind::Generate {
+                task,
+                picture: evidence.picture,
+            },
+        })
+    }
+}

@@ -1,0 +1,44 @@
+//! Generated images of this session, and how one is compared with its input.
+
+use std::sync::Arc;
+
+use engine::Task;
+use engine::imaging::Generated;
+
+use super::chat::PictureRef;
+
+/// Generated images, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct Results {
+    /// The images.
+    pub items: Vec<Comparison>,
+    /// How the shown one is compared.
+    pub mode: CompareMode,
+    /// Why the last one could not be made.
+    pub failed: Option<(Task, String)>,
+    /// Numbers handed out so far.
+    pub made: u64,
+}
+
+/// A generated image and what it was made of.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// Counts up; never given twice.
+    pub number: u64,
+    /// What was made.
+    pub task: Task,
+    /// Of which picture.
+    pub picture: PictureRef,
+    /// The image, marked.
+    pub generated: Arc<Generated>,
+}
+
+/// How a result is compared with its input.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum CompareMode {
+    /// Next to each other.
+    #[default]
+    SideBySide,
+    /// One over the other, with a curtain at this share of the width.
+    Swipe(f32),
+}

@@ -1,0 +1,244 @@
+//! The lines above and below: model, warnings, work under way, device, and the notice that cannot be closed.
+
+use std::collections::BTreeMap;
+
+use egui::{Button, Label, ProgressBar, RichText, Ui};
+use engine::Task;
+use engine::session::{JobId, ModelInfo};
+
+use crate::action::Action;
+use crate::keys;
+use crate::state::{DeviceState, Job, ModelState, Notice};
+use crate::theme;
+
+/// What stands below everything, always.
+pub const RESEARCH_NOTICE: &str =
+    "Research use only. Not for diagnosis. AI answers and images can be wrong.";
+
+/// The program, the model and what it can do.
+pub fn model_line_ui(ui: &mut Ui, model: &ModelState) -> Option<Action> {
+    let mut action = None;
+    let _ = ui.horizontal(|ui| {
+        let _ = ui.label(RichText::new("HealthGPT Workbench").strong().size(16.0));
+        let _ = ui.separator();
+        match model {
+            ModelState::Empty => {
+                let _ = ui.label("No model is loaded");
+            }
+            ModelState::Loading => {
+                let _ = ui.label("Loading the model…");
+            }
+            ModelState::Failed(why) => {
+                let text = RichText::new(format!("The model could not be loaded: {why}"));
+                let _ = ui
+                    .add(Label::new(text.color(theme::ERROR)).truncate())
+                    .on_hover_text(why);
+            }
+            ModelState::Ready(info) => model_ui(ui, info),
+        }
+        let right = egui::Layout::right_to_left(egui::Align::Center);
+        let _ = ui.with_layout(right, |ui| {
+            if ui.button("Load model…").clicked() {
+                action = Some(Action::ChooseModel);
+            }
+            let _ = ui.menu_button("Keys", keys_ui);
+        });
+    });
+    action
+}
+
+/// The keyboard and mouse map.
+fn keys_ui(ui: &mut Ui) {
+    let _ = egui::Grid::new("keys").num_columns(2).show(ui, |ui| {
+        for (keys, what) in keys::HELP {
+            let _ = ui.label(RichText::new(keys).strong());
+            let _ = ui.label(what);
+            ui.end_row();
+        }
+    });
+}
+
+fn model_ui(ui: &mut Ui, info: &ModelInfo) {
+    let _ = ui.label(RichText::new(&info.name).strong());
+    let _ = ui
+        .label(RichText::new(&info.variant).color(theme::QUIET))
+        .on_hover_text("Variant");
+    for task in Task::ALL {
+        if let Ok(capability) = info.capability(task) {
+            let region = match &capability.region {
+                Some(region) => format!(" ({region})"),
+                None => String::new(),
+            };
+            let text = format!("{}{region}", task.label());
+            let chip = egui::Frame::new()
+                .fill(theme::ACCENT_DIM)
+                .corner_radius(8)
+                .inner_margin(egui::Margin::symmetric(8, 1));
+            let _ = chip.show(ui, |ui| ui.label(RichText::new(text).size(12.5)));
+        }
+    }
+    let facts = format!(
+        "Licence {}; {} tokens of context; {} tokens a picture; loaded in {:.1} s",
+        info.licence, info.context_tokens, info.image_tokens, info.load_secs
+    );
+    let facts = info
+        .notes
+        .iter()
+        .fold(facts, |facts, note| format!("{facts}\n{note}"));
+    let _ = ui
+        .label(RichText::new("details").color(theme::QUIET).underline())
+        .on_hover_text(facts);
+}
+
+/// What to warn of before anything is asked.
+pub fn warning_text(model: &ModelState) -> Option<&'static str> {
+    match model {
+        ModelState::Ready(info) if !info.trained => Some(
+            "untrained test model. Its answers and images are noise and say nothing about the patient",
+        ),
+        _ => None,
+    }
+}
+
+/// A warning line.
+pub fn warning_ui(ui: &mut Ui, text: &str) {
+    let _ = ui.horizontal(|ui| {
+        let text = RichText::new(format!("Warning: {text}"));
+        let _ = ui.add(Label::new(text.color(theme::WARNING).strong()).wrap());
+    });
+}
+
+/// The notice that cannot be closed.
+pub fn research_notice_ui(ui: &mut Ui) {
+    let _ = ui.vertical_centered(|ui| {
+        ui.label(
+            RichText::new(RESEARCH_NOTICE)
+                .color(theme::WARNING)
+                .size(13.0),
+        )
+    });
+}
+
+/// Which device runs the model, and why; and the work under way, each with its progress and a way to stop it. The line
+/// keeps its height, so that the image above it stays where it is.
+pub fn status_ui(ui: &mut Ui, device: &DeviceState, jobs: &BTreeMap<JobId, Job>) -> Option<Action> {
+    let mut action = None;
+    let height = egui::vec2(ui.available_width(), 24.0);
+    let right = egui::Layout::right_to_left(egui::Align::Center);
+    let _ = ui.allocate_ui_with_layout(height, right, |ui| {
+        ui.set_min_height(height.y);
+        for (id, job) in jobs.iter().rev() {
+            if let Some(wanted) = job_ui(ui, *id, job) {
+                action = Some(wanted);
+            }
+        }
+        let left = egui::Layout::left_to_right(egui::Align::Center);
+        let _ = ui.with_layout(left, |ui| device_ui(ui, device));
+    });
+    action
+}
+
+fn device_ui(ui: &mut Ui, device: &DeviceState) {
+    let (text, color) = match device {
+        DeviceState::Choosing => ("Device: being chosen…".to_owned(), theme::QUIET),
+        DeviceState::Ready(info) => (
+            format!("Device: {} – {}", info.name, info.reason),
+            theme::QUIET,
+        ),
+        DeviceState::Failed(why) => (format!("No device: {why}"), theme::ERROR),
+    };
+    let text = RichText::new(text).color(color).size(12.5);
+    let _ = ui.add(Label::new(text).truncate());
+}
+
+/// One job, from the right: stop, progress, name.
+fn job_ui(ui: &mut Ui, id: JobId, job: &Job) -> Option<Action> {
+    let name = format!("Stop {}", job.kind.label().to_lowercase());
+    let action = if job.stopping {
+        let _ = ui.add_enabled(false, Button::new("Stopping…"));
+        None
+    } else {
+        let stop = ui.button("Stop").on_hover_text(&name);
+        let stop = stop.accessible_name(name);
+        stop.clicked().then_some(Action::Stop(id))
+    };
+    match &job.progress {
+        Some(progress) if progress.of > 0 => {
+            let share = progress.done as f32 / progress.of as f32;
+            let words = format!(
+                "{} {} of {}{}",
+                progress.stage,
+                progress.done,
+                progress.of,
+                time_left(share, job.since.elapsed().as_secs_f32())
+            );
+            let bar = ProgressBar::new(share)
+                .desired_width(270.0)
+                .desired_height(20.0)
+                .corner_radius(4)
+                .text(RichText::new(words).size(12.5));
+            let _ = ui.add(bar);
+        }
+        Some(progress) => {
+            busy_ui(ui);
+            let _ = ui.label(RichText::new(&progress.stage).color(theme::QUIET));
+        }
+        None => busy_ui(ui),
+    }
+    let _ = ui.label(job.kind.label());
+    action
+}
+
+/// `, about 12 s left`, once that can be told.
+fn time_left(share: f32, elapsed_secs: f32) -> String {
+    if share > 0.02 && share < 1.0 && elapsed_secs > 3.0 {
+        let left_secs = elapsed_secs / share - elapsed_secs;
+        format!(", about {left_secs:.0} s left")
+    } else {
+        String::new()
+    }
+}
+
+/// Three dots, one of them bright: work goes on. Two frames a second, so that drawing leaves the cores to the work.
+pub fn busy_ui(ui: &mut Ui) {
+    const FRAME: std::time::Duration = std::time::Duration::from_millis(500);
+    let (area, _) = ui.allocate_exact_size(egui::vec2(30.0, 14.0), egui::Sense::hover());
+    let bright = (ui.input(|input| input.time) / FRAME.as_secs_f64()) as usize % 3;
+    for dot in 0..3 {
+        let color = if dot == bright {
+            theme::ACCENT
+        } else {
+            theme::QUIET.gamma_multiply(0.4)
+        };
+        let at = area.left_center() + egui::vec2(6.0 + 9.0 * dot as f32, 0.0);
+        let _ = ui.painter().circle_filled(at, 3.0, color);
+    }
+    ui.ctx().request_repaint_after(FRAME);
+}
+
+/// A message with a way to close it.
+pub fn message_ui(ui: &mut Ui, notice: &Notice) -> Option<Action> {
+    let (text, color) = match notice {
+        Notice::Done(text) => (text, theme::TEXT),
+        Notice::Failed(text) => (text, theme::ERROR),
+    };
+    let mut action = None;
+    let _ = ui.horizontal(|ui| {
+        if ui.button("Close").clicked() {
+            action = Some(Action::DismissNotice);
+        }
+        let _ = ui.add(Label::new(RichText::new(text).color(color)).wrap());
+    });
+    action
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quarter_done_in_five_seconds_leaves_fifteen() {
+        assert_eq!(time_left(0.25, 5.0), ", about 15 s left");
+        assert_eq!(time_left(0.25, 1.0), "", "too early to tell");
+    }
+}

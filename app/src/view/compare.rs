@@ -1,0 +1,251 @@
+//! A generated image beside its input. Only the marked picture is shown, in a border that says what it is.
+
+use egui::{Button, Color32, Frame, Image, Label, Margin, Panel, Rect, RichText, ScrollArea};
+use egui::{Sense, Slider, Stroke, Ui, Vec2};
+use engine::imaging::Generated;
+
+use crate::action::Action;
+use crate::pictures::{Pictures, Texture};
+use crate::state::{CompareMode, Comparison, Results, Stage, State};
+use crate::theme;
+
+/// The results of this session in a strip below, if there are any.
+pub fn strip_ui(ui: &mut Ui, state: &State, pictures: &Pictures, frame: Frame) -> Option<Action> {
+    if state.results.items.is_empty() {
+        return None;
+    }
+    let mut action = None;
+    let _ = Panel::bottom("results").frame(frame).show(ui, |ui| {
+        let _ = ScrollArea::horizontal().show(ui, |ui| {
+            let _ = ui.horizontal(|ui| {
+                let back = Button::selectable(state.stage == Stage::Slice, "Slice view");
+                let back = back.min_size(egui::vec2(80.0, 64.0));
+                if ui.add(back).on_hover_text("Back to the series").clicked() {
+                    action = Some(Action::ShowSlice);
+                }
+                for (i, item) in state.results.items.iter().enumerate() {
+                    let shown = state.stage == Stage::Compare(i);
+                    if result_button(ui, item, shown, pictures) {
+                        action = Some(Action::ShowResult(i));
+                    }
+                }
+            });
+        });
+    });
+    action
+}
+
+fn result_button(ui: &mut Ui, item: &Comparison, shown: bool, pictures: &Pictures) -> bool {
+    let text = format!(
+        "{}. {}\nSynthetic (AI)\n{}",
+        item.number,
+        item.task.label(),
+        item.picture.words()
+    );
+    let small = pictures.result(item.number).map(|[_, output]| {
+        Image::from_texture((output.handle.id(), Vec2::splat(56.0)))
+            .fit_to_exact_size(Vec2::splat(56.0))
+            .alt_text("")
+    });
+    let text = RichText::new(&text).size(12.5);
+    let button = Button::opt_image_and_text(small, Some(text.into()))
+        .selected(shown)
+        .stroke(Stroke::new(1.0, theme::WARNING));
+    let name = format!("Result {}: {}", item.number, item.task.label());
+    ui.add(button).accessible_name(name).clicked()
+}
+
+/// One result and what it was made of.
+pub fn compare_ui(
+    ui: &mut Ui,
+    results: &Results,
+    index: usize,
+    pictures: &Pictures,
+) -> Option<Action> {
+    let item = results.items.get(index)?;
+    let bar = Frame::new()
+        .fill(theme::PANEL)
+        .inner_margin(Margin::symmetric(10, 6));
+    let mut action = None;
+    let _ = Panel::top("comparison").frame(bar).show(ui, |ui| {
+        action = head_ui(ui, results.mode, item, index);
+    });
+    let _ = Panel::bottom("provenance")
+        .frame(bar)
+        .show(ui, |ui| provenance_ui(ui, &item.generated));
+    let Some([input, output]) = pictures.result(item.number) else {
+        return action;
+    };
+    match results.mode {
+        CompareMode::SideBySide => side_by_side_ui(ui, input, output),
+        CompareMode::Swipe(share) => {
+            if let Some(wanted) = swipe_ui(ui, input, output, share) {
+                action = Some(wanted);
+            }
+        }
+    }
+    action
+}
+
+fn head_ui(ui: &mut Ui, mode: CompareMode, item: &Comparison, index: usize) -> Option<Action> {
+    let mut action = None;
+    let _ = ui.horizontal_wrapped(|ui| {
+        let title = format!("{} of {}", item.task.label(), item.picture.words());
+        let _ = ui.label(RichText::new(title).strong());
+        let _ = ui.separator();
+        let side = Button::selectable(mode == CompareMode::SideBySide, "Side by side");
+        if ui.add(side).clicked() {
+            action = Some(Action::SetCompareMode(CompareMode::SideBySide));
+        }
+        let swipe = Button::selectable(matches!(mode, CompareMode::Swipe(_)), "Swipe");
+        if ui.add(swipe).clicked() {
+            action = Some(Action::SetCompareMode(CompareMode::Swipe(0.5)));
+        }
+        let _ = ui.separator();
+        if ui
+            .button("Save PNG…")
+            .on_hover_text("The marked picture and its provenance")
+            .clicked()
+        {
+            action = Some(Action::SavePng(index));
+        }
+        if ui
+            .button("Remove")
+            .on_hover_text("Drop this result")
+            .clicked()
+        {
+            action = Some(Action::RemoveResult(index));
+        }
+        if ui
+            .button("Close")
+            .on_hover_text("Back to the series (Esc)")
+            .clicked()
+        {
+            action = Some(Action::ShowSlice);
+        }
+    });
+    if item.generated.looks_like_a_copy() {
+        let words = format!(
+            "Warning: this output is nearly its input (SSIM {:.2}): do not read it as another modality",
+            item.generated.provenance.similarity_to_input
+        );
+        let _ = ui.add(Label::new(RichText::new(words).color(theme::WARNING).strong()).wrap());
+    }
+    action
+}
+
+fn side_by_side_ui(ui: &mut Ui, input: &Texture, output: &Texture) {
+    let area = ui.available_rect_before_wrap().shrink(12.0);
+    let (left, right) = area.split_left_right_at_fraction(0.5);
+    let left = left.with_max_x(left.right() - 6.0);
+    let right = right.with_min_x(right.left() + 6.0);
+    picture_ui(
+        ui,
+        left,
+        input,
+        "Input",
+        Stroke::new(1.0, Color32::from_gray(90)),
+    );
+    picture_ui(
+        ui,
+        right,
+        output,
+        "Synthetic (AI)",
+        Stroke::new(3.0, theme::WARNING),
+    );
+}
+
+/// A picture with its title above and its border around it.
+fn picture_ui(ui: &mut Ui, area: Rect, texture: &Texture, title: &str, border: Stroke) {
+    const TITLE: f32 = 26.0;
+    let color = if border.width > 1.0 {
+        theme::WARNING
+    } else {
+        theme::TEXT
+    };
+    let head = area.with_max_y(area.top() + TITLE);
+    let text = RichText::new(title).color(color).strong().size(16.0);
+    let _ = ui.put(head, Label::new(text));
+    let place = fitted(area.with_min_y(head.bottom() + 4.0).shrink(4.0), texture);
+    let picture = Image::from_texture((texture.handle.id(), place.size()))
+        .fit_to_exact_size(place.size())
+        .alt_text(title);
+    let _ = ui.put(place, picture);
+    let outside = egui::StrokeKind::Outside;
+    let _ = ui.painter().rect_stroke(place, 0.0, border, outside);
+}
+
+fn fitted(area: Rect, texture: &Texture) -> Rect {
+    let size = Vec2::new(texture.size[0].max(1) as f32, texture.size[1].max(1) as f32);
+    let scale = (area.width() / size.x).min(area.height() / size.y).max(0.0);
+    Rect::from_center_size(area.center(), size * scale)
+}
+
+/// Input on the left of the curtain, output on the right.
+fn swipe_ui(ui: &mut Ui, input: &Texture, output: &Texture, share: f32) -> Option<Action> {
+    let area = ui.available_rect_before_wrap().shrink(12.0);
+    let head = area.with_max_y(area.top() + 26.0);
+    let place = fitted(area.with_min_y(head.bottom() + 34.0).shrink(4.0), output);
+    let (left, right) = head.split_left_right_at_fraction(0.5);
+    let _ = ui.put(left, Label::new(RichText::new("Input").strong().size(16.0)));
+    let title = RichText::new("Synthetic (AI)").color(theme::WARNING);
+    let _ = ui.put(right, Label::new(title.strong().size(16.0)));
+    let mut share = share;
+    let rail = Rect::from_min_size(
+        egui::pos2(place.left(), head.bottom() + 4.0),
+        egui::vec2(place.width(), 22.0),
+    );
+    ui.spacing_mut().slider_width = rail.width();
+    let slider = Slider::new(&mut share, 0.0..=1.0).show_value(false);
+    let slider = ui.put(rail, slider).accessible_name("Curtain");
+    let curtain = place.left() + place.width() * share;
+    let whole = Rect::from_min_max(egui::pos2(0.0, 0.0), egui::pos2(1.0, 1.0));
+    let painter = ui.painter();
+    let over = painter.with_clip_rect(place.with_max_x(curtain));
+    over.image(input.handle.id(), place, whole, Color32::WHITE);
+    let under = painter.with_clip_rect(place.with_min_x(curtain));
+    under.image(output.handle.id(), place, whole, Color32::WHITE);
+    let _ = painter.vline(curtain, place.y_range(), Stroke::new(2.0, theme::WARNING));
+    let border = Stroke::new(3.0, theme::WARNING);
+    let _ = painter.rect_stroke(place, 0.0, border, egui::StrokeKind::Outside);
+    let drag = ui.interact(place, ui.scope_id().with("curtain"), Sense::drag());
+    let moved = drag.drag_delta().x / place.width().max(1.0);
+    (slider.changed() || moved != 0.0)
+        .then(|| Action::SetCompareMode(CompareMode::Swipe((share + moved).clamp(0.0, 1.0))))
+}
+
+/// Where it comes from.
+fn provenance_ui(ui: &mut Ui, generated: &Generated) {
+    let p = &generated.provenance;
+    let summary = format!(
+        "Made by {}{} in {:.1} s · similarity to the input (SSIM) {:.3}",
+        p.model,
+        if p.model_trained {
+            ""
+        } else {
+            " (untrained test model)"
+        },
+        p.elapsed_secs,
+        p.similarity_to_input
+    );
+    let _ = ui.add(Label::new(RichText::new(summary).color(theme::QUIET)).wrap());
+    let _ = ui.collapsing("Provenance", |ui| {
+        let _ = egui::Grid::new("provenance").num_columns(2).show(ui, |ui| {
+            for (name, value) in [
+                ("Task", p.task.clone()),
+                ("Instruction", p.instruction.clone()),
+                ("Plug-in", p.plugin.clone()),
+                ("Model SHA-256", p.model_sha256.clone()),
+                ("Tokens chosen", p.sampling.clone()),
+                ("Device", p.device.clone()),
+                ("Software", p.software.clone()),
+                ("Input SHA-256", p.input_sha256.clone()),
+                ("Output SHA-256", p.output_sha256.clone()),
+            ] {
+                let _ = ui.label(RichText::new(name).color(theme::QUIET).size(12.5));
+                let _ = ui.add(Label::new(RichText::new(value).size(12.5)).truncate());
+                ui.end_row();
+            }
+        });
+    });
+}

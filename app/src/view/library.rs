@@ -1,0 +1,170 @@
+//! Studies and series, and the ways to open more.
+
+use egui::{Button, Image, Label, RichText, ScrollArea, TextEdit, Ui};
+use engine::imaging::{Format, SeriesInfo, SkippedFile};
+
+use crate::action::Action;
+use crate::pictures::Pictures;
+use crate::state::State;
+use crate::theme;
+
+/// The left panel.
+pub fn library_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Option<Action> {
+    let mut action = open_ui(ui, &mut state.library.path_draft);
+    let _ = ui.separator();
+    if state.library.series.is_empty() {
+        let _ = ui.label(
+            RichText::new(
+                "No scans are open. Open a folder or a file, or drop them on the window.",
+            )
+            .color(theme::QUIET),
+        );
+    }
+    let _ = ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+        let mut study = None;
+        for series in &state.library.series {
+            if study != Some(&series.study) {
+                study = Some(&series.study);
+                study_ui(ui, series);
+            }
+            let shown = state.viewer.series_id() == Some(&series.id);
+            if series_ui(ui, series, shown, pictures) {
+                action = Some(Action::ShowSeries(series.id.clone()));
+            }
+        }
+        skipped_ui(ui, &state.library.skipped);
+    });
+    action
+}
+
+fn open_ui(ui: &mut Ui, path_draft: &mut String) -> Option<Action> {
+    let mut action = None;
+    ui.columns_const(|[left, right]| {
+        let full = |ui: &Ui| egui::vec2(ui.available_width(), 28.0);
+        let size = full(left);
+        if left.add_sized(size, Button::new("Open folder…")).clicked() {
+            action = Some(Action::ChooseFolder);
+        }
+        if right.add_sized(size, Button::new("Open file…")).clicked() {
+            action = Some(Action::ChooseFiles);
+        }
+    });
+    let field = TextEdit::singleline(path_draft)
+        .hint_text("or type a path and press Enter")
+        .desired_width(f32::INFINITY);
+    let field = ui.add(field).accessible_name("Path");
+    if field.lost_focus()
+        && ui.input(|input| input.key_pressed(egui::Key::Enter))
+        && !path_draft.trim().is_empty()
+    {
+        let path = std::mem::take(path_draft);
+        action = Some(Action::OpenPaths(vec![path.trim().into()]));
+    }
+    action
+}
+
+/// Who and what the study is.
+fn study_ui(ui: &mut Ui, series: &SeriesInfo) {
+    ui.add_space(6.0);
+    let patient = &series.patient;
+    let name = if patient.name.is_empty() && patient.id.is_empty() {
+        series.study_description.clone()
+    } else {
+        patient.name.clone()
+    };
+    let title = if name.is_empty() {
+        "Unnamed study".to_owned()
+    } else {
+        name
+    };
+    let _ = ui.add(Label::new(RichText::new(title).strong()).wrap());
+    let details: Vec<&str> = [
+        patient.id.as_str(),
+        patient.study_date.as_str(),
+        if patient.name.is_empty() && patient.id.is_empty() {
+            ""
+        } else {
+            series.study_description.as_str()
+        },
+    ]
+    .into_iter()
+    .filter(|detail| !detail.is_empty())
+    .collect();
+    if !details.is_empty() {
+        let _ = ui.label(
+            RichText::new(details.join(" · "))
+                .color(theme::QUIET)
+                .size(12.5),
+        );
+    }
+}
+
+/// One row; true when it was pressed.
+fn series_ui(ui: &mut Ui, series: &SeriesInfo, shown: bool, pictures: &Pictures) -> bool {
+    let title = if series.description.is_empty() {
+        "No description".to_owned()
+    } else {
+        series.description.clone()
+    };
+    let kind = match (&series.format, series.number) {
+        (Format::Picture, _) => "Picture".to_owned(),
+        (_, Some(number)) => format!("{} · series {number}", series.modality.code()),
+        (_, None) => series.modality.code().replace('?', "Volume"),
+    };
+    let [columns, rows, slices] = series.size;
+    let size = if slices > 1 {
+        format!("{columns} × {rows} × {slices}")
+    } else {
+        format!("{columns} × {rows}")
+    };
+    let name = format!("{title}, {kind}, {size}");
+    let mut text = egui::text::LayoutJob::default();
+    let body = egui::TextFormat::simple(egui::FontId::proportional(14.0), theme::TEXT);
+    let small = egui::TextFormat::simple(egui::FontId::proportional(12.5), theme::QUIET);
+    text.append(&title, 0.0, body);
+    text.append(&format!("\n{kind}\n{size}"), 0.0, small);
+    let thumbnail = pictures.thumbnail(&series.id).map(|texture| {
+        let fitted = egui::load::SizedTexture::new(
+            texture.handle.id(),
+            egui::vec2(texture.size[0] as f32, texture.size[1] as f32),
+        );
+        Image::from_texture(fitted)
+            .max_size(egui::vec2(52.0, 52.0))
+            .fit_to_exact_size(egui::vec2(52.0, 52.0))
+            .alt_text("")
+    });
+    let button = Button::opt_image_and_text(thumbnail, Some(text.into()))
+        .selected(shown)
+        .wrap()
+        .min_size(egui::vec2(ui.available_width(), 60.0));
+    let mut response = ui.add(button).accessible_name(name);
+    if !series.notes.is_empty() {
+        response = response.on_hover_text(series.notes.join("\n"));
+        let _ = ui.add(
+            Label::new(
+                RichText::new(format!("Note: {}", series.notes.join("; ")))
+                    .color(theme::WARNING)
+                    .size(12.5),
+            )
+            .wrap(),
+        );
+    }
+    response.clicked()
+}
+
+fn skipped_ui(ui: &mut Ui, skipped: &[SkippedFile]) {
+    if skipped.is_empty() {
+        return;
+    }
+    ui.add_space(8.0);
+    let title = match skipped.len() {
+        1 => "1 file is not shown".to_owned(),
+        count => format!("{count} files are not shown"),
+    };
+    let _ = ui.collapsing(title, |ui| {
+        for file in skipped.iter().take(200) {
+            let _ =
+                ui.add(Label::new(RichText::new(&file.why).color(theme::QUIET).size(12.5)).wrap());
+        }
+    });
+}

@@ -1,0 +1,108 @@
+//! The window: panels around the image. A view is a function of the state; it changes only what is being typed, and
+//! returns what the user asked for.
+
+mod bars;
+mod chat;
+mod compare;
+mod library;
+mod overlay;
+mod slice;
+mod tasks;
+mod toolbar;
+
+use egui::{CentralPanel, Frame, Margin, Panel, Ui};
+
+use crate::action::Action;
+use crate::keys;
+use crate::pictures::Pictures;
+use crate::state::{Stage, State};
+use crate::theme;
+
+pub use bars::RESEARCH_NOTICE;
+pub use slice::slice_id;
+
+/// The whole window.
+pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Action> {
+    let mut actions = keys::pressed(ui.ctx(), state, slice_id());
+    let narrow = ui.available_width() < 1400.0;
+    let bar = Frame::new()
+        .fill(theme::PANEL)
+        .inner_margin(Margin::symmetric(10, 5));
+    let side = bar.inner_margin(Margin::same(10));
+    let _ = Panel::top("model").frame(bar).show(ui, |ui| {
+        actions.extend(bars::model_line_ui(ui, &state.model));
+    });
+    if let Some(text) = bars::warning_text(&state.model) {
+        let warning = bar.fill(theme::WARNING_DIM);
+        let _ = Panel::top("warning")
+            .frame(warning)
+            .show(ui, |ui| bars::warning_ui(ui, text));
+    }
+    let _ = Panel::bottom("notice")
+        .frame(bar.fill(theme::WARNING_DIM))
+        .show(ui, bars::research_notice_ui);
+    let _ = Panel::bottom("status").frame(bar).show(ui, |ui| {
+        actions.extend(bars::status_ui(ui, &state.device, &state.jobs));
+    });
+    if let Some(notice) = &state.notice {
+        let _ = Panel::bottom("message").frame(bar).show(ui, |ui| {
+            actions.extend(bars::message_ui(ui, notice));
+        });
+    }
+    let _ = Panel::left("library")
+        .frame(side)
+        .default_size(if narrow { 240.0 } else { 280.0 })
+        .size_range(200.0..=480.0)
+        .show(ui, |ui| {
+            actions.extend(library::library_ui(ui, state, pictures));
+        });
+    let _ = Panel::right("assistant")
+        .frame(side)
+        .default_size(if narrow { 370.0 } else { 430.0 })
+        .size_range(320.0..=720.0)
+        .show(ui, |ui| {
+            actions.extend(tasks::tasks_ui(ui, state));
+            let _ = ui.separator();
+            actions.extend(chat::chat_ui(ui, state));
+        });
+    let black = Frame::new().fill(egui::Color32::BLACK);
+    let _ = CentralPanel::no_frame().frame(black).show(ui, |ui| {
+        actions.extend(compare::strip_ui(ui, state, pictures, bar));
+        actions.extend(match state.stage {
+            Stage::Compare(index) => compare::compare_ui(ui, &state.results, index, pictures),
+            Stage::Slice => slice::stage_ui(ui, &state.viewer, pictures, bar),
+        });
+    });
+    drop_target_ui(ui);
+    actions.extend(dropped(ui));
+    actions
+}
+
+/// Files and folders that were dropped on the window.
+fn dropped(ui: &Ui) -> Option<Action> {
+    let paths: Vec<_> = ui.input(|input| {
+        let files = input.raw.dropped_files.iter();
+        files.map(|file| file.path().to_owned()).collect()
+    });
+    (!paths.is_empty()).then_some(Action::OpenPaths(paths))
+}
+
+/// Says what happens to files that hover over the window.
+fn drop_target_ui(ui: &Ui) {
+    if ui.input(|input| input.raw.hovered_files.is_empty()) {
+        return;
+    }
+    let painter = ui.ctx().layer_painter(egui::LayerId::new(
+        egui::Order::Foreground,
+        egui::Id::unique("drop target"),
+    ));
+    let area = ui.ctx().content_rect();
+    let _ = painter.rect_filled(area, 0.0, egui::Color32::from_black_alpha(200));
+    let _ = painter.text(
+        area.center(),
+        egui::Align2::CENTER_CENTER,
+        "Drop to open these scans",
+        egui::FontId::proportional(26.0),
+        theme::TEXT,
+    );
+}

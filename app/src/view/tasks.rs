@@ -1,0 +1,79 @@
+//! One button for each image the model can make; a disabled one says why.
+
+use egui::{Button, Label, RichText, Ui};
+use engine::Task;
+
+use crate::action::Action;
+use crate::state::{ModelState, State};
+use crate::theme;
+
+/// The image tasks.
+pub fn tasks_ui(ui: &mut Ui, state: &State) -> Option<Action> {
+    let mut action = None;
+    let _ = ui.label(RichText::new("Make an image").strong());
+    let tasks = Task::ALL.into_iter().filter(|task| task.generates());
+    let mut reasons = tasks.map(|task| state.check_generate(task).err());
+    // What holds for all of them is said once.
+    let shared = reasons.next().flatten();
+    let shared = shared.filter(|first| reasons.all(|other| other.as_ref() == Some(first)));
+    if let Some(reason) = &shared {
+        reason_ui(ui, reason);
+    }
+    for task in Task::ALL.into_iter().filter(|task| task.generates()) {
+        let ready = state.check_generate(task);
+        let _ = ui.horizontal(|ui| {
+            let button = Button::new(task.label()).min_size(egui::vec2(160.0, 26.0));
+            let mut response = ui.add_enabled(ready.is_ok(), button);
+            match &ready {
+                Err(reason) => {
+                    response = response.on_disabled_hover_text(reason);
+                    if shared.is_none() {
+                        reason_ui(ui, reason);
+                    }
+                }
+                Ok(()) => reason_ui(ui, &hint(state, task)),
+            }
+            if response.clicked() {
+                action = Some(Action::Generate(task));
+            }
+        });
+    }
+    if let Some((task, why)) = &state.results.failed {
+        let _ = egui::Frame::new()
+            .fill(theme::ERROR_DIM)
+            .corner_radius(4)
+            .inner_margin(8)
+            .show(ui, |ui| {
+                let text = format!("{} failed: {why}", task.label());
+                let _ = ui.add(Label::new(RichText::new(text).color(theme::ERROR)).wrap());
+                if ui.button("Close").clicked() {
+                    action = Some(Action::DismissNotice);
+                }
+            });
+    }
+    action
+}
+
+fn reason_ui(ui: &mut Ui, reason: &str) {
+    let reason = RichText::new(reason).color(theme::QUIET).size(12.5);
+    let _ = ui.add(Label::new(reason).wrap());
+}
+
+/// What a button makes, and on what its plug-in was trained.
+fn hint(state: &State, task: Task) -> String {
+    let what = match task {
+        Task::Comprehend => "an answer",
+        Task::Reconstruct => "the same picture, through the model's image codes",
+        Task::Ct2Mri => "an MRI-like picture of this CT slice",
+        Task::Mri2Ct => "a CT-like picture of this MRI slice",
+        Task::Sr4 => "the picture at four times the resolution",
+    };
+    let region = match &state.model {
+        ModelState::Ready(model) => model.capability(task).ok(),
+        _ => None,
+    };
+    match region.and_then(|capability| capability.region.as_deref()) {
+        Some(region) => format!("{what}; trained on {region} scans only"),
+        None => what.to_owned(),
+    }
+}

@@ -1,0 +1,269 @@
+//! The window, by its accessibility tree: keys, clicks and engine events in; labels and effects out. No engine runs.
+
+mod chat;
+mod frame;
+mod images;
+mod viewing;
+
+use std::sync::{Arc, Mutex};
+
+use egui::accesskit::Role;
+use egui::{Event, Key, Modifiers, MouseWheelUnit, PointerButton, TouchPhase, vec2};
+use egui_kittest::Harness;
+use egui_kittest::kittest::{NodeT, Queryable};
+use engine::imaging::{
+    Affine, Format, Generated, Loaded, Modality, PatientLabel, Provenance, Rescale, SeriesInfo,
+    Volume, Voxels, Window,
+};
+use engine::model::{Answer, AnswerEnd};
+use engine::session::{self, Command, EventKind, JobId, ModelInfo};
+use engine::{DeviceInfo, Error, ModelError};
+use image::{Rgb, RgbImage};
+use workbench::ScreenshotPlan;
+use workbench::action::{Action, Effect};
+use workbench::pictures::Pictures;
+use workbench::plan::PlanRun;
+use workbench::state::{JobKind, State};
+
+/// The window without an engine: effects pile up here, and jobs are numbered from 1.
+#[derive(Default)]
+struct Desk {
+    state: State,
+    pictures: Pictures,
+    effects: Vec<Effect>,
+    jobs: u64,
+}
+
+impl Desk {
+    fn take(&mut self, effect: Effect) {
+        if let Effect::Send { kind, .. } = &effect {
+            self.jobs += 1;
+            self.state.started(JobId(self.jobs), kind.clone());
+        }
+        self.effects.push(effect);
+    }
+
+    fn perform(&mut self, action: Action) {
+        for effect in self.state.perform(action) {
+            self.take(effect);
+        }
+    }
+
+    fn event(&mut self, job: u64, kind: EventKind) {
+        let job = JobId(job);
+        if let Some(effect) = self.state.apply(session::Event { job, kind }) {
+            self.take(effect);
+        }
+    }
+
+    /// The job that was sent last.
+    fn last_job(&self) -> u64 {
+        self.jobs
+    }
+
+    fn asked(&self) -> Vec<&session::AskRequest> {
+        let commands = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Send {
+                command: Command::Ask(request),
+                ..
+            } => Some(&**request),
+            _ => None,
+        });
+        commands.collect()
+    }
+}
+
+fn harness<'a>(desk: Desk) -> Harness<'a, Desk> {
+    Harness::builder()
+        .with_size(vec2(1600.0, 1000.0))
+        .with_max_steps(16)
+        .with_context_setup(workbench::theme::install)
+        .build_ui_state(
+            |ui, desk: &mut Desk| {
+                for effect in workbench::app::desk_ui(ui, &mut desk.state, &mut desk.pictures) {
+                    desk.take(effect);
+                }
+            },
+            desk,
+        )
+}
+
+/// 40 x 32 x 20 voxels of CT: a bright ball off the middle, in air.
+fn ct_volume() -> Volume {
+    let mut voxels = Vec::new();
+    for k in 0..20_i32 {
+        for j in 0..32_i32 {
+            for i in 0..40_i32 {
+                let distance = (i - 25).pow(2) + (j - 12).pow(2) + (k - 9).pow(2);
+                voxels.push(if distance < 80 {
+                    40 + 4 * k as i16
+                } else {
+                    -1000
+                });
+            }
+        }
+    }
+    Volume {
+        size: [40, 32, 20],
+        voxels: Voxels::I16(voxels),
+        rescale: vec![Rescale::NONE],
+        patient_from_voxel: Affine([
+            [0.8, 0.0, 0.0, -16.0],
+            [0.0, 0.8, 0.0, -12.8],
+            [0.0, 0.0, 2.5, -25.0],
+        ]),
+        calibrated: true,
+        modality: Modality::Ct,
+        body_part: Some("KNEE".to_owned()),
+        windows: Vec::new(),
+        inverted: false,
+        lossy: false,
+        instance_uids: Vec::new(),
+        notes: Vec::new(),
+    }
+}
+
+fn series(id: &str, description: &str, modality: Modality) -> SeriesInfo {
+    SeriesInfo {
+        id: id.to_owned(),
+        study: "study".to_owned(),
+        patient: PatientLabel {
+            name: "Test Phantom".to_owned(),
+            id: "P-1".to_owned(),
+            study_date: "2024-11-03".to_owned(),
+        },
+        study_description: "Knee".to_owned(),
+        description: description.to_owned(),
+        number: Some(3),
+        modality,
+        body_part: None,
+        format: Format::Dicom,
+        size: [40, 32, 20],
+        spacing_mm: Some([0.8, 0.8, 2.5]),
+        notes: Vec::new(),
+        files: Vec::new(),
+        frames: Vec::new(),
+    }
+}
+
+fn model(trained: bool, capabilities: &[&str]) -> EventKind {
+    EventKind::ModelLoaded(Arc::new(ModelInfo {
+        name: "tiny".to_owned(),
+        variant: "nano".to_owned(),
+        trained,
+        capabilities: capabilities.iter().map(|c| c.parse().unwrap()).collect(),
+        licence: "MIT".to_owned(),
+        context_tokens: 4096,
+        image_tokens: 576,
+        generated_side: Some(64),
+        notes: Vec::new(),
+        load_secs: 0.5,
+    }))
+}
+
+fn device() -> EventKind {
+    EventKind::Device(DeviceInfo {
+        name: "CPU (burn-flex)".to_owned(),
+        kind: "cpu",
+        reason: "no GPU with a driver was found".to_owned(),
+    })
+}
+
+fn answer(text: &str, end: AnswerEnd) -> EventKind {
+    EventKind::Answered(Answer {
+        text: text.to_owned(),
+        ids: vec![5; 12],
+        prompt_tokens: 600,
+        first_token_secs: 0.42,
+        tokens_per_sec: 8.5,
+        end,
+    })
+}
+
+/// A desk with an open series of this modality and a model with these capabilities.
+fn ready_desk(modality: Modality, capabilities: &[&str]) -> Desk {
+    let mut desk = Desk::default();
+    desk.event(0, device());
+    desk.perform(Action::OpenPaths(vec!["scans".into()]));
+    let found = series("s1", "Knee thin", modality.clone());
+    desk.event(
+        1,
+        EventKind::ScanDone {
+            series: vec![found],
+            skipped: Vec::new(),
+        },
+    );
+    let volume = Volume {
+        modality,
+        ..ct_volume()
+    };
+    desk.event(
+        2,
+        EventKind::SeriesLoaded {
+            id: "s1".to_owned(),
+            loaded: Loaded::Volume(Arc::new(volume)),
+        },
+    );
+    desk.perform(Action::LoadModel("model".into()));
+    desk.event(3, model(true, capabilities));
+    desk.effects.clear();
+    desk
+}
+
+fn ct_desk() -> Desk {
+    ready_desk(Modality::Ct, &["comprehend", "ct2mri:limb"])
+}
+
+/// The name of the slice view, as a screen reader says it.
+fn slice_name(harness: &Harness<'_, Desk>) -> String {
+    let images = harness.query_all_by_role(Role::Image);
+    let names = images.filter_map(|node| node.accesskit_node().label());
+    let mut names = names.filter(|name| name.starts_with("Slice "));
+    names.next().expect("a slice is shown")
+}
+
+fn shows(harness: &Harness<'_, Desk>, text: &str) -> bool {
+    harness.query_all_by_label_contains(text).next().is_some()
+}
+
+fn type_question(harness: &mut Harness<'_, Desk>, text: &str) {
+    harness.get_by_label("Question").focus();
+    harness.run();
+    harness.get_by_label("Question").type_text(text);
+    harness.run();
+}
+
+fn generated(similarity: f64) -> Generated {
+    let input = RgbImage::from_pixel(64, 64, Rgb([90; 3]));
+    let output = RgbImage::from_fn(64, 64, |x, y| Rgb([(x * 2 + y) as u8; 3]));
+    let provenance = Provenance {
+        synthetic: true,
+        task: "ct2mri".to_owned(),
+        instruction: "Make it an MRI".to_owned(),
+        model: "tiny".to_owned(),
+        model_sha256: "ab".repeat(32),
+        model_trained: false,
+        plugin: "limb".to_owned(),
+        sampling: "greedy".to_owned(),
+        faithful: false,
+        view: None,
+        source_instance_uid: None,
+        input_sha256: String::new(),
+        output_sha256: String::new(),
+        device: "CPU (burn-flex)".to_owned(),
+        software: "test".to_owned(),
+        created_unix_secs: 0,
+        elapsed_secs: 12.5,
+        similarity_to_input: similarity,
+    };
+    Generated::new(output, input, provenance)
+}
+
+fn desk_with_result(similarity: f64) -> Desk {
+    let mut desk = ct_desk();
+    desk.perform(Action::Generate(engine::Task::Ct2Mri));
+    let job = desk.last_job();
+    let result = EventKind::Generated(Arc::new(generated(similarity)));
+    desk.event(job, result);
+    desk
+}
