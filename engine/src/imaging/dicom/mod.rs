@@ -9,6 +9,8 @@ mod directory;
 mod header;
 mod jpeg;
 mod load;
+mod matrix;
+mod parser;
 mod pixels;
 mod rle;
 mod series;

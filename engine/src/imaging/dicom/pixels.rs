@@ -6,8 +6,9 @@ use std::path::Path;
 
 use dicom_dictionary_std::{tags, uids};
 
-use super::dataset::{PixelElement, fragments};
-use super::header::{Header, Image, read_header};
+use super::header::{Header, read_header};
+use super::matrix::Image;
+use super::parser::{PixelElement, fragments};
 use super::source::{BIG_ENDIAN, Source, damaged};
 use super::{jpeg, rle};
 use crate::imaging::error::ImagingError;
