@@ -230,3 +230,24 @@ fn a_modality_table_takes_the_place_of_the_rescale() {
     let samples: Vec<f32> = (0..4).map(|i| volume.sample([i, 0, 0])).collect();
     assert_eq!(samples, [500.0, 500.0, 600.0, 700.0]); // values outside take the nearest entry
 }
+
+#[test]
+fn a_colour_jpeg_has_the_colours_that_went_in() {
+    let mut bytes = Vec::new();
+    let pixels: Vec<u8> = [[200, 40, 40], [40, 60, 200]]
+        .iter()
+        .flat_map(|rgb| rgb.repeat(8))
+        .collect();
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 95)
+        .encode(&pixels.repeat(16), 16, 16, image::ExtendedColorType::Rgb8)
+        .unwrap();
+    let mut file = colour_file("YBR_FULL_422", 0, &[]);
+    file.size(16, 16)
+        .fragments("1.2.840.10008.1.2.4.50", &[&bytes]);
+    let picture = picture_of(&file);
+    for (at, expected) in [(0, [200, 40, 40]), (15, [40, 60, 200])] {
+        for (level, expected) in picture[at * 3..at * 3 + 3].iter().zip(expected) {
+            assert!(level.abs_diff(expected) <= 6, "{:?}", &picture[..48]);
+        }
+    }
+}

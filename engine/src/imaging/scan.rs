@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use super::error::ImagingError;
-use super::hash::short_hash;
+use super::hash::path_hash;
 use super::picture::picture_size;
 use super::series::{Format, PatientLabel, Scan, SeriesInfo, SkippedFile};
 use super::volume::Modality;
@@ -56,11 +56,11 @@ pub fn scan(
     found.skipped.extend(copies);
     found.series.sort_by(|a, b| {
         let key = |series: &SeriesInfo| {
-            (
-                series.study.clone(),
-                series.number,
-                series.description.clone(),
-            )
+            let PatientLabel {
+                name, study_date, ..
+            } = series.patient.clone();
+            let (study, description) = (series.study.clone(), series.description.clone());
+            (name, study_date, study, series.number, description)
         };
         key(a).cmp(&key(b))
     });
@@ -172,7 +172,7 @@ fn picture_series(path: &Path) -> Result<SeriesInfo, ImagingError> {
     let [width, height] = picture_size(path)?;
     let stem = path.file_stem().unwrap_or_default();
     Ok(SeriesInfo {
-        id: short_hash(&["picture", &path.to_string_lossy()]),
+        id: path_hash("picture", path),
         study: "pictures".to_owned(),
         patient: PatientLabel::default(),
         study_description: "Pictures".to_owned(),

@@ -15,6 +15,7 @@ use super::pixels::FrameReader;
 use super::source::Source;
 use super::stack::geometry;
 use crate::imaging::error::ImagingError;
+use crate::imaging::memory::check_fits;
 use crate::imaging::series::{Loaded, SeriesInfo};
 use crate::imaging::volume::{Rescale, Volume, Voxels};
 
@@ -196,13 +197,8 @@ fn read_as<T: Copy + Default + Send>(
     };
     let area = first.header.image.frame_samples();
     let count = area.saturating_mul(slices.len());
-    // Asked first, because `vec!` gives zeros without touching them but ends the program when it cannot.
-    Vec::<T>::new().try_reserve_exact(count).map_err(|_| {
-        ImagingError::unsupported(
-            &first.path,
-            format!("{count} voxels with the memory there is"),
-        )
-    })?;
+    check_fits(count as u64 * size_of::<T>() as u64, &first.path)?;
+    // Zeros that are not touched before they are written.
     let mut voxels = vec![T::default(); count];
     let jobs = Mutex::new(slices.iter().zip(voxels.chunks_exact_mut(area.max(1))));
     let stop = AtomicBool::new(false);
