@@ -1,8 +1,10 @@
 //! Every test that crosses a module, in one binary: a file for each subject.
 
 mod cli;
+mod fixtures;
 mod golden;
 mod gui;
+mod imaging;
 mod model;
 mod session;
 mod support;

@@ -4,8 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use engine::imaging::Generated;
+
+/// A chooser that comes back empty sooner was never shown.
+const FASTEST_CANCEL: Duration = Duration::from_millis(250);
 
 /// What a file chooser came back with. A cancelled one says nothing.
 #[derive(Debug)]
@@ -14,6 +18,8 @@ pub enum Chosen {
     Scans(Vec<PathBuf>),
     /// A model folder.
     Model(PathBuf),
+    /// The system has no file chooser.
+    NoChooser,
     /// A picture was written under this name, or why not.
     Saved(Result<String, String>),
 }
@@ -87,7 +93,11 @@ impl Dialogs {
         let spawned = thread::Builder::new()
             .name("file-chooser".to_owned())
             .spawn(move || {
-                if let Some(chosen) = choose()
+                let asked = Instant::now();
+                let chosen = choose();
+                // Nobody cancels so fast: there was no dialog.
+                let missing = (asked.elapsed() < FASTEST_CANCEL).then_some(Chosen::NoChooser);
+                if let Some(chosen) = chosen.or(missing)
                     && sender.send(chosen).is_ok()
                 {
                     ctx.request_repaint();

@@ -10,7 +10,7 @@ use engine::Task;
 use image::RgbaImage;
 
 use crate::action::Action;
-use crate::state::{ModelState, Reply, State, Viewer};
+use crate::state::{ModelState, Notice, Reply, State, Viewer};
 
 /// What the scripted run does.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ impl PlanRun {
         }
         let pause = match self.step {
             Step::Settling(_) => Duration::ZERO,
-            _ => Duration::from_millis(300),
+            _ => Duration::from_secs(1),
         };
         ctx.request_repaint_after(pause);
         match self.advance(ctx, state) {
@@ -92,6 +92,9 @@ impl PlanRun {
         match self.step {
             Step::Loading => {
                 if let Viewer::Failed(_, why) = &state.viewer {
+                    return Err(why.clone());
+                }
+                if let Some(Notice::Failed(why)) = &state.notice {
                     return Err(why.clone());
                 }
                 if let ModelState::Failed(why) = &state.model {

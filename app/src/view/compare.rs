@@ -18,8 +18,8 @@ pub fn strip_ui(ui: &mut Ui, state: &State, pictures: &Pictures, frame: Frame) -
     let _ = Panel::bottom("results").frame(frame).show(ui, |ui| {
         let _ = ScrollArea::horizontal().show(ui, |ui| {
             let _ = ui.horizontal(|ui| {
-                let back = Button::selectable(state.stage == Stage::Slice, "Slice");
-                let back = back.min_size(egui::vec2(60.0, 64.0));
+                let back = Button::selectable(state.stage == Stage::Slice, "Slice view");
+                let back = back.min_size(egui::vec2(80.0, 64.0));
                 if ui.add(back).on_hover_text("Back to the series").clicked() {
                     action = Some(Action::ShowSlice);
                 }

@@ -162,7 +162,9 @@ impl HealthGpt {
         // The image tokens belong to the vocabulary even where the image decoder's weights are absent.
         let yaml_folder = vqgan.clone().unwrap_or_else(|| dir.join("vqgan"));
         let described = vqgan.is_some() || yaml_folder.join("model.yaml").is_file();
-        let vqgan_config = described.then(|| VqganConfig::open(&yaml_folder)).transpose()?;
+        let vqgan_config = described
+            .then(|| VqganConfig::open(&yaml_folder))
+            .transpose()?;
         // 8192 is what the released models have; a folder without a description says nothing else.
         let codes = vqgan_config.as_ref().map_or(8192, |config| config.n_embed);
         let tokenizer = Tokenizer::open(&llm, codes)?;

@@ -1,0 +1,159 @@
+//! What is always there: warnings, names, glyphs; and scripted runs.
+
+use super::*;
+
+#[test]
+fn an_untrained_model_is_announced_and_a_trained_one_is_not() {
+    let mut desk = Desk::default();
+    desk.perform(Action::LoadModel("model".into()));
+    desk.event(1, model(false, &["comprehend"]));
+    let mut harness = harness(desk);
+    assert!(shows(&harness, "untrained test model"));
+    harness.state_mut().event(1, model(true, &["comprehend"]));
+    harness.run();
+    assert!(!shows(&harness, "untrained test model"));
+}
+
+#[test]
+fn the_device_and_the_research_notice_are_always_there() {
+    let mut harness = harness(ct_desk());
+    let there = |harness: &Harness<'_, Desk>| {
+        shows(harness, "CPU (burn-flex) – no GPU with a driver was found")
+            && shows(harness, "Research use only. Not for diagnosis.")
+    };
+    assert!(there(&harness));
+    harness.set_size(vec2(1000.0, 650.0));
+    harness.run();
+    assert!(there(&harness));
+}
+
+#[test]
+fn a_model_that_cannot_be_loaded_says_why() {
+    let mut desk = Desk::default();
+    desk.perform(Action::LoadModel("model".into()));
+    let error = Error::Model(ModelError::MissingParts {
+        missing: vec!["tokenizer.json".to_owned()],
+        path: "model".into(),
+    });
+    desk.event(1, EventKind::Failed(Arc::new(error)));
+    let harness = harness(desk);
+    assert!(shows(
+        &harness,
+        "The model could not be loaded: the model is incomplete: tokenizer.json"
+    ));
+}
+
+#[test]
+fn every_focusable_widget_has_a_name() {
+    let desk = desk_with_result(0.99);
+    let mut harness = harness(desk);
+    for place in [
+        "Result 1: CT → MRI",
+        "Slice view",
+        "Answer settings",
+        "Keys",
+    ] {
+        let mut nodes = harness.query_all_by_label(place);
+        let node = nodes.next().expect("it is there");
+        node.click();
+        drop(nodes);
+        harness.run();
+        let root = harness.root();
+        let nodes = root.children_recursive().map(|node| node.accesskit_node());
+        let unnamed: Vec<String> = nodes
+            .filter(|node| {
+                let focusable = node.data().supports_action(egui::accesskit::Action::Focus);
+                let named = node.label().is_some_and(|label| !label.trim().is_empty());
+                focusable && !named && !node.is_hidden()
+            })
+            .map(|node| format!("{:?}", node.role()))
+            .collect();
+        assert!(unnamed.is_empty(), "unnamed on {place}: {unnamed:?}");
+    }
+}
+
+#[test]
+fn every_word_on_screen_has_its_glyphs() {
+    let mut desk = desk_with_result(0.99);
+    desk.state.jobs.clear();
+    let harness = harness(desk);
+    assert!(shows(&harness, "CT → MRI"));
+    let missing: Vec<char> = harness.ctx.fonts_mut(|fonts| {
+        let font = egui::FontId::proportional(14.0);
+        let words = "→×·–…±°µ²";
+        let words = words.chars();
+        words.filter(|c| !fonts.has_glyph(&font, *c)).collect()
+    });
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn the_key_map_is_a_click_away() {
+    let mut harness = harness(Desk::default());
+    harness.get_by_label("Keys").click();
+    harness.run();
+    assert!(shows(
+        &harness,
+        "brain, abdomen, mediastinum, bone, lung, MIP (CT)"
+    ));
+}
+
+/// Runs a plan against a desk; `answered` stands in for the engine.
+fn run_plan(desk: Desk, plan: ScreenshotPlan) -> (Result<(), String>, Desk) {
+    let outcome = Arc::new(Mutex::new(Ok(())));
+    let mut run = PlanRun::new(plan, Arc::clone(&outcome));
+    let mut harness = harness(desk);
+    for _ in 0..60 {
+        let ctx = harness.ctx.clone();
+        let desk = harness.state_mut();
+        for action in run.step(&ctx, &mut desk.state) {
+            desk.perform(action);
+            let job = desk.last_job();
+            match desk.state.jobs[&JobId(job)].kind {
+                JobKind::Ask => desk.event(job, answer("Yes.", AnswerEnd::Complete)),
+                _ => desk.event(job, EventKind::Generated(Arc::new(generated(0.3)))),
+            }
+        }
+        harness.run_steps(1);
+    }
+    let outcome = outcome.lock().unwrap().clone();
+    (outcome, harness.into_state())
+}
+
+#[test]
+fn a_scripted_run_asks_converts_and_writes_what_the_window_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = ScreenshotPlan {
+        questions: vec!["One?".to_owned(), "Two?".to_owned()],
+        task: Some(engine::Task::Ct2Mri),
+        out: folder.path().join("window.png"),
+        timeout_secs: 60,
+    };
+    let (outcome, desk) = run_plan(ct_desk(), plan.clone());
+    assert_eq!(outcome, Ok(()));
+    assert_eq!((desk.asked().len(), desk.state.results.items.len()), (2, 1));
+    let picture = image::open(&plan.out).unwrap().into_rgb8();
+    assert_eq!(picture.dimensions(), (1600, 1000));
+    let warning = workbench::theme::WARNING.to_array();
+    let border = picture.pixels().filter(|pixel| pixel.0 == warning[..3]);
+    assert!(
+        border.count() > 1000,
+        "the border of the synthetic picture is drawn"
+    );
+}
+
+#[test]
+fn a_scripted_run_without_a_model_fails_in_time_and_says_where_it_was() {
+    let plan = ScreenshotPlan {
+        questions: Vec::new(),
+        task: None,
+        out: "never.png".into(),
+        timeout_secs: 0,
+    };
+    let (outcome, _) = run_plan(Desk::default(), plan);
+    let why = outcome.unwrap_err();
+    assert!(
+        why.contains("did not end within 0 s (it was Loading)"),
+        "{why}"
+    );
+}
