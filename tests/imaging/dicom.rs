@@ -542,3 +542,45 @@ fn a_modality_table_takes_the_place_of_the_rescale() {
     let samples: Vec<f32> = (0..4).map(|i| volume.sample([i, 0, 0])).collect();
     assert_eq!(samples, [500.0, 500.0, 600.0, 700.0]); // values outside take the nearest entry
 }
+
+#[test]
+fn an_opened_dicomdir_shows_the_files_it_lists() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("images")).unwrap();
+    for k in 0..2 {
+        Dicom::ct_slice(k, k as f64).write(&folder.path().join(format!("images/a{k}")));
+    }
+    Dicom::ct_slice(7, 7.0).write(&folder.path().join("unlisted"));
+    let record = |name: &str| {
+        item_set(|set| {
+            set.text(0x0004_1500, "CS", name);
+        })
+    };
+    // Names in capitals, as the standard has them, on a disc mounted in lower case; the third leads out.
+    let names = ["IMAGES\\A0", "IMAGES\\A1", "..\\A1"];
+    let mut directory = Dicom::ct_slice(0, 0.0);
+    directory
+        .remove(0x7FE0_0010)
+        .sequence(0x0004_1220, &names.map(record));
+    let path = folder.path().join("DICOMDIR");
+    directory.write(&path);
+    let scan = scan_one(&path).unwrap();
+    assert_eq!((scan.series.len(), scan.skipped.len()), (1, 0));
+    assert_eq!(scan.series[0].size, [4, 3, 2]);
+}
+
+#[cfg(unix)]
+#[test]
+fn linked_files_are_read_and_a_link_in_a_circle_is_skipped() {
+    use std::os::unix::fs::symlink;
+    let (folder, store) = (super::folder(), super::folder());
+    for k in 0..2 {
+        let file = store.path().join(k.to_string());
+        Dicom::ct_slice(k, k as f64).write(&file);
+        symlink(&file, folder.path().join(format!("{k}.dcm"))).unwrap();
+    }
+    symlink(folder.path(), folder.path().join("circle")).unwrap();
+    let scan = scan_one(folder.path()).unwrap();
+    assert_eq!((scan.series.len(), scan.series[0].size[2]), (1, 2));
+    assert_eq!((scan.skipped.len(), scan.skipped[0].kind), (1, "io"));
+}

@@ -26,8 +26,8 @@ pub fn scan(
     paths: &[PathBuf],
     on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Scan, ImagingError> {
-    let files = files_in(paths)?;
     let mut found = Scan::default();
+    let files = files_in(paths, &mut found.skipped)?;
     let mut dicom_files = Vec::new();
     let mut last_error = None;
     for (done, path) in files.iter().enumerate() {
@@ -76,24 +76,50 @@ pub fn scan(
     }
 }
 
-/// Every file once, in the order of names.
-fn files_in(paths: &[PathBuf]) -> Result<BTreeSet<PathBuf>, ImagingError> {
+/// Every file once, in the order of names. What cannot be listed is skipped, except a path that was asked for.
+fn files_in(
+    paths: &[PathBuf],
+    skipped_files: &mut Vec<SkippedFile>,
+) -> Result<BTreeSet<PathBuf>, ImagingError> {
     let mut files = BTreeSet::new();
     for path in paths {
-        for entry in WalkDir::new(path) {
-            let entry = entry.map_err(|error| ImagingError::Io {
-                why: error.io_error().map_or_else(
-                    || "a folder contains itself".to_owned(),
-                    ToString::to_string,
-                ),
-                path: path.clone(),
-            })?;
-            if entry.file_type().is_file() {
-                files.insert(entry.into_path());
+        if let Some(listed) = listed_files(path) {
+            files.extend(listed);
+            continue;
+        }
+        for entry in WalkDir::new(path).follow_links(true) {
+            match entry {
+                Ok(entry) if entry.file_type().is_file() => {
+                    files.insert(entry.into_path());
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let at = error.path().unwrap_or(path).to_owned();
+                    let depth = error.depth();
+                    let why = error
+                        .io_error()
+                        .map_or("a folder contains itself".to_owned(), ToString::to_string);
+                    let error = ImagingError::Io { why, path: at };
+                    if depth == 0 {
+                        return Err(error);
+                    }
+                    if let ImagingError::Io { path, .. } = &error {
+                        skipped_files.push(skipped(path, &error));
+                    }
+                }
             }
         }
     }
     Ok(files)
+}
+
+/// The files that a DICOMDIR lists, if that is what was opened and it lists any that are there.
+fn listed_files(path: &Path) -> Option<Vec<PathBuf>> {
+    if !path.is_file() {
+        return None;
+    }
+    let listed = dicom::directory_files(path).ok()??;
+    listed.iter().any(|file| file.is_file()).then_some(listed)
 }
 
 fn skipped(path: &Path, error: &ImagingError) -> SkippedFile {

@@ -15,6 +15,10 @@ use crate::imaging::window::{NamedWindow, Window};
 /// Frames of one file, at most.
 const MAX_FRAMES: i64 = 65_536;
 
+/// Samples that a compressed byte can stand for, at most, before a size is taken for a lie. Constant areas give 64 in
+/// RLE and some thousand in progressive JPEG.
+const MAX_PIXELS_PER_BYTE: u64 = 8192;
+
 /// A file with an image in it.
 #[derive(Clone, Debug)]
 pub struct Header {
@@ -289,9 +293,14 @@ fn check_length(source: &Source, image: &Image, pixels: &PixelElement) -> Result
                 there.unwrap_or(0)
             ))
         }
-        // A compressed frame has at least an item of 8 bytes.
-        (Some(_), None) if there.is_some_and(|there| there / 8 < image.frames as u64) => {
-            damaged(format!("it does not hold {} frames", image.frames))
+        (Some(_), None) if there.is_some_and(|there| !image.fits_compressed(there)) => {
+            damaged(format!(
+                "its {} compressed bytes cannot hold {} x {} pixels in {} frames",
+                there.unwrap_or(0),
+                image.columns,
+                image.rows,
+                image.frames
+            ))
         }
         _ => Ok(()),
     }
@@ -306,6 +315,13 @@ impl Image {
     /// Samples of one frame.
     pub fn frame_samples(&self) -> usize {
         self.rows * self.columns * self.samples
+    }
+
+    /// False when so few compressed bytes cannot be all frames: a frame has an item of 8 bytes, and a byte stands for
+    /// [`MAX_PIXELS_PER_BYTE`] at most.
+    pub fn fits_compressed(&self, bytes: u64) -> bool {
+        let samples = self.frame_samples() as u64 * self.frames as u64;
+        bytes / 8 >= self.frames as u64 && samples / MAX_PIXELS_PER_BYTE <= bytes
     }
 
     /// Bits of one frame when it is not compressed.

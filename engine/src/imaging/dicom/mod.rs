@@ -5,6 +5,7 @@
 
 mod colour;
 mod dataset;
+mod directory;
 mod header;
 mod jpeg;
 mod load;
@@ -15,6 +16,7 @@ mod source;
 mod stack;
 mod text;
 
+pub use directory::directory_files;
 pub use header::{Header, read_header};
 pub use load::load_dicom;
 pub use series::series_of;
