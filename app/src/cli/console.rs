@@ -98,16 +98,21 @@ impl<'a> Console<'a> {
         if !self.bars {
             return;
         }
-        let bar = self.bar.get_or_insert_with(|| {
-            let bar = ProgressBar::new(progress.of);
-            if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}") {
-                bar.set_style(style);
-            }
-            bar
-        });
+        let bar = self
+            .bar
+            .get_or_insert_with(|| ProgressBar::new(progress.of));
+        let template = if progress.of == 0 {
+            "{spinner} {msg} {elapsed}"
+        } else {
+            "{msg} {wide_bar} {pos}/{len} {eta}"
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
         bar.set_length(progress.of);
         bar.set_message(progress.stage.clone());
         bar.set_position(progress.done);
+        bar.tick();
     }
 
     /// Takes the bar away, so that a line can be written.
