@@ -142,7 +142,7 @@ fn a_conversion_reports_every_token_and_yields_a_marked_picture_with_its_source(
         panic!("{events:?}")
     };
     assert_eq!(
-        generated.marked().dimensions(),
+        generated.unmarked_for_metrics().dimensions(),
         (128, 96),
         "the shape of the slice, not of the model's square"
     );
