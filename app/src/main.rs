@@ -60,6 +60,7 @@ fn log_to_stderr(verbosity: u8) {
     ));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(stderr().is_terminal())
         .with_writer(stderr)
         .init();
 }
