@@ -41,8 +41,7 @@ impl Pictures {
         self.thumbnails
             .retain(|id, _| state.library.thumbnails.contains_key(id));
         for (id, image) in &state.library.thumbnails {
-            let _ = self
-                .thumbnails
+            self.thumbnails
                 .entry(id.clone())
                 .or_insert_with(|| upload(ctx, "thumbnail", image));
         }
@@ -50,7 +49,7 @@ impl Pictures {
         self.results
             .retain(|number, _| items.iter().any(|item| item.number == *number));
         for item in items {
-            let _ = self.results.entry(item.number).or_insert_with(|| {
+            self.results.entry(item.number).or_insert_with(|| {
                 [
                     upload(ctx, "input", &item.generated.input),
                     upload(ctx, "synthetic", item.generated.marked()),

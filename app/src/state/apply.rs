@@ -77,7 +77,7 @@ impl State {
             }
         };
         if ended {
-            let _ = self.jobs.remove(&job);
+            self.jobs.remove(&job);
             if self.chat.job == Some(job) {
                 self.chat.job = None;
             }
@@ -135,7 +135,7 @@ impl State {
         };
         if let Some(small) = small {
             let thumbnails = &mut self.library.thumbnails;
-            let _ = thumbnails.insert(id.to_owned(), Arc::new(small));
+            thumbnails.insert(id.to_owned(), Arc::new(small));
         }
         self.viewer = Viewer::Open(Box::new(OpenSeries {
             series,

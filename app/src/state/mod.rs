@@ -173,7 +173,7 @@ impl State {
         if kind == JobKind::Ask {
             self.chat.job = Some(job);
         }
-        let _ = self.jobs.insert(
+        self.jobs.insert(
             job,
             Job {
                 kind,

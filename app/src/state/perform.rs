@@ -145,7 +145,7 @@ impl State {
                 }
             }
             Action::RemovePicture(index) if index < self.chat.tray.len() => {
-                let _ = self.chat.tray.remove(index);
+                self.chat.tray.remove(index);
             }
             Action::ShowPicture(picture) => {
                 if let Some(open) = self.viewer.open_mut()
@@ -161,7 +161,7 @@ impl State {
             Action::ShowResult(index) => self.stage = Stage::Compare(index),
             Action::ShowSlice => self.stage = Stage::Slice,
             Action::RemoveResult(index) if index < self.results.items.len() => {
-                let _ = self.results.items.remove(index);
+                self.results.items.remove(index);
                 self.stage = Stage::Slice;
             }
             Action::SetCompareMode(mode) => self.results.mode = mode,

@@ -18,30 +18,29 @@ pub const RESEARCH_NOTICE: &str =
 /// The program, the model and what it can do.
 pub fn model_line_ui(ui: &mut Ui, model: &ModelState) -> Option<Action> {
     let mut action = None;
-    let _ = ui.horizontal(|ui| {
-        let _ = ui.label(RichText::new("HealthGPT Workbench").strong().size(16.0));
-        let _ = ui.separator();
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("HealthGPT Workbench").strong().size(16.0));
+        ui.separator();
         match model {
             ModelState::Empty => {
-                let _ = ui.label("No model is loaded");
+                ui.label("No model is loaded");
             }
             ModelState::Loading => {
-                let _ = ui.label("Loading the model…");
+                ui.label("Loading the model…");
             }
             ModelState::Failed(why) => {
                 let text = RichText::new(format!("The model could not be loaded: {why}"));
-                let _ = ui
-                    .add(Label::new(text.color(theme::ERROR)).truncate())
+                ui.add(Label::new(text.color(theme::ERROR)).truncate())
                     .on_hover_text(why);
             }
             ModelState::Ready(info) => model_ui(ui, info),
         }
         let right = egui::Layout::right_to_left(egui::Align::Center);
-        let _ = ui.with_layout(right, |ui| {
+        ui.with_layout(right, |ui| {
             if ui.button("Load model…").clicked() {
                 action = Some(Action::ChooseModel);
             }
-            let _ = ui.menu_button("Keys", keys_ui);
+            ui.menu_button("Keys", keys_ui);
         });
     });
     action
@@ -49,19 +48,18 @@ pub fn model_line_ui(ui: &mut Ui, model: &ModelState) -> Option<Action> {
 
 /// The keyboard and mouse map.
 fn keys_ui(ui: &mut Ui) {
-    let _ = egui::Grid::new("keys").num_columns(2).show(ui, |ui| {
+    egui::Grid::new("keys").num_columns(2).show(ui, |ui| {
         for (keys, what) in keys::HELP {
-            let _ = ui.label(RichText::new(keys).strong());
-            let _ = ui.label(what);
+            ui.label(RichText::new(keys).strong());
+            ui.label(what);
             ui.end_row();
         }
     });
 }
 
 fn model_ui(ui: &mut Ui, info: &ModelInfo) {
-    let _ = ui.label(RichText::new(&info.name).strong());
-    let _ = ui
-        .label(RichText::new(&info.variant).color(theme::QUIET))
+    ui.label(RichText::new(&info.name).strong());
+    ui.label(RichText::new(&info.variant).color(theme::QUIET))
         .on_hover_text("Variant");
     for task in Task::ALL {
         if let Ok(capability) = info.capability(task) {
@@ -74,7 +72,7 @@ fn model_ui(ui: &mut Ui, info: &ModelInfo) {
                 .fill(theme::ACCENT_DIM)
                 .corner_radius(8)
                 .inner_margin(egui::Margin::symmetric(8, 1));
-            let _ = chip.show(ui, |ui| ui.label(RichText::new(text).size(12.5)));
+            chip.show(ui, |ui| ui.label(RichText::new(text).size(12.5)));
         }
     }
     let facts = format!(
@@ -85,8 +83,7 @@ fn model_ui(ui: &mut Ui, info: &ModelInfo) {
         .notes
         .iter()
         .fold(facts, |facts, note| format!("{facts}\n{note}"));
-    let _ = ui
-        .label(RichText::new("details").color(theme::QUIET).underline())
+    ui.label(RichText::new("details").color(theme::QUIET).underline())
         .on_hover_text(facts);
 }
 
@@ -102,15 +99,15 @@ pub fn warning_text(model: &ModelState) -> Option<&'static str> {
 
 /// A warning line.
 pub fn warning_ui(ui: &mut Ui, text: &str) {
-    let _ = ui.horizontal(|ui| {
+    ui.horizontal(|ui| {
         let text = RichText::new(format!("Warning: {text}"));
-        let _ = ui.add(Label::new(text.color(theme::WARNING).strong()).wrap());
+        ui.add(Label::new(text.color(theme::WARNING).strong()).wrap());
     });
 }
 
 /// The notice that cannot be closed.
 pub fn research_notice_ui(ui: &mut Ui) {
-    let _ = ui.vertical_centered(|ui| {
+    ui.vertical_centered(|ui| {
         ui.label(
             RichText::new(RESEARCH_NOTICE)
                 .color(theme::WARNING)
@@ -125,7 +122,7 @@ pub fn status_ui(ui: &mut Ui, device: &DeviceState, jobs: &BTreeMap<JobId, Job>)
     let mut action = None;
     let height = egui::vec2(ui.available_width(), 24.0);
     let right = egui::Layout::right_to_left(egui::Align::Center);
-    let _ = ui.allocate_ui_with_layout(height, right, |ui| {
+    ui.allocate_ui_with_layout(height, right, |ui| {
         ui.set_min_height(height.y);
         for (id, job) in jobs.iter().rev() {
             if let Some(wanted) = job_ui(ui, *id, job) {
@@ -133,7 +130,7 @@ pub fn status_ui(ui: &mut Ui, device: &DeviceState, jobs: &BTreeMap<JobId, Job>)
             }
         }
         let left = egui::Layout::left_to_right(egui::Align::Center);
-        let _ = ui.with_layout(left, |ui| device_ui(ui, device));
+        ui.with_layout(left, |ui| device_ui(ui, device));
     });
     action
 }
@@ -148,14 +145,14 @@ fn device_ui(ui: &mut Ui, device: &DeviceState) {
         DeviceState::Failed(why) => (format!("No device: {why}"), theme::ERROR),
     };
     let text = RichText::new(text).color(color).size(12.5);
-    let _ = ui.add(Label::new(text).truncate());
+    ui.add(Label::new(text).truncate());
 }
 
 /// One job, from the right: stop, progress, name.
 fn job_ui(ui: &mut Ui, id: JobId, job: &Job) -> Option<Action> {
     let name = format!("Stop {}", job.kind.label().to_lowercase());
     let action = if job.stopping {
-        let _ = ui.add_enabled(false, Button::new("Stopping…"));
+        ui.add_enabled(false, Button::new("Stopping…"));
         None
     } else {
         let stop = ui.button("Stop").on_hover_text(&name);
@@ -177,15 +174,15 @@ fn job_ui(ui: &mut Ui, id: JobId, job: &Job) -> Option<Action> {
                 .desired_height(20.0)
                 .corner_radius(4)
                 .text(RichText::new(words).size(12.5));
-            let _ = ui.add(bar);
+            ui.add(bar);
         }
         Some(progress) => {
             busy_ui(ui);
-            let _ = ui.label(RichText::new(&progress.stage).color(theme::QUIET));
+            ui.label(RichText::new(&progress.stage).color(theme::QUIET));
         }
         None => busy_ui(ui),
     }
-    let _ = ui.label(job.kind.label());
+    ui.label(job.kind.label());
     action
 }
 
@@ -211,7 +208,7 @@ pub fn busy_ui(ui: &mut Ui) {
             theme::QUIET.gamma_multiply(0.4)
         };
         let at = area.left_center() + egui::vec2(6.0 + 9.0 * dot as f32, 0.0);
-        let _ = ui.painter().circle_filled(at, 3.0, color);
+        ui.painter().circle_filled(at, 3.0, color);
     }
     ui.ctx().request_repaint_after(FRAME);
 }
@@ -223,11 +220,11 @@ pub fn message_ui(ui: &mut Ui, notice: &Notice) -> Option<Action> {
         Notice::Failed(text) => (text, theme::ERROR),
     };
     let mut action = None;
-    let _ = ui.horizontal(|ui| {
+    ui.horizontal(|ui| {
         if ui.button("Close").clicked() {
             action = Some(Action::DismissNotice);
         }
-        let _ = ui.add(Label::new(RichText::new(text).color(color)).wrap());
+        ui.add(Label::new(RichText::new(text).color(color)).wrap());
     });
     action
 }

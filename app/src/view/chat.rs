@@ -22,10 +22,10 @@ pub fn chat_ui(ui: &mut Ui, state: &mut State) -> Option<Action> {
 
 fn conversation_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Action> {
     let mut action = None;
-    let _ = ui.horizontal(|ui| {
-        let _ = ui.label(RichText::new("Ask a question").strong());
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("Ask a question").strong());
         let right = egui::Layout::right_to_left(egui::Align::Center);
-        let _ = ui.with_layout(right, |ui| {
+        ui.with_layout(right, |ui| {
             let any = !state.chat.turns.is_empty();
             let new = ui.add_enabled(any, Button::new("New conversation"));
             if new
@@ -36,7 +36,7 @@ fn conversation_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Acti
             }
         });
     });
-    let _ = Panel::bottom("question")
+    Panel::bottom("question")
         .frame(Frame::new())
         .show_separator_line(false)
         .show(ui, |ui| {
@@ -50,13 +50,13 @@ fn conversation_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Acti
             context_ui(ui, state);
             settings_ui(ui, draft);
         });
-    let _ = ScrollArea::vertical()
+    ScrollArea::vertical()
         .auto_shrink(false)
         .stick_to_bottom(true)
         .show(ui, |ui| {
             if state.chat.turns.is_empty() {
                 let hint = "Answers appear here. Without a picture, the model answers from its text alone.";
-                let _ = ui.add(Label::new(RichText::new(hint).color(theme::QUIET)).wrap());
+                ui.add(Label::new(RichText::new(hint).color(theme::QUIET)).wrap());
             }
             for (i, turn) in state.chat.turns.iter().enumerate() {
                 let wanted = ui.push_id(i, |ui| turn_ui(ui, turn)).inner;
@@ -74,9 +74,9 @@ fn turn_ui(ui: &mut Ui, turn: &Turn) -> Option<Action> {
         .fill(theme::QUESTION)
         .corner_radius(6)
         .inner_margin(8);
-    let _ = question.show(ui, |ui| {
+    question.show(ui, |ui| {
         ui.set_width(ui.available_width());
-        let _ = ui.horizontal_wrapped(|ui| {
+        ui.horizontal_wrapped(|ui| {
             for picture in &turn.pictures {
                 let response = chip_button(ui, picture);
                 if response.on_hover_text("Show this picture").clicked() {
@@ -84,7 +84,7 @@ fn turn_ui(ui: &mut Ui, turn: &Turn) -> Option<Action> {
                 }
             }
             if turn.pictures.is_empty() {
-                let _ = ui.label(
+                ui.label(
                     RichText::new("without a picture")
                         .color(theme::QUIET)
                         .size(12.5),
@@ -95,16 +95,16 @@ fn turn_ui(ui: &mut Ui, turn: &Turn) -> Option<Action> {
                     1 => "follows 1 earlier question".to_owned(),
                     count => format!("follows {count} earlier questions"),
                 };
-                let _ = ui.label(RichText::new(words).color(theme::QUIET).size(12.5));
+                ui.label(RichText::new(words).color(theme::QUIET).size(12.5));
             }
         });
-        let _ = ui.add(Label::new(&turn.question).wrap());
+        ui.add(Label::new(&turn.question).wrap());
     });
     let answer = Frame::new()
         .fill(theme::CARD)
         .corner_radius(6)
         .inner_margin(8);
-    let _ = answer.show(ui, |ui| {
+    answer.show(ui, |ui| {
         ui.set_width(ui.available_width());
         if let Some(wanted) = reply_ui(ui, &turn.reply) {
             action = Some(wanted);
@@ -117,22 +117,22 @@ fn turn_ui(ui: &mut Ui, turn: &Turn) -> Option<Action> {
 fn reply_ui(ui: &mut Ui, reply: &Reply) -> Option<Action> {
     let text = reply.text().trim();
     if !text.is_empty() {
-        let _ = ui.add(Label::new(text).wrap());
+        ui.add(Label::new(text).wrap());
     }
     match reply {
         Reply::Waiting => {
-            let _ = ui.horizontal(|ui| {
-                let _ = ui.label(RichText::new("Looking and reading…").color(theme::QUIET));
+            ui.horizontal(|ui| {
+                ui.label(RichText::new("Looking and reading…").color(theme::QUIET));
                 bars::busy_ui(ui);
             });
         }
         Reply::Streaming(_) => {
-            let _ = ui.label(RichText::new("…").color(theme::ACCENT));
+            ui.label(RichText::new("…").color(theme::ACCENT));
         }
         Reply::Done(answer) => {
             if text.is_empty() {
                 let words = RichText::new("The answer is empty").color(theme::QUIET);
-                let _ = ui.label(words.italics());
+                ui.label(words.italics());
             }
             let end = match answer.end {
                 AnswerEnd::Complete => "",
@@ -146,14 +146,14 @@ fn reply_ui(ui: &mut Ui, reply: &Reply) -> Option<Action> {
                 answer.prompt_tokens,
                 answer.ids.len(),
             );
-            let _ = ui.add(Label::new(RichText::new(words).color(theme::QUIET).size(12.5)).wrap());
+            ui.add(Label::new(RichText::new(words).color(theme::QUIET).size(12.5)).wrap());
         }
         Reply::Stopped(_) => {
-            let _ = ui.label(RichText::new("Stopped").color(theme::QUIET).size(12.5));
+            ui.label(RichText::new("Stopped").color(theme::QUIET).size(12.5));
         }
         Reply::Failed(_, why) => {
             let why = RichText::new(format!("No answer: {why}")).color(theme::ERROR);
-            let _ = ui.add(Label::new(why).wrap());
+            ui.add(Label::new(why).wrap());
         }
     }
     let copy = !text.is_empty() && !matches!(reply, Reply::Streaming(_));
@@ -178,9 +178,8 @@ fn pictures_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Action> 
     if open.is_none() && state.chat.tray.is_empty() {
         return None;
     }
-    let _ = ui.horizontal_wrapped(|ui| {
-        let _ = ui
-            .checkbox(&mut draft.with_picture, "With picture")
+    ui.horizontal_wrapped(|ui| {
+        ui.checkbox(&mut draft.with_picture, "With picture")
             .on_hover_text("Without it, the model gets only the text");
         if !draft.with_picture {
             return;
@@ -198,7 +197,7 @@ fn pictures_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Action> 
             return;
         };
         if state.chat.tray.is_empty() {
-            let _ = ui.label(
+            ui.label(
                 RichText::new(current.words())
                     .color(theme::ACCENT)
                     .size(12.5),
@@ -229,7 +228,7 @@ fn question_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Action> 
         && ui.input(|input| input.key_pressed(Key::Enter) && !input.modifiers.shift);
     let ready = state.check_ask(&draft.text);
     let mut action = None;
-    let _ = ui.horizontal(|ui| {
+    ui.horizontal(|ui| {
         let ask = Button::new(RichText::new("Ask").strong()).min_size(egui::vec2(76.0, 28.0));
         let mut ask = ui.add_enabled(ready.is_ok(), ask);
         if let Err(reason) = &ready {
@@ -253,7 +252,7 @@ fn question_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Action> 
                 Err(reason) => reason,
             };
             let words = RichText::new(words).color(theme::QUIET).size(12.5);
-            let _ = ui.add(Label::new(words).wrap());
+            ui.add(Label::new(words).wrap());
         }
     });
     action
@@ -272,7 +271,7 @@ fn context_ui(ui: &mut Ui, state: &State) {
     } else {
         (theme::QUIET, "")
     };
-    let _ = ui.horizontal(|ui| {
+    ui.horizontal(|ui| {
         let bar = egui::ProgressBar::new(share.min(1.0))
             .desired_width(90.0)
             .desired_height(8.0)
@@ -281,10 +280,9 @@ fn context_ui(ui: &mut Ui, state: &State) {
             } else {
                 theme::ACCENT
             });
-        let _ = ui.add(bar);
+        ui.add(bar);
         let words = format!("{used} of {limit} tokens{advice}");
-        let _ = ui
-            .label(RichText::new(words).color(color).size(12.5))
+        ui.label(RichText::new(words).color(color).size(12.5))
             .on_hover_text(
                 "Context: what prompt, picture and answer took of what the model can hold",
             );
@@ -293,30 +291,27 @@ fn context_ui(ui: &mut Ui, state: &State) {
 
 /// How tokens are chosen.
 fn settings_ui(ui: &mut Ui, draft: &mut Draft) {
-    let _ = ui.collapsing("Answer settings", |ui| {
+    ui.collapsing("Answer settings", |ui| {
         let sampling = &mut draft.sampling;
-        let _ = egui::Grid::new("answer settings")
+        egui::Grid::new("answer settings")
             .num_columns(2)
             .show(ui, |ui| {
                 let name = ui.label("Temperature");
-                let _ = ui
-                    .add(Slider::new(&mut sampling.temperature, 0.0..=2.0).max_decimals(2))
+                ui.add(Slider::new(&mut sampling.temperature, 0.0..=2.0).max_decimals(2))
                     .on_hover_text("0 always takes the likeliest token")
                     .labelled_by(name.id);
                 ui.end_row();
                 let name = ui.label("Seed");
-                let _ = ui
-                    .add(DragValue::new(&mut sampling.seed))
+                ui.add(DragValue::new(&mut sampling.seed))
                     .labelled_by(name.id);
                 ui.end_row();
                 let name = ui.label("Longest answer");
-                let _ = ui
-                    .add(
-                        DragValue::new(&mut draft.max_new_tokens)
-                            .range(1..=4096)
-                            .suffix(" tokens"),
-                    )
-                    .labelled_by(name.id);
+                ui.add(
+                    DragValue::new(&mut draft.max_new_tokens)
+                        .range(1..=4096)
+                        .suffix(" tokens"),
+                )
+                .labelled_by(name.id);
                 ui.end_row();
             });
     });

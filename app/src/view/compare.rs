@@ -15,9 +15,9 @@ pub fn strip_ui(ui: &mut Ui, state: &State, pictures: &Pictures, frame: Frame) -
         return None;
     }
     let mut action = None;
-    let _ = Panel::bottom("results").frame(frame).show(ui, |ui| {
-        let _ = ScrollArea::horizontal().show(ui, |ui| {
-            let _ = ui.horizontal(|ui| {
+    Panel::bottom("results").frame(frame).show(ui, |ui| {
+        ScrollArea::horizontal().show(ui, |ui| {
+            ui.horizontal(|ui| {
                 let back = Button::selectable(state.stage == Stage::Slice, "Slice view");
                 let back = back.min_size(egui::vec2(80.0, 64.0));
                 if ui.add(back).on_hover_text("Back to the series").clicked() {
@@ -67,10 +67,10 @@ pub fn compare_ui(
         .fill(theme::PANEL)
         .inner_margin(Margin::symmetric(10, 6));
     let mut action = None;
-    let _ = Panel::top("comparison").frame(bar).show(ui, |ui| {
+    Panel::top("comparison").frame(bar).show(ui, |ui| {
         action = head_ui(ui, results.mode, item, index);
     });
-    let _ = Panel::bottom("provenance")
+    Panel::bottom("provenance")
         .frame(bar)
         .show(ui, |ui| provenance_ui(ui, &item.generated));
     let Some([input, output]) = pictures.result(item.number) else {
@@ -89,10 +89,10 @@ pub fn compare_ui(
 
 fn head_ui(ui: &mut Ui, mode: CompareMode, item: &Comparison, index: usize) -> Option<Action> {
     let mut action = None;
-    let _ = ui.horizontal_wrapped(|ui| {
+    ui.horizontal_wrapped(|ui| {
         let title = format!("{} of {}", item.task.label(), item.picture.words());
-        let _ = ui.label(RichText::new(title).strong());
-        let _ = ui.separator();
+        ui.label(RichText::new(title).strong());
+        ui.separator();
         let side = Button::selectable(mode == CompareMode::SideBySide, "Side by side");
         if ui.add(side).clicked() {
             action = Some(Action::SetCompareMode(CompareMode::SideBySide));
@@ -101,7 +101,7 @@ fn head_ui(ui: &mut Ui, mode: CompareMode, item: &Comparison, index: usize) -> O
         if ui.add(swipe).clicked() {
             action = Some(Action::SetCompareMode(CompareMode::Swipe(0.5)));
         }
-        let _ = ui.separator();
+        ui.separator();
         if ui
             .button("Save PNG…")
             .on_hover_text("The marked picture and its provenance")
@@ -129,7 +129,7 @@ fn head_ui(ui: &mut Ui, mode: CompareMode, item: &Comparison, index: usize) -> O
             "Warning: this output is nearly its input (SSIM {:.2}): do not read it as another modality",
             item.generated.provenance.similarity_to_input
         );
-        let _ = ui.add(Label::new(RichText::new(words).color(theme::WARNING).strong()).wrap());
+        ui.add(Label::new(RichText::new(words).color(theme::WARNING).strong()).wrap());
     }
     action
 }
@@ -165,14 +165,14 @@ fn picture_ui(ui: &mut Ui, area: Rect, texture: &Texture, title: &str, border: S
     };
     let head = area.with_max_y(area.top() + TITLE);
     let text = RichText::new(title).color(color).strong().size(16.0);
-    let _ = ui.put(head, Label::new(text));
+    ui.put(head, Label::new(text));
     let place = fitted(area.with_min_y(head.bottom() + 4.0).shrink(4.0), texture);
     let picture = Image::from_texture((texture.handle.id(), place.size()))
         .fit_to_exact_size(place.size())
         .alt_text(title);
-    let _ = ui.put(place, picture);
+    ui.put(place, picture);
     let outside = egui::StrokeKind::Outside;
-    let _ = ui.painter().rect_stroke(place, 0.0, border, outside);
+    ui.painter().rect_stroke(place, 0.0, border, outside);
 }
 
 fn fitted(area: Rect, texture: &Texture) -> Rect {
@@ -187,9 +187,9 @@ fn swipe_ui(ui: &mut Ui, input: &Texture, output: &Texture, share: f32) -> Optio
     let head = area.with_max_y(area.top() + 26.0);
     let place = fitted(area.with_min_y(head.bottom() + 34.0).shrink(4.0), output);
     let (left, right) = head.split_left_right_at_fraction(0.5);
-    let _ = ui.put(left, Label::new(RichText::new("Input").strong().size(16.0)));
+    ui.put(left, Label::new(RichText::new("Input").strong().size(16.0)));
     let title = RichText::new("Synthetic (AI)").color(theme::WARNING);
-    let _ = ui.put(right, Label::new(title.strong().size(16.0)));
+    ui.put(right, Label::new(title.strong().size(16.0)));
     let mut share = share;
     let rail = Rect::from_min_size(
         egui::pos2(place.left(), head.bottom() + 4.0),
@@ -205,9 +205,9 @@ fn swipe_ui(ui: &mut Ui, input: &Texture, output: &Texture, share: f32) -> Optio
     over.image(input.handle.id(), place, whole, Color32::WHITE);
     let under = painter.with_clip_rect(place.with_min_x(curtain));
     under.image(output.handle.id(), place, whole, Color32::WHITE);
-    let _ = painter.vline(curtain, place.y_range(), Stroke::new(2.0, theme::WARNING));
+    painter.vline(curtain, place.y_range(), Stroke::new(2.0, theme::WARNING));
     let border = Stroke::new(3.0, theme::WARNING);
-    let _ = painter.rect_stroke(place, 0.0, border, egui::StrokeKind::Outside);
+    painter.rect_stroke(place, 0.0, border, egui::StrokeKind::Outside);
     let drag = ui.interact(place, ui.scope_id().with("curtain"), Sense::drag());
     let moved = drag.drag_delta().x / place.width().max(1.0);
     (slider.changed() || moved != 0.0)
@@ -228,9 +228,9 @@ fn provenance_ui(ui: &mut Ui, generated: &Generated) {
         p.elapsed_secs,
         p.similarity_to_input
     );
-    let _ = ui.add(Label::new(RichText::new(summary).color(theme::QUIET)).wrap());
-    let _ = ui.collapsing("Provenance", |ui| {
-        let _ = egui::Grid::new("provenance").num_columns(2).show(ui, |ui| {
+    ui.add(Label::new(RichText::new(summary).color(theme::QUIET)).wrap());
+    ui.collapsing("Provenance", |ui| {
+        egui::Grid::new("provenance").num_columns(2).show(ui, |ui| {
             for (name, value) in [
                 ("Task", p.task.clone()),
                 ("Instruction", p.instruction.clone()),
@@ -242,8 +242,8 @@ fn provenance_ui(ui: &mut Ui, generated: &Generated) {
                 ("Input SHA-256", p.input_sha256.clone()),
                 ("Output SHA-256", p.output_sha256.clone()),
             ] {
-                let _ = ui.label(RichText::new(name).color(theme::QUIET).size(12.5));
-                let _ = ui.add(Label::new(RichText::new(value).size(12.5)).truncate());
+                ui.label(RichText::new(name).color(theme::QUIET).size(12.5));
+                ui.add(Label::new(RichText::new(value).size(12.5)).truncate());
                 ui.end_row();
             }
         });

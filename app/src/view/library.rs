@@ -11,16 +11,16 @@ use crate::theme;
 /// The left panel.
 pub fn library_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Option<Action> {
     let mut action = open_ui(ui, &mut state.library.path_draft);
-    let _ = ui.separator();
+    ui.separator();
     if state.library.series.is_empty() {
-        let _ = ui.label(
+        ui.label(
             RichText::new(
                 "No scans are open. Open a folder or a file, or drop them on the window.",
             )
             .color(theme::QUIET),
         );
     }
-    let _ = ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+    ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         let mut study = None;
         for series in &state.library.series {
             if study != Some(&series.study) {
@@ -77,7 +77,7 @@ fn study_ui(ui: &mut Ui, series: &SeriesInfo) {
     } else {
         name
     };
-    let _ = ui.add(Label::new(RichText::new(title).strong()).wrap());
+    ui.add(Label::new(RichText::new(title).strong()).wrap());
     let details: Vec<&str> = [
         patient.id.as_str(),
         patient.study_date.as_str(),
@@ -91,7 +91,7 @@ fn study_ui(ui: &mut Ui, series: &SeriesInfo) {
     .filter(|detail| !detail.is_empty())
     .collect();
     if !details.is_empty() {
-        let _ = ui.label(
+        ui.label(
             RichText::new(details.join(" · "))
                 .color(theme::QUIET)
                 .size(12.5),
@@ -140,7 +140,7 @@ fn series_ui(ui: &mut Ui, series: &SeriesInfo, shown: bool, pictures: &Pictures)
     let mut response = ui.add(button).accessible_name(name);
     if !series.notes.is_empty() {
         response = response.on_hover_text(series.notes.join("\n"));
-        let _ = ui.add(
+        ui.add(
             Label::new(
                 RichText::new(format!("Note: {}", series.notes.join("; ")))
                     .color(theme::WARNING)
@@ -161,7 +161,7 @@ fn skipped_ui(ui: &mut Ui, skipped: &[SkippedFile]) {
         1 => "1 file is not shown".to_owned(),
         count => format!("{count} files are not shown"),
     };
-    let _ = ui.collapsing(title, |ui| {
+    ui.collapsing(title, |ui| {
         for file in skipped.iter().take(200) {
             let _ =
                 ui.add(Label::new(RichText::new(&file.why).color(theme::QUIET).size(12.5)).wrap());

@@ -29,44 +29,44 @@ pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Act
         .fill(theme::PANEL)
         .inner_margin(Margin::symmetric(10, 5));
     let side = bar.inner_margin(Margin::same(10));
-    let _ = Panel::top("model").frame(bar).show(ui, |ui| {
+    Panel::top("model").frame(bar).show(ui, |ui| {
         actions.extend(bars::model_line_ui(ui, &state.model));
     });
     if let Some(text) = bars::warning_text(&state.model) {
         let warning = bar.fill(theme::WARNING_DIM);
-        let _ = Panel::top("warning")
+        Panel::top("warning")
             .frame(warning)
             .show(ui, |ui| bars::warning_ui(ui, text));
     }
-    let _ = Panel::bottom("notice")
+    Panel::bottom("notice")
         .frame(bar.fill(theme::WARNING_DIM))
         .show(ui, bars::research_notice_ui);
-    let _ = Panel::bottom("status").frame(bar).show(ui, |ui| {
+    Panel::bottom("status").frame(bar).show(ui, |ui| {
         actions.extend(bars::status_ui(ui, &state.device, &state.jobs));
     });
     if let Some(notice) = &state.notice {
-        let _ = Panel::bottom("message").frame(bar).show(ui, |ui| {
+        Panel::bottom("message").frame(bar).show(ui, |ui| {
             actions.extend(bars::message_ui(ui, notice));
         });
     }
-    let _ = Panel::left("library")
+    Panel::left("library")
         .frame(side)
         .default_size(if narrow { 240.0 } else { 280.0 })
         .size_range(200.0..=480.0)
         .show(ui, |ui| {
             actions.extend(library::library_ui(ui, state, pictures));
         });
-    let _ = Panel::right("assistant")
+    Panel::right("assistant")
         .frame(side)
         .default_size(if narrow { 370.0 } else { 430.0 })
         .size_range(320.0..=720.0)
         .show(ui, |ui| {
             actions.extend(tasks::tasks_ui(ui, state));
-            let _ = ui.separator();
+            ui.separator();
             actions.extend(chat::chat_ui(ui, state));
         });
     let black = Frame::new().fill(egui::Color32::BLACK);
-    let _ = CentralPanel::no_frame().frame(black).show(ui, |ui| {
+    CentralPanel::no_frame().frame(black).show(ui, |ui| {
         actions.extend(compare::strip_ui(ui, state, pictures, bar));
         actions.extend(match state.stage {
             Stage::Compare(index) => compare::compare_ui(ui, &state.results, index, pictures),
@@ -97,8 +97,8 @@ fn drop_target_ui(ui: &Ui) {
         egui::Id::unique("drop target"),
     ));
     let area = ui.ctx().content_rect();
-    let _ = painter.rect_filled(area, 0.0, egui::Color32::from_black_alpha(200));
-    let _ = painter.text(
+    painter.rect_filled(area, 0.0, egui::Color32::from_black_alpha(200));
+    painter.text(
         area.center(),
         egui::Align2::CENTER_CENTER,
         "Drop to open these scans",

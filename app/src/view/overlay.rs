@@ -66,8 +66,8 @@ fn legible(painter: &Painter, at: Pos2, align: Align2, text: &str, size: f32, co
     let galley = painter.layout_no_wrap(text.to_owned(), font, color);
     let place = align.anchor_size(at, galley.size());
     let ground = Color32::from_black_alpha(150);
-    let _ = painter.rect_filled(place.expand2(egui::vec2(4.0, 1.0)), 3.0, ground);
-    let _ = painter.galley(place.min, galley, color);
+    painter.rect_filled(place.expand2(egui::vec2(4.0, 1.0)), 3.0, ground);
+    painter.galley(place.min, galley, color);
 }
 
 fn notes(painter: &Painter, view: &VolumeView, inner: Rect) {

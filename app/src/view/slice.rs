@@ -54,7 +54,7 @@ fn say(ui: &mut Ui, text: &str, color: Color32) {
     let area = ui.max_rect().shrink(40.0);
     let text = egui::RichText::new(text).color(color).size(17.0);
     let label = egui::Label::new(text).wrap().halign(egui::Align::Center);
-    let _ = ui.put(area, label);
+    ui.put(area, label);
 }
 
 fn slice_ui(ui: &mut Ui, open: &OpenSeries, pictures: &Pictures) -> Option<Action> {
@@ -63,7 +63,7 @@ fn slice_ui(ui: &mut Ui, open: &OpenSeries, pictures: &Pictures) -> Option<Actio
         && view.count() > 1
     {
         let frame = Frame::new().fill(Color32::BLACK).inner_margin(6);
-        let _ = egui::Panel::right("slices")
+        egui::Panel::right("slices")
             .frame(frame)
             .resizable(false)
             .show_separator_line(false)
@@ -93,7 +93,7 @@ fn slice_ui(ui: &mut Ui, open: &OpenSeries, pictures: &Pictures) -> Option<Actio
             action = action.or(gestures(ui, open, &response, area));
         }
         Some(Err(why)) => {
-            let _ = ui.painter_at(area).text(
+            ui.painter_at(area).text(
                 area.center(),
                 Align2::CENTER_CENTER,
                 why,
@@ -105,8 +105,7 @@ fn slice_ui(ui: &mut Ui, open: &OpenSeries, pictures: &Pictures) -> Option<Actio
     }
     if response.has_focus() {
         let stroke = egui::Stroke::new(1.0, theme::ACCENT);
-        let _ = ui
-            .painter()
+        ui.painter()
             .rect_stroke(area, 0.0, stroke, egui::StrokeKind::Inside);
         let arrows = EventFilter {
             horizontal_arrows: true,
@@ -127,7 +126,7 @@ fn read_out_ui(ui: &mut Ui, open: &OpenSeries, line: Rect, place: Rect, pointer:
     let help = "Wheel: slice · left drag: window · middle drag: pan · right drag: zoom · double click: reset";
     let words = words.as_deref().unwrap_or(help);
     let words = egui::RichText::new(words).color(theme::QUIET).size(12.5);
-    let _ = ui.put(line, egui::Label::new(words).truncate());
+    ui.put(line, egui::Label::new(words).truncate());
 }
 
 /// What a screen reader says, and what tests look for.

@@ -10,7 +10,7 @@ use crate::theme;
 /// The image tasks.
 pub fn tasks_ui(ui: &mut Ui, state: &State) -> Option<Action> {
     let mut action = None;
-    let _ = ui.label(RichText::new("Make an image").strong());
+    ui.label(RichText::new("Make an image").strong());
     let tasks = Task::ALL.into_iter().filter(|task| task.generates());
     let mut reasons = tasks.map(|task| state.check_generate(task).err());
     // What holds for all of them is said once.
@@ -21,7 +21,7 @@ pub fn tasks_ui(ui: &mut Ui, state: &State) -> Option<Action> {
     }
     for task in Task::ALL.into_iter().filter(|task| task.generates()) {
         let ready = state.check_generate(task);
-        let _ = ui.horizontal(|ui| {
+        ui.horizontal(|ui| {
             let button = Button::new(task.label()).min_size(egui::vec2(160.0, 26.0));
             let mut response = ui.add_enabled(ready.is_ok(), button);
             match &ready {
@@ -39,13 +39,13 @@ pub fn tasks_ui(ui: &mut Ui, state: &State) -> Option<Action> {
         });
     }
     if let Some((task, why)) = &state.results.failed {
-        let _ = egui::Frame::new()
+        egui::Frame::new()
             .fill(theme::ERROR_DIM)
             .corner_radius(4)
             .inner_margin(8)
             .show(ui, |ui| {
                 let text = format!("{} failed: {why}", task.label());
-                let _ = ui.add(Label::new(RichText::new(text).color(theme::ERROR)).wrap());
+                ui.add(Label::new(RichText::new(text).color(theme::ERROR)).wrap());
                 if ui.button("Close").clicked() {
                     action = Some(Action::DismissNotice);
                 }
@@ -56,7 +56,7 @@ pub fn tasks_ui(ui: &mut Ui, state: &State) -> Option<Action> {
 
 fn reason_ui(ui: &mut Ui, reason: &str) {
     let reason = RichText::new(reason).color(theme::QUIET).size(12.5);
-    let _ = ui.add(Label::new(reason).wrap());
+    ui.add(Label::new(reason).wrap());
 }
 
 /// What a button makes, and on what its plug-in was trained.

@@ -9,13 +9,13 @@ use crate::state::{Content, OpenSeries, VolumeView, window_words};
 /// The tools of the open series.
 pub fn toolbar_ui(ui: &mut Ui, open: &OpenSeries, frame: Frame) -> Option<Action> {
     let mut action = None;
-    let _ = Panel::top("tools").frame(frame).show(ui, |ui| {
-        let _ = ui.horizontal_wrapped(|ui| {
+    Panel::top("tools").frame(frame).show(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
             if let Content::Volume(view) = &open.content {
                 action = plane_ui(ui, view).or(action.take());
-                let _ = ui.separator();
+                ui.separator();
                 action = window_ui(ui, view).or(action.take());
-                let _ = ui.separator();
+                ui.separator();
             }
             let reset = ui
                 .button("Reset")
@@ -76,8 +76,7 @@ fn window_ui(ui: &mut Ui, view: &VolumeView) -> Option<Action> {
                 }
             }
         });
-    let _ = menu
-        .response
+    menu.response
         .accessible_name(format!("Window preset {shown}"));
     let Window {
         mut center,
