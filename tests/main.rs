@@ -1,7 +1,11 @@
-//! Every test that crosses a module, in one binary.
+//! Every test that crosses a module, in one binary: a file for each subject.
 
+mod cli;
+mod fixtures;
 mod golden;
 mod gui;
+mod imaging;
 mod model;
 mod session;
 mod support;
+mod tidy;

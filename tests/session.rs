@@ -8,7 +8,7 @@ use engine::model::{AnswerEnd, Sampling};
 use engine::session::{AskRequest, Command, EventKind, GenerateRequest, JobId, Source};
 use engine::{DeviceChoice, Engine, Error, Task};
 
-use crate::support::tiny_model;
+use crate::support::{repo, tiny_model};
 
 struct Script {
     engine: Engine,
@@ -142,7 +142,7 @@ fn a_conversion_reports_every_token_and_yields_a_marked_picture_with_its_source(
         panic!("{events:?}")
     };
     assert_eq!(
-        generated.marked().dimensions(),
+        generated.unmarked_for_metrics().dimensions(),
         (128, 96),
         "the shape of the slice, not of the model's square"
     );
@@ -268,4 +268,56 @@ fn a_plain_picture_is_scanned_loaded_and_shown_to_the_model() {
         script.finish(job).last(),
         Some(EventKind::Answered(_))
     ));
+}
+
+/// The whole way of the radiologist and of the one-click preview, on the bundled scan.
+#[test]
+fn the_sample_study_goes_from_a_folder_to_an_answer_and_a_converted_image() {
+    let script = Script::with_model();
+    let job = script.engine.scan(vec![repo("assets/samples/limb")]);
+    let events = script.finish(job);
+    let Some(EventKind::ScanDone { series, .. }) = events.last() else {
+        panic!("{events:?}")
+    };
+    let ct = series
+        .iter()
+        .find(|series| series.modality == Modality::Ct)
+        .expect("a CT series");
+    assert!(
+        series.iter().any(|series| series.modality == Modality::Mr),
+        "an MR series beside it"
+    );
+    let job = script.engine.send(Command::LoadSeries {
+        series: Box::new(ct.clone()),
+    });
+    let events = script.finish(job);
+    let Some(EventKind::SeriesLoaded {
+        id,
+        loaded: Loaded::Volume(volume),
+    }) = events.last()
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(id, &ct.id);
+    assert!(volume.calibrated && volume.slice_count(Plane::Axial) >= 16);
+    let air = volume.sample([0, 0, 0]);
+    assert!(
+        (-1100.0..-800.0).contains(&air),
+        "air around the limb is near -1000 HU, not {air}"
+    );
+
+    let job = script
+        .engine
+        .send(question(vec![slice(volume)], "What is it?"));
+    assert!(matches!(
+        script.finish(job).last(),
+        Some(EventKind::Answered(_))
+    ));
+    let job = script.engine.send(conversion(slice(volume), Task::Ct2Mri));
+    let events = script.finish(job);
+    let Some(EventKind::Generated(generated)) = events.last() else {
+        panic!("{events:?}")
+    };
+    assert!(generated.provenance.source_instance_uid.is_some());
+    assert!(!generated.looks_like_a_copy(), "random weights do not copy");
 }

@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod app;
+pub mod cli;
 mod dialogs;
 pub mod keys;
 pub mod pictures;

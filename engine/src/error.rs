@@ -24,7 +24,7 @@ pub enum Error {
     #[error(transparent)]
     NoAdapter(NoAdapter),
     /// The series is not what the task starts from.
-    #[error("{task} starts from {needs}, but this series is {found}; choose a {needs} series")]
+    #[error("{} starts from {needs}, but this series is {found}; choose another series", task.label())]
     WrongModality {
         /// The task.
         task: Task,

@@ -176,7 +176,7 @@ mod tests {
         assert!(
             Task::ALL
                 .iter()
-                .all(|task| task.generates() == !task.instruction().is_empty())
+                .all(|task| task.generates() != task.instruction().is_empty())
         );
     }
 

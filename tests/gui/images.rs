@@ -20,7 +20,7 @@ fn an_mr_series_disables_ct_to_mri_with_the_reason() {
     let harness = harness(ready_desk(Modality::Mr, &["comprehend", "ct2mri"]));
     let button = harness.get_by_role_and_label(Role::Button, "CT → MRI");
     assert!(button.accesskit_node().is_disabled());
-    assert!(shows(&harness, "this series is MR; choose a CT series"));
+    assert!(shows(&harness, "this series is MR; choose another series"));
 }
 
 #[test]

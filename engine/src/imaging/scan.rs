@@ -66,7 +66,9 @@ pub fn scan(
     });
     match (found.series.is_empty(), last_error) {
         (false, _) => Ok(found),
-        (true, Some(error)) if files.len() == 1 => Err(error),
+        (true, Some(error)) if files.len() == 1 && paths.iter().all(|path| path.is_file()) => {
+            Err(error)
+        }
         (true, _) => Err(ImagingError::NoImages {
             files: files.len(),
             path: paths.first().cloned().unwrap_or_default(),

@@ -1,30 +1,53 @@
-//! The mark in the pixels of a generated picture: words on a solid band at the top and at the bottom.
+//! The mark in the pixels of a generated picture: words on solid boxes in two opposite corners.
 //!
-//! The bands cover picture: a mark that leaves every pixel visible can be removed again. The letters are a 5 x 7
-//! bitmap font, so that the mark needs no font file and looks the same everywhere.
+//! The boxes cover picture: a mark that leaves every pixel visible can be removed again. They keep 6 % away from the
+//! edges, so that a crop of a few percent does not cut them off. The letters are a 5 x 7 bitmap font, so that the mark
+//! needs no font file and looks the same everywhere.
 
+use image::imageops::{FilterType, resize};
 use image::{Rgb, RgbImage};
 
 /// Columns of a letter, its gap included.
 const ADVANCE: usize = 6;
 /// Rows of a letter.
 const HEIGHT: usize = 7;
+/// A picture smaller than this is enlarged before it is marked, or the words would hide it.
+const SMALLEST: u32 = 256;
 
-/// Writes `top` on a band along the top edge and `bottom` on one along the bottom edge. Letters are at least 3 % of the
-/// height (and 7 pixels); a line that is too long for the width is broken between words.
+/// Writes `top` into the upper left corner and `bottom` into the lower right one. Letters are at least 3 % of the height;
+/// lines are broken between words at two thirds of the width. A small picture is first enlarged by a whole factor.
 pub fn burn_in(image: &RgbImage, top: &str, bottom: &str) -> RgbImage {
-    let mut marked = image.clone();
-    let scale = (image.height() as usize * 3).div_ceil(100 * HEIGHT).max(1);
-    let columns = (image.width() as usize / (ADVANCE * scale)).max(1);
+    let (width, height) = image.dimensions();
+    let factor = SMALLEST.div_ceil(width.max(height).max(1));
+    let mut marked = if factor > 1 {
+        resize(
+            image,
+            width * factor,
+            height * factor,
+            FilterType::CatmullRom,
+        )
+    } else {
+        image.clone()
+    };
+    let (width, height) = (marked.width() as usize, marked.height() as usize);
+    let scale = (height * 3).div_ceil(100 * HEIGHT).max(1);
+    let columns = (width * 2 / 3 / (ADVANCE * scale)).max(1);
+    let (margin_x, margin_y) = (width * 6 / 100, height * 6 / 100);
     let line_height = (HEIGHT + 2) * scale;
-    let top = wrap(top, columns);
-    for (i, line) in top.iter().enumerate() {
-        write_line(&mut marked, line, i * line_height, scale);
+    for (i, line) in wrap(top, columns).iter().enumerate() {
+        write_line(
+            &mut marked,
+            line,
+            margin_x,
+            margin_y + i * line_height,
+            scale,
+        );
     }
-    let bottom = wrap(bottom, columns);
-    let start = (image.height() as usize).saturating_sub(bottom.len() * line_height);
-    for (i, line) in bottom.iter().enumerate() {
-        write_line(&mut marked, line, start + i * line_height, scale);
+    let lines = wrap(bottom, columns);
+    for (i, line) in lines.iter().enumerate() {
+        let left = width.saturating_sub(margin_x + (line.chars().count() * ADVANCE + 1) * scale);
+        let y = height.saturating_sub(margin_y + (lines.len() - i) * line_height);
+        write_line(&mut marked, line, left, y, scale);
     }
     marked
 }
@@ -51,13 +74,12 @@ fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// One line, white on its black band, so that it is read on any picture.
-fn write_line(image: &mut RgbImage, line: &str, y: usize, scale: usize) {
+/// One line, white on its black box, so that it is read on any picture.
+fn write_line(image: &mut RgbImage, line: &str, left: usize, y: usize, scale: usize) {
     let (width, height) = (image.width() as usize, image.height() as usize);
-    let used = line.chars().count() * ADVANCE * scale;
-    let left = width.saturating_sub(used) / 2;
+    let right = left + (line.chars().count() * ADVANCE + 1) * scale;
     for row in y..(y + (HEIGHT + 2) * scale).min(height) {
-        for column in 0..width {
+        for column in left..right.min(width) {
             image.put_pixel(column as u32, row as u32, Rgb([0; 3]));
         }
     }
@@ -65,7 +87,7 @@ fn write_line(image: &mut RgbImage, line: &str, y: usize, scale: usize) {
         for (row, bits) in glyph(letter).iter().enumerate() {
             for column in (0..5).filter(|column| (bits >> (4 - column)) & 1 == 1) {
                 for (dy, dx) in (0..scale).flat_map(|dy| (0..scale).map(move |dx| (dy, dx))) {
-                    let at_x = left + (i * ADVANCE + column) * scale + dx;
+                    let at_x = left + (i * ADVANCE + column + 1) * scale + dx;
                     let at_y = y + (row + 1) * scale + dy;
                     if at_x < width && at_y < height {
                         image.put_pixel(at_x as u32, at_y as u32, Rgb([255; 3]));
@@ -136,22 +158,28 @@ const GLYPHS: [(char, [u8; HEIGHT]); 43] = [
 mod tests {
     use super::*;
 
+    fn count(image: &RgbImage, level: u8) -> usize {
+        image.pixels().filter(|pixel| pixel.0 == [level; 3]).count()
+    }
+
     #[test]
-    fn the_mark_is_legible_on_black_grey_and_white() {
-        for level in [0, 128, 255] {
-            let plain = RgbImage::from_pixel(256, 256, Rgb([level; 3]));
-            let marked = burn_in(&plain, crate::imaging::generated::MARK, "tiny");
-            let count = |level: u8| {
-                (0..36)
-                    .flat_map(|y| (0..256).map(move |x| (x, y)))
-                    .filter(|(x, y)| marked.get_pixel(*x, *y).0 == [level; 3])
-                    .count()
-            };
-            assert!(count(255) > 300 && count(0) > 3000, "level {level}");
+    fn the_mark_is_legible_on_any_grey_and_survives_a_crop_of_five_percent_on_every_side() {
+        let mark = crate::imaging::generated::MARK;
+        for level in [3, 128, 252] {
+            let marked = burn_in(
+                &RgbImage::from_pixel(256, 256, Rgb([level; 3])),
+                mark,
+                "tiny",
+            );
+            let cut = image::imageops::crop_imm(&marked, 13, 13, 230, 230).to_image();
+            assert!(
+                count(&marked, 255) > 300 && count(&marked, 0) > 1500,
+                "level {level}"
+            );
             assert_eq!(
-                marked.get_pixel(128, 255).0,
-                [0; 3],
-                "a band at the bottom too"
+                count(&cut, 255),
+                count(&marked, 255),
+                "nothing of the mark was cut"
             );
             assert_eq!(
                 marked.get_pixel(128, 128).0,
@@ -159,6 +187,18 @@ mod tests {
                 "the middle stays as it was"
             );
         }
+    }
+
+    #[test]
+    fn a_small_picture_is_enlarged_so_that_the_words_hide_less_than_a_fifth_of_it() {
+        let marked = burn_in(
+            &RgbImage::from_pixel(128, 96, Rgb([99; 3])),
+            crate::imaging::generated::MARK,
+            "tiny",
+        );
+        assert_eq!(marked.dimensions(), (256, 192));
+        let hidden = count(&marked, 0) + count(&marked, 255);
+        assert!(hidden * 5 < 256 * 192, "{hidden}");
     }
 
     #[test]

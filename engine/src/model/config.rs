@@ -216,12 +216,12 @@ impl LlmConfig {
         let kv = config.num_key_value_heads;
         checked(
             &path,
-            heads > 0 && kv > 0 && heads % kv == 0,
+            heads > 0 && kv > 0 && heads.is_multiple_of(kv),
             "the numbers of heads do not fit each other",
         )?;
         checked(
             &path,
-            config.head_dim > 0 && config.head_dim % 2 == 0,
+            config.head_dim > 0 && config.head_dim.is_multiple_of(2),
             "the head width is odd or zero",
         )?;
         checked(
@@ -290,7 +290,7 @@ impl ClipConfig {
         let heads = config.num_attention_heads;
         checked(
             &path,
-            heads > 0 && config.hidden_size % heads == 0,
+            heads > 0 && config.hidden_size.is_multiple_of(heads),
             "hidden_size is not a multiple of the heads",
         )?;
         let patch = config.patch_size;
@@ -346,7 +346,7 @@ impl PreprocessorConfig {
             size: resized,
             rescale_factor: float(&value, "rescale_factor", 1.0 / 255.0),
             image_mean: triple("image_mean", [0.481_454_66, 0.457_827_5, 0.408_210_73]),
-            image_std: triple("image_std", [0.268_629_54, 0.261_302_58, 0.275_777_11]),
+            image_std: triple("image_std", [0.268_629_54, 0.261_302_6, 0.275_777_1]),
         })
     }
 }
@@ -396,7 +396,7 @@ impl VqganConfig {
         let widths = config
             .ch_mult
             .iter()
-            .all(|mult| *mult > 0 && (config.ch * mult) % 32 == 0);
+            .all(|mult| *mult > 0 && (config.ch * mult).is_multiple_of(32));
         checked(
             &path,
             widths && !config.ch_mult.is_empty(),

@@ -344,7 +344,7 @@ mod tests {
         let error = Task::Ct2Mri.check_source(&Modality::Mr).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "ct2mri starts from CT, but this series is MR; choose a CT series"
+            "CT → MRI starts from CT, but this series is MR; choose another series"
         );
     }
 }

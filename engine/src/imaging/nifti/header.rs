@@ -287,8 +287,13 @@ impl Fields<'_> {
         let [b, c, d]: [f64; 3] = self.reals(256, 352);
         let offset: [f64; 3] = self.reals(268, 376);
         let square = b * b + c * c + d * d;
-        // Rounding may leave b, c, d longer than 1: then it is a half turn about their direction.
-        let (a, b, c, d) = if square > 1.0 {
+        // What rounding leaves of a is noise: then it is a half turn about b, c, d (as nibabel has it).
+        let rounding = if self.layout.two {
+            3.0 * f64::EPSILON
+        } else {
+            3.0 * f64::from(f32::EPSILON)
+        };
+        let (a, b, c, d) = if 1.0 - square < rounding {
             let size = square.sqrt();
             (0.0, b / size, c / size, d / size)
         } else {

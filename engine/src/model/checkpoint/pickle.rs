@@ -13,9 +13,9 @@ pub enum Value {
     /// Text.
     Str(Rc<str>),
     /// A tuple or list.
-    List(Rc<std::cell::RefCell<Vec<Value>>>),
+    List(Rc<std::cell::RefCell<Vec<Self>>>),
     /// A dict or OrderedDict.
-    Dict(Rc<std::cell::RefCell<Vec<(Value, Value)>>>),
+    Dict(Rc<std::cell::RefCell<Vec<(Self, Self)>>>),
     /// `module.name`.
     Global(Rc<str>),
     /// What a persistent id names.

@@ -1,0 +1,361 @@
+//! The words of the command line. Slices and series are counted from 1, as in the window.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use engine::imaging::{CT_PRESETS, Plane, Window};
+use engine::model::Sampling;
+use engine::{DeviceChoice, Task};
+
+/// Medical vision-language models on your own scans, on your own machine.
+///
+/// Without a command the window opens: on the bundled sample study, or on the files and folders given.
+/// Research use only, not for diagnosis.
+#[derive(Debug, Parser)]
+#[command(name = "workbench", version, max_term_width = 110)]
+pub struct Cli {
+    /// Files and folders to open in the window
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do without a window.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Where the model runs: auto, cpu or gpu
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", value_parser = device)]
+    pub device: DeviceChoice,
+    /// Model folder: one with model.toml, or the raw downloads llm/ clip/ hlora/ vqgan/ [default: the bundled model]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// One JSON value on standard output, also for errors
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Log more on standard error (twice: details)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// What can be done without a window.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Answer a question about slices or pictures
+    Ask(AskArgs),
+    /// Make an image from a slice or picture, marked as synthetic
+    Generate(GenerateArgs),
+    /// Write the picture of a slice, exactly as the model gets it
+    Render(RenderArgs),
+    /// List what is in files and folders
+    Inspect(InspectArgs),
+    /// Compare a model with the reference numbers beside it
+    Verify(VerifyArgs),
+    /// Make a model folder (model.toml, safetensors, hashes) from raw downloads
+    Convert(ConvertArgs),
+    /// Run the sample study through everything: answers, a converted image, a picture of the window
+    Demo(DemoArgs),
+    /// Open the window, play a plan and write its picture (used by demo)
+    #[command(hide = true)]
+    Screenshot(ScreenshotArgs),
+}
+
+/// Which slices, and how they are shown.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ViewArgs {
+    /// Series: its number or id as `inspect` lists it [default: the first CT, else the first]
+    #[arg(long, value_name = "SERIES")]
+    pub series: Option<String>,
+    /// Slice, from 1; given several times, the prompt has several images [default: the middle one]
+    #[arg(long = "slice", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub slices: Vec<u32>,
+    /// axial, coronal or sagittal [default: as acquired]
+    #[arg(long, value_name = "PLANE", value_parser = plane)]
+    pub plane: Option<Plane>,
+    /// Window: CENTER,WIDTH, or a CT preset (brain, abdomen, mediastinum, bone, lung, mip) [default: the file's own]
+    #[arg(long, value_name = "C,W", value_parser = window, allow_hyphen_values = true)]
+    pub window: Option<Window>,
+}
+
+/// How tokens are chosen.
+#[derive(Clone, Debug, Args)]
+pub struct SamplingArgs {
+    /// Randomness of the choice; 0 always takes the likeliest token
+    #[arg(long, value_name = "T", default_value_t = 0.0, value_parser = not_negative)]
+    pub temperature: f32,
+    /// Choose among the K likeliest tokens
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    pub top_k: Option<u32>,
+    /// Choose among the likeliest tokens that together have this probability
+    #[arg(long, value_name = "P", value_parser = probability)]
+    pub top_p: Option<f32>,
+    /// Make tokens already used less likely; 1 does nothing [default: the model's own]
+    #[arg(long, value_name = "R", value_parser = positive)]
+    pub repetition_penalty: Option<f32>,
+    /// Seed of the random choice: the same seed gives the same answer
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+}
+
+impl SamplingArgs {
+    /// As the engine takes it.
+    pub fn sampling(&self) -> Sampling {
+        Sampling {
+            temperature: self.temperature,
+            top_k: self.top_k.map(|k| k as usize),
+            top_p: self.top_p,
+            repetition_penalty: self.repetition_penalty,
+            seed: self.seed,
+        }
+    }
+}
+
+/// `workbench ask`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "workbench ask STUDY... [OPTIONS] QUESTION\n       workbench ask --text-only QUESTION"
+)]
+pub struct AskArgs {
+    /// Files or folders of the study, then the question (the last word)
+    #[arg(value_name = "STUDY... QUESTION", required = true)]
+    pub words: Vec<OsString>,
+    /// Ask without any picture: there is no study then
+    #[arg(long, conflicts_with_all = ["series", "slices", "plane", "window"])]
+    pub text_only: bool,
+    /// Ask this next, in the same conversation; may be given several times
+    #[arg(
+        long = "follow-up",
+        value_name = "QUESTION",
+        allow_hyphen_values = true
+    )]
+    pub follow_ups: Vec<String>,
+    /// Cut an answer after so many tokens
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_new_tokens: u32,
+    /// Slices and window.
+    #[command(flatten)]
+    pub view: ViewArgs,
+    /// How tokens are chosen.
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+}
+
+/// `workbench generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// Files or folders of the study
+    #[arg(value_name = "STUDY", required = true)]
+    pub studies: Vec<PathBuf>,
+    /// reconstruct, ct2mri, mri2ct or sr4
+    #[arg(long, value_parser = generating_task)]
+    pub task: Task,
+    /// File to write, with its history beside it in FILE.png.json
+    #[arg(long, value_name = "FILE.png", value_parser = png_file)]
+    pub out: PathBuf,
+    /// Decode as the reference program does, without holding the model to the grammar of an image
+    #[arg(long)]
+    pub faithful: bool,
+    /// What to tell the model [default: the task's own words]
+    #[arg(long, value_name = "TEXT")]
+    pub instruction: Option<String>,
+    /// Slice and window.
+    #[command(flatten)]
+    pub view: ViewArgs,
+    /// How tokens are chosen.
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+}
+
+/// `workbench render`.
+#[derive(Debug, Args)]
+pub struct RenderArgs {
+    /// Files or folders of the study
+    #[arg(value_name = "STUDY", required = true)]
+    pub studies: Vec<PathBuf>,
+    /// File to write
+    #[arg(long, value_name = "FILE.png", value_parser = png_file)]
+    pub out: PathBuf,
+    /// Slice and window.
+    #[command(flatten)]
+    pub view: ViewArgs,
+}
+
+/// `workbench inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Files or folders
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+}
+
+/// `workbench verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Model folder with expected.json beside its parts
+    pub model_dir: PathBuf,
+}
+
+/// `workbench convert`.
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// Folder of the raw downloads, with llm/ clip/ hlora/ and, for images, vqgan/
+    pub raw_dir: PathBuf,
+    /// Folder to make
+    pub out_dir: PathBuf,
+    /// Name of the model [default: the raw folder's]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// M3, L14, XL32...
+    #[arg(long)]
+    pub variant: Option<String>,
+    /// Licence of the weights
+    #[arg(long)]
+    pub licence: Option<String>,
+    /// The weights are random: every surface will say so
+    #[arg(long)]
+    pub untrained: bool,
+}
+
+/// `workbench demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Folder to write to; it is made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Leave out the picture of the window
+    #[arg(long)]
+    pub no_screenshot: bool,
+}
+
+/// `workbench screenshot`.
+#[derive(Debug, Args)]
+pub struct ScreenshotArgs {
+    /// Files and folders to open
+    #[arg(value_name = "PATH")]
+    pub studies: Vec<PathBuf>,
+    /// File to write
+    #[arg(long, value_name = "FILE.png", value_parser = png_file)]
+    pub out: PathBuf,
+    /// Ask this first; may be given several times
+    #[arg(long = "question", value_name = "QUESTION", allow_hyphen_values = true)]
+    pub questions: Vec<String>,
+    /// Then make this image
+    #[arg(long, value_parser = generating_task)]
+    pub task: Option<Task>,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECS", default_value_t = 120)]
+    pub timeout_secs: u64,
+}
+
+fn device(text: &str) -> Result<DeviceChoice, String> {
+    match text {
+        "auto" => Ok(DeviceChoice::Auto),
+        "cpu" => Ok(DeviceChoice::Cpu),
+        "gpu" => Ok(DeviceChoice::Gpu),
+        _ => Err("choose auto, cpu or gpu".to_owned()),
+    }
+}
+
+fn plane(text: &str) -> Result<Plane, String> {
+    Plane::ALL
+        .into_iter()
+        .find(|plane| plane.name() == text)
+        .ok_or_else(|| "choose axial, coronal or sagittal".to_owned())
+}
+
+fn window(text: &str) -> Result<Window, String> {
+    if let Some((_, preset)) = CT_PRESETS
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(text))
+    {
+        return Ok(*preset);
+    }
+    let numbers = text.split_once(',').and_then(|(center, width)| {
+        let number = |text: &str| text.trim().parse().ok().filter(|x: &f32| x.is_finite());
+        Some((number(center)?, number(width)?))
+    });
+    match numbers {
+        Some((center, width)) if width >= 1.0 => Ok(Window { center, width }),
+        Some(_) => Err("the width is at least 1".to_owned()),
+        None => Err("give CENTER,WIDTH such as 40,400, or the name of a CT preset".to_owned()),
+    }
+}
+
+fn generating_task(text: &str) -> Result<Task, String> {
+    match text.parse::<Task>() {
+        Ok(task) if task.generates() => Ok(task),
+        Ok(_) => Err("comprehend answers with text; use workbench ask".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn png_file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension() {
+        Some(extension) if extension.eq_ignore_ascii_case("png") => Ok(path),
+        _ => Err("the file name must end in .png".to_owned()),
+    }
+}
+
+fn number(text: &str, fits: impl Fn(f32) -> bool, what: &str) -> Result<f32, String> {
+    text.parse()
+        .ok()
+        .filter(|x: &f32| x.is_finite() && fits(*x))
+        .ok_or_else(|| format!("give a number {what}"))
+}
+
+fn not_negative(text: &str) -> Result<f32, String> {
+    number(text, |x| x >= 0.0, "from 0 up")
+}
+
+fn positive(text: &str) -> Result<f32, String> {
+    number(text, |x| x > 0.0, "above 0")
+}
+
+fn probability(text: &str) -> Result<f32, String> {
+    number(text, |x| x > 0.0 && x <= 1.0, "above 0 and up to 1")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_window_is_two_numbers_or_a_preset() {
+        assert_eq!(window("-500,1500"), window("lung"));
+        assert_eq!(
+            window("40, 400"),
+            Ok(Window {
+                center: 40.0,
+                width: 400.0
+            })
+        );
+        for wrong in ["40", "40,0", "40,nan", "liver", "1,2,3"] {
+            assert!(window(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn options_of_every_command_may_stand_before_or_after_it() {
+        for line in [
+            "workbench --json ask --device cpu study q --model m",
+            "workbench --model m --device cpu --json ask study q",
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert!(cli.global.json && cli.global.device == DeviceChoice::Cpu);
+            assert_eq!(cli.global.model, Some("m".into()));
+        }
+    }
+}
