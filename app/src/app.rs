@@ -140,10 +140,11 @@ impl eframe::App for WorkbenchApp {
             match chosen {
                 Chosen::Scans(paths) => self.perform(ctx, Action::OpenPaths(paths)),
                 Chosen::Model(dir) => self.perform(ctx, Action::LoadModel(dir)),
-                Chosen::NoChooser => {
-                    let words = "The system shows no file chooser; install xdg-desktop-portal or zenity, \
-                                 type the path on the left, or drop the files on the window";
-                    self.state.notice = Some(Notice::Failed(words.to_owned()));
+                Chosen::NoChooser(instead) => {
+                    let words = format!(
+                        "The system shows no file chooser; install xdg-desktop-portal or zenity, or {instead}"
+                    );
+                    self.state.notice = Some(Notice::Failed(words));
                 }
                 Chosen::Saved(Ok(name)) => {
                     let words = format!("Saved, with its provenance beside it: {name}");

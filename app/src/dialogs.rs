@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 
 use engine::imaging::Generated;
 
+const TYPE_IT: &str = "type the path on the left, or drop the files on the window";
+const RESTART: &str = "start the program with --model FOLDER";
+const GENERATE: &str = "use workbench generate --out FILE.png";
+
 /// A chooser that comes back empty sooner was never shown.
 const FASTEST_CANCEL: Duration = Duration::from_millis(250);
 
@@ -18,8 +22,8 @@ pub enum Chosen {
     Scans(Vec<PathBuf>),
     /// A model folder.
     Model(PathBuf),
-    /// The system has no file chooser.
-    NoChooser,
+    /// The system has no file chooser; what to do instead.
+    NoChooser(&'static str),
     /// A picture was written under this name, or why not.
     Saved(Result<String, String>),
 }
@@ -48,21 +52,21 @@ impl Dialogs {
     }
 
     pub fn choose_folder(&self) {
-        self.in_background(|| {
+        self.in_background(TYPE_IT, || {
             let dialog = rfd::FileDialog::new().set_title("Open a folder of scans");
             dialog.pick_folder().map(|path| Chosen::Scans(vec![path]))
         });
     }
 
     pub fn choose_files(&self) {
-        self.in_background(|| {
+        self.in_background(TYPE_IT, || {
             let dialog = rfd::FileDialog::new().set_title("Open scans or pictures");
             dialog.pick_files().map(Chosen::Scans)
         });
     }
 
     pub fn choose_model(&self) {
-        self.in_background(|| {
+        self.in_background(RESTART, || {
             let dialog = rfd::FileDialog::new().set_title("Load a model folder");
             dialog.pick_folder().map(Chosen::Model)
         });
@@ -70,7 +74,7 @@ impl Dialogs {
 
     /// Asks where, and writes the marked picture with its side-car there.
     pub fn save_png(&self, generated: Arc<Generated>) {
-        self.in_background(move || {
+        self.in_background(GENERATE, move || {
             let path = rfd::FileDialog::new()
                 .set_title("Save the synthetic picture")
                 .set_file_name(format!("synthetic-{}.png", generated.provenance.task))
@@ -88,7 +92,11 @@ impl Dialogs {
         });
     }
 
-    fn in_background(&self, choose: impl FnOnce() -> Option<Chosen> + Send + 'static) {
+    fn in_background(
+        &self,
+        instead: &'static str,
+        choose: impl FnOnce() -> Option<Chosen> + Send + 'static,
+    ) {
         let (sender, ctx) = (self.sender.clone(), self.ctx.clone());
         let spawned = thread::Builder::new()
             .name("file-chooser".to_owned())
@@ -96,7 +104,8 @@ impl Dialogs {
                 let asked = Instant::now();
                 let chosen = choose();
                 // Nobody cancels so fast: there was no dialog.
-                let missing = (asked.elapsed() < FASTEST_CANCEL).then_some(Chosen::NoChooser);
+                let missing =
+                    (asked.elapsed() < FASTEST_CANCEL).then_some(Chosen::NoChooser(instead));
                 if let Some(chosen) = chosen.or(missing)
                     && sender.send(chosen).is_ok()
                 {

@@ -89,40 +89,36 @@ pub fn compare_ui(
 
 fn head_ui(ui: &mut Ui, mode: CompareMode, item: &Comparison, index: usize) -> Option<Action> {
     let mut action = None;
-    ui.horizontal_wrapped(|ui| {
-        let title = format!("{} of {}", item.task.label(), item.picture.words());
-        ui.label(RichText::new(title).strong());
-        ui.separator();
-        let side = Button::selectable(mode == CompareMode::SideBySide, "Side by side");
-        if ui.add(side).clicked() {
-            action = Some(Action::SetCompareMode(CompareMode::SideBySide));
+    let right = egui::Layout::right_to_left(egui::Align::Center);
+    let line = egui::vec2(ui.available_width(), ui.spacing().interact_size.y);
+    ui.allocate_ui_with_layout(line, right, |ui| {
+        let close = ui.button("Close").on_hover_text("Back to the series (Esc)");
+        if close.clicked() {
+            action = Some(Action::ShowSlice);
         }
+        let remove = ui.button("Remove").on_hover_text("Drop this result");
+        if remove.clicked() {
+            action = Some(Action::RemoveResult(index));
+        }
+        let save = ui.button("Save PNG…");
+        let save = save.on_hover_text("The marked picture and its provenance");
+        if save.clicked() {
+            action = Some(Action::SavePng(index));
+        }
+        ui.separator();
         let swipe = Button::selectable(matches!(mode, CompareMode::Swipe(_)), "Swipe");
         if ui.add(swipe).clicked() {
             action = Some(Action::SetCompareMode(CompareMode::Swipe(0.5)));
         }
-        ui.separator();
-        if ui
-            .button("Save PNG…")
-            .on_hover_text("The marked picture and its provenance")
-            .clicked()
-        {
-            action = Some(Action::SavePng(index));
+        let side = Button::selectable(mode == CompareMode::SideBySide, "Side by side");
+        if ui.add(side).clicked() {
+            action = Some(Action::SetCompareMode(CompareMode::SideBySide));
         }
-        if ui
-            .button("Remove")
-            .on_hover_text("Drop this result")
-            .clicked()
-        {
-            action = Some(Action::RemoveResult(index));
-        }
-        if ui
-            .button("Close")
-            .on_hover_text("Back to the series (Esc)")
-            .clicked()
-        {
-            action = Some(Action::ShowSlice);
-        }
+        let left = egui::Layout::left_to_right(egui::Align::Center);
+        ui.with_layout(left, |ui| {
+            let title = format!("{} of {}", item.task.label(), item.picture.words());
+            ui.add(Label::new(RichText::new(title).strong()).truncate());
+        });
     });
     if item.generated.looks_like_a_copy() {
         let words = format!(
@@ -230,22 +226,28 @@ fn provenance_ui(ui: &mut Ui, generated: &Generated) {
     );
     ui.add(Label::new(RichText::new(summary).color(theme::QUIET)).wrap());
     ui.collapsing("Provenance", |ui| {
-        egui::Grid::new("provenance").num_columns(2).show(ui, |ui| {
-            for (name, value) in [
-                ("Task", p.task.clone()),
-                ("Instruction", p.instruction.clone()),
-                ("Plug-in", p.plugin.clone()),
-                ("Model SHA-256", p.model_sha256.clone()),
-                ("Tokens chosen", p.sampling.clone()),
-                ("Device", p.device.clone()),
-                ("Software", p.software.clone()),
-                ("Input SHA-256", p.input_sha256.clone()),
-                ("Output SHA-256", p.output_sha256.clone()),
-            ] {
-                ui.label(RichText::new(name).color(theme::QUIET).size(12.5));
-                ui.add(Label::new(RichText::new(value).size(12.5)).truncate());
-                ui.end_row();
-            }
+        let rows_height = 130.0;
+        let scroll = ScrollArea::vertical().max_height(rows_height);
+        scroll.min_scrolled_height(rows_height).show(ui, |ui| {
+            let rows = [
+                ("Task", &p.task),
+                ("Instruction", &p.instruction),
+                ("Plug-in", &p.plugin),
+                ("Model SHA-256", &p.model_sha256),
+                ("Tokens chosen", &p.sampling),
+                ("Device", &p.device),
+                ("Software", &p.software),
+                ("Input SHA-256", &p.input_sha256),
+                ("Output SHA-256", &p.output_sha256),
+            ];
+            let grid = egui::Grid::new("provenance").num_columns(2);
+            grid.min_row_height(18.0).show(ui, |ui| {
+                for (name, value) in rows {
+                    ui.label(RichText::new(name).color(theme::QUIET).size(12.5));
+                    ui.add(Label::new(RichText::new(value).size(12.5)).truncate());
+                    ui.end_row();
+                }
+            });
         });
     });
 }

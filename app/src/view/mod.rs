@@ -51,7 +51,7 @@ pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Act
     }
     Panel::left("library")
         .frame(side)
-        .default_size(if narrow { 240.0 } else { 280.0 })
+        .default_size(if narrow { 262.0 } else { 290.0 })
         .size_range(200.0..=480.0)
         .show(ui, |ui| {
             actions.extend(library::library_ui(ui, state, pictures));

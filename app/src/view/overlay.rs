@@ -9,7 +9,7 @@ use crate::theme;
 /// Draws the words over the picture that lies at `place` in `area`.
 pub fn overlay_ui(ui: &Ui, open: &OpenSeries, area: Rect, place: Rect, size: [u32; 2]) {
     let painter = ui.painter_at(area);
-    let inner = area.shrink(10.0);
+    let inner = area.shrink(12.0);
     let series = &open.series;
     let scale = place.width() * ui.pixels_per_point() / size[0].max(1) as f32;
     let zoom = format!("Zoom {:.0} %", scale * 100.0);
@@ -120,7 +120,7 @@ fn steps(view: &VolumeView) -> [Direction; 2] {
 /// Orientation letters on the four edges.
 fn letters(painter: &Painter, view: &VolumeView, area: Rect) {
     let [right, down] = steps(view);
-    let inner = area.shrink(10.0);
+    let inner = area.shrink(12.0);
     for (direction, at, align) in [
         (right.opposite(), inner.left_center(), Align2::LEFT_CENTER),
         (right, inner.right_center(), Align2::RIGHT_CENTER),

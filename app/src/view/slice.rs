@@ -221,12 +221,11 @@ fn dragged_window(window: Window, moved: Vec2) -> Window {
     }
 }
 
-/// Slices that the wheel asks for: one for each notch, or for each 40 points of a touchpad.
+/// Slices that the wheel asks for: one for each notch, or for each 40 points of a touchpad. Parts of a notch add up.
 fn wheel_steps(ui: &Ui) -> isize {
     const POINTS_PER_SLICE: f32 = 40.0;
     let rest_id = slice_id().with("wheel");
     let mut rest: f32 = ui.data(|data| data.get_temp(rest_id)).unwrap_or(0.0);
-    let mut steps = 0;
     ui.input(|input| {
         for event in &input.events {
             let egui::Event::MouseWheel {
@@ -241,20 +240,13 @@ fn wheel_steps(ui: &Ui) -> isize {
             if modifiers.ctrl || modifiers.command {
                 continue;
             }
-            match unit {
-                MouseWheelUnit::Line | MouseWheelUnit::Page => {
-                    let notches = delta.y.abs().round().max(1.0);
-                    steps -=
-                        (delta.y.signum() * if delta.y == 0.0 { 0.0 } else { notches }) as isize;
-                }
-                MouseWheelUnit::Point => {
-                    rest -= delta.y / POINTS_PER_SLICE;
-                    steps += rest.trunc() as isize;
-                    rest = rest.fract();
-                }
-            }
+            rest -= match unit {
+                MouseWheelUnit::Line | MouseWheelUnit::Page => delta.y,
+                MouseWheelUnit::Point => delta.y / POINTS_PER_SLICE,
+            };
         }
     });
-    ui.data_mut(|data| data.insert_temp(rest_id, rest));
-    steps
+    let steps = rest.trunc();
+    ui.data_mut(|data| data.insert_temp(rest_id, rest - steps));
+    steps as isize
 }
