@@ -3,6 +3,7 @@
 //! The data set reader is ours: dicom-rs allocates what a length field asks for and recurses as deep as sequences
 //! nest, and its pixel decoders index by what the headers promise (viewer.md, section 8).
 
+mod codec;
 mod colour;
 mod dataset;
 mod directory;
@@ -10,6 +11,7 @@ mod header;
 mod jpeg;
 mod load;
 mod matrix;
+mod packing;
 mod parser;
 mod pixels;
 mod rle;
