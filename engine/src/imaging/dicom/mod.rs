@@ -8,6 +8,7 @@ mod colour;
 mod dataset;
 mod directory;
 mod header;
+mod inspect;
 mod jpeg;
 mod load;
 mod matrix;
@@ -22,6 +23,7 @@ mod text;
 
 pub use directory::directory_files;
 pub use header::{Header, read_header};
+pub use inspect::inspect;
 pub use load::load_dicom;
 pub use series::series_of;
 pub use source::{Source, dicom_start};

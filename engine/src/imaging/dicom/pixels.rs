@@ -278,6 +278,35 @@ fn convert<const N: usize, T>(
     }
 }
 
+/// The stored values one after another, whatever their width.
+pub fn stored_integers<'a>(
+    samples: &'a Samples,
+    image: &Image,
+) -> impl Iterator<Item = i64> + use<'a> {
+    let width = samples.bytes_each as u32 * 8;
+    let stored = image.bits_stored.min(width);
+    let high_bit = image.high_bit.clamp(stored - 1, width - 1);
+    let (up, down) = (63 - high_bit, 64 - stored);
+    let (signed, big_endian) = (image.signed, samples.big_endian);
+    let word_of = move |word: &[u8]| {
+        let fold = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+        if big_endian {
+            word.iter().fold(0, fold)
+        } else {
+            word.iter().rev().fold(0, fold)
+        }
+    };
+    let words = samples.bytes.chunks_exact(samples.bytes_each.max(1));
+    words.map(move |word| {
+        let shifted = word_of(word) << up;
+        if signed {
+            shifted as i64 >> down
+        } else {
+            (shifted >> down) as i64
+        }
+    })
+}
+
 /// Integers with only the stored bits: shifted up so that the high bit is the sign, and back (PS3.5 8.1.1).
 fn stored(samples: &Samples, image: &Image) -> Voxels {
     let width = samples.bytes_each as u32 * 8;
