@@ -9,3 +9,4 @@ mod model;
 mod session;
 mod support;
 mod tidy;
+mod training;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, stderr, stdout};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tracing_subscriber::EnvFilter;
 use workbench::cli::{self, Outcome, Streams};
 use workbench::run_window;
@@ -27,12 +27,25 @@ fn run(words: &[OsString]) -> Result<ExitCode> {
     match cli::run(words, streams) {
         Outcome::Exit(code) => Ok(ExitCode::from(code)),
         Outcome::Window(start) => {
-            run_window(start).context(
-                "the window ended with an error; the commands of `workbench --help` need none",
-            )?;
+            if !display() {
+                bail!(
+                    "there is no display for the window (neither DISPLAY nor WAYLAND_DISPLAY is set); \
+                     `workbench --help` lists what works without one"
+                );
+            }
+            run_window(start).context("the window ended with an error")?;
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Is there something to draw a window on? Other systems than Linux always have it.
+fn display() -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !cfg!(target_os = "linux")
+        || ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"]
+            .iter()
+            .any(|name| set(name))
 }
 
 /// Libraries that read scans are silent at every level: their messages can hold what the files say of a patient.
@@ -47,6 +60,7 @@ fn log_to_stderr(verbosity: u8) {
     ));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(stderr().is_terminal())
         .with_writer(stderr)
         .init();
 }

@@ -7,6 +7,7 @@ use crate::device::NoAdapter;
 use crate::imaging::ImagingError;
 use crate::model::ModelError;
 use crate::task::Task;
+use crate::training::TrainError;
 
 /// The result of every fallible call of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -20,6 +21,9 @@ pub enum Error {
     /// Loading or running a model failed.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// Training failed.
+    #[error(transparent)]
+    Train(#[from] TrainError),
     /// A GPU was asked for and there is none.
     #[error(transparent)]
     NoAdapter(NoAdapter),
@@ -53,6 +57,7 @@ impl Error {
         match self {
             Self::Imaging(error) => error.kind(),
             Self::Model(error) => error.kind(),
+            Self::Train(error) => error.kind(),
             Self::NoAdapter(_) => "no-gpu",
             Self::WrongModality { .. } => "wrong-modality",
             Self::Internal(_) => "internal",

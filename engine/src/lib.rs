@@ -10,6 +10,7 @@ pub mod imaging;
 pub mod model;
 pub mod session;
 pub mod task;
+pub mod training;
 
 pub use device::{DeviceChoice, DeviceInfo};
 pub use error::{Error, Result};

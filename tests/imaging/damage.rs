@@ -69,7 +69,7 @@ fn sizes_that_the_file_cannot_hold_are_refused_before_memory_is_asked_for() {
     assert!(
         error
             .to_string()
-            .contains("cannot hold 65535 x 65535 pixels"),
+            .contains("compressed bytes cannot hold 65535 x 65535 pixels"),
         "{error}"
     );
 }

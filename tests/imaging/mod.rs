@@ -15,6 +15,7 @@ use crate::fixtures::{Dicom, Nifti, item_set};
 
 mod damage;
 mod dicom;
+mod encodings;
 mod nifti;
 mod orientation;
 

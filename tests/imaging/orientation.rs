@@ -111,7 +111,7 @@ fn dicom_is_the_right_way_round_in_every_orientation_and_order_of_files() {
         let order = orders[number % 6];
         let folder = folder();
         let [width, height, depth] = axes.map(|(axis, _)| SIZE[axis]);
-        for k in 0..depth {
+        for (k, name) in order.into_iter().enumerate().take(depth) {
             let mut file = Dicom::ct_slice(k, 0.0);
             let pixels: Vec<i16> = (0..width * height)
                 .map(|at| value(place(axes, [at % width, at / width, k])))
@@ -125,7 +125,7 @@ fn dicom_is_the_right_way_round_in_every_orientation_and_order_of_files() {
                     &format!("{}\\{}", MM[axes[1].0], MM[axes[0].0]),
                 )
                 .pixels_i16(&pixels)
-                .write(&folder.path().join(format!("{}.dcm", order[k])));
+                .write(&folder.path().join(format!("{name}.dcm")));
         }
         let volume = only_volume(folder.path());
         assert_eq!(volume.size, [width, height, depth]);

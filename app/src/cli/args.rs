@@ -58,6 +58,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Make a model folder (model.toml, safetensors, hashes) from raw downloads
     Convert(ConvertArgs),
+    /// Train an image autoencoder on paired volumes, from the last checkpoint if there is one
+    Train(TrainArgs),
     /// Run the sample study through everything: answers, a converted image, a picture of the window
     Demo(DemoArgs),
     /// Open the window, play a plan and write its picture (used by demo)
@@ -219,6 +221,17 @@ pub struct ConvertArgs {
     /// The weights are random: every surface will say so
     #[arg(long)]
     pub untrained: bool,
+}
+
+/// `workbench train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Configuration; its paths are relative to it
+    #[arg(value_name = "CONFIG.toml")]
+    pub config: PathBuf,
+    /// Save a checkpoint and end after so many steps
+    #[arg(long, value_name = "STEPS")]
+    pub stop_after: Option<u64>,
 }
 
 /// `workbench demo`.

@@ -20,7 +20,8 @@ pub struct Console<'a> {
     /// One JSON value on standard output, and nothing else there.
     pub json: bool,
     bars: bool,
-    bar: Option<ProgressBar>,
+    /// Whether it spins, because the end is not known, and the bar.
+    bar: Option<(bool, ProgressBar)>,
 }
 
 impl<'a> Console<'a> {
@@ -98,23 +99,43 @@ impl<'a> Console<'a> {
         if !self.bars {
             return;
         }
-        let bar = self.bar.get_or_insert_with(|| {
-            let bar = ProgressBar::new(progress.of);
-            if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}") {
-                bar.set_style(style);
-            }
-            bar
-        });
+        let open_ended = progress.of == 0;
+        if self
+            .bar
+            .as_ref()
+            .is_some_and(|(spins, _)| *spins != open_ended)
+        {
+            self.end_progress();
+        }
+        let (_, bar) = self
+            .bar
+            .get_or_insert_with(|| (open_ended, bar(progress.of)));
         bar.set_length(progress.of);
         bar.set_message(progress.stage.clone());
         bar.set_position(progress.done);
+        if open_ended {
+            bar.tick();
+        }
     }
 
     /// Takes the bar away, so that a line can be written.
     pub fn end_progress(&mut self) {
-        if let Some(bar) = self.bar.take() {
+        if let Some((_, bar)) = self.bar.take() {
             bar.finish_and_clear();
         }
+    }
+}
+
+fn bar(of: u64) -> ProgressBar {
+    let bar = ProgressBar::new(of);
+    let template = if of == 0 {
+        "{spinner} {msg} {elapsed}"
+    } else {
+        "{msg} {wide_bar} {pos}/{len} {eta}"
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
 }
 

@@ -1,7 +1,6 @@
 //! `workbench demo`: the sample study through everything, and what comes out as files to look at.
 
 use std::fs;
-use std::path::Path;
 
 use engine::imaging::write_png;
 use engine::model::Sampling;
@@ -21,6 +20,8 @@ use super::{assets, study};
 const MAX_NEW_TOKENS: usize = 128;
 /// The window loads, asks and converts again; a slow machine takes its time.
 const WINDOW_TIMEOUT_SECS: u64 = 240;
+/// The picture of the window.
+const WINDOW_FILE: &str = "window.png";
 
 /// Writes `answers.json`, `answers.md`, `input.png`, `generated.png` with its history, and `window.png`.
 ///
@@ -107,7 +108,7 @@ pub fn run(args: &DemoArgs, global: &Global, console: &mut Console<'_>) -> Resul
         "load_secs": model.load_secs,
         "first_token_secs": first_token_secs,
         "image_secs": image_secs,
-        "window": (!args.no_screenshot).then_some("window.png"),
+        "window": (!args.no_screenshot).then_some(WINDOW_FILE),
     });
     fs::write(args.out.join("answers.json"), format!("{report:#}\n"))?;
     let text = markdown(&model, engine.device(), &exchanges, task);
@@ -128,11 +129,22 @@ pub fn run(args: &DemoArgs, global: &Global, console: &mut Console<'_>) -> Resul
             device: global.device,
             questions,
             task,
-            out: args.out.join("window.png"),
+            out: args.out.join(WINDOW_FILE),
             timeout_secs: WINDOW_TIMEOUT_SECS,
         })?;
     }
-    console.print(&format!("{}\n", written(&args.out)?))?;
+    let mut written = vec!["answers.json", "answers.md", "input.png"];
+    if task.is_some() {
+        written.extend(["generated.png", "generated.png.json"]);
+    }
+    if !args.no_screenshot {
+        written.push(WINDOW_FILE);
+    }
+    console.print(&format!(
+        "{} in {}\n",
+        written.join(", "),
+        args.out.display()
+    ))?;
     console.print_json(&report)
 }
 
@@ -151,16 +163,6 @@ fn questions() -> Result<Vec<String>, Failure> {
 
 fn seconds(secs: Option<f64>) -> String {
     secs.map_or_else(|| "none".to_owned(), |secs| format!("{secs:.2} s"))
-}
-
-/// The files in the folder, by name.
-fn written(folder: &Path) -> Result<String, Failure> {
-    let mut names: Vec<String> = fs::read_dir(folder)?
-        .filter_map(Result::ok)
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    Ok(format!("{} in {}", names.join(", "), folder.display()))
 }
 
 fn markdown(

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engine::imaging::{Generated, Loaded, Scan, SeriesInfo};
 use engine::model::Answer;
 use engine::session::{AskRequest, Command, Event, EventKind, GenerateRequest, JobId, ModelInfo};
 use engine::{DeviceChoice, DeviceInfo, Engine};
+use tracing::{debug, info};
 
 use super::console::Console;
 use super::failure::Failure;
@@ -142,6 +143,21 @@ impl Headless {
 
     /// Waits for the last event of a job.
     fn wait(&mut self, job: JobId, console: &mut Console<'_>) -> Result<EventKind, Failure> {
+        let started = Instant::now();
+        let outcome = self.wait_for_last(job, console);
+        let secs = started.elapsed().as_secs_f64();
+        match &outcome {
+            Ok(_) => info!("job {} ended after {secs:.3} s", job.0),
+            Err(failure) => info!("job {} failed after {secs:.3} s: {}", job.0, failure.kind),
+        }
+        outcome
+    }
+
+    fn wait_for_last(
+        &mut self,
+        job: JobId,
+        console: &mut Console<'_>,
+    ) -> Result<EventKind, Failure> {
         loop {
             let mine = self.waiting.iter().position(|event| event.job == job);
             let event = match mine {
@@ -162,7 +178,13 @@ impl Headless {
                         self.waiting.push(event);
                     }
                 }
-                EventKind::Progress(progress) => console.progress(&progress),
+                EventKind::Progress(progress) => {
+                    debug!(
+                        "job {}: {} {}/{}",
+                        job.0, progress.stage, progress.done, progress.of
+                    );
+                    console.progress(&progress);
+                }
                 EventKind::Text(text) => {
                     if let Err(failure) = console.print(&text) {
                         self.engine.stop(job);

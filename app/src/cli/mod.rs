@@ -16,6 +16,7 @@ mod inspect;
 mod render;
 mod screenshot;
 mod study;
+mod train;
 mod verify;
 mod worker;
 
@@ -93,6 +94,7 @@ fn perform(
             }
         }
         Command::Convert(args) => convert::run(args, console)?,
+        Command::Train(args) => train::run(args, global, console)?,
         Command::Demo(args) => demo::run(args, global, console)?,
         Command::Screenshot(args) => {
             let plan = ScreenshotPlan {

@@ -45,6 +45,16 @@ pub enum ImagingError {
         /// The file.
         path: PathBuf,
     },
+    /// It does not fit into memory.
+    #[error("the series needs {needed_mib} MiB of memory and {free_mib} MiB are free; close other series or programs: {}", path.display())]
+    TooLarge {
+        /// What its voxels need.
+        needed_mib: u64,
+        /// What there is.
+        free_mib: u64,
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no such slice.
     #[error("there is no slice {asked}; the series has slices 1 to {count}")]
     NoSlice {
@@ -75,6 +85,7 @@ impl ImagingError {
             Self::Damaged { .. } => "damaged",
             Self::Unsupported { .. } => "unsupported",
             Self::NotAnImage { .. } => "not-an-image",
+            Self::TooLarge { .. } => "too-large",
             Self::NoSlice { .. } => "no-slice",
             Self::Write { .. } => "write",
             Self::Stopped => "stopped",

@@ -1,5 +1,7 @@
 //! Short names for things that must not be named.
 
+use std::path::Path;
+
 use sha2::{Digest, Sha256};
 
 /// The first 16 hexadecimal digits of the SHA-256 of these parts.
@@ -12,4 +14,10 @@ pub fn short_hash(parts: &[&str]) -> String {
     let digest = hash.finalize();
     let digits = digest.iter().take(8).map(|byte| format!("{byte:02x}"));
     digits.collect()
+}
+
+/// The short name of a file, however its path is written.
+pub fn path_hash(kind: &str, path: &Path) -> String {
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    short_hash(&[kind, &whole.to_string_lossy()])
 }

@@ -6,6 +6,7 @@ pub mod generated;
 pub mod geometry;
 mod hash;
 mod load;
+mod memory;
 pub mod metrics;
 mod nifti;
 mod picture;

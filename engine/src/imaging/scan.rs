@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use super::error::ImagingError;
-use super::hash::short_hash;
+use super::hash::path_hash;
 use super::picture::picture_size;
 use super::series::{Format, PatientLabel, Scan, SeriesInfo, SkippedFile};
 use super::volume::Modality;
@@ -26,8 +26,8 @@ pub fn scan(
     paths: &[PathBuf],
     on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Scan, ImagingError> {
-    let files = files_in(paths)?;
     let mut found = Scan::default();
+    let files = files_in(paths, &mut found.skipped)?;
     let mut dicom_files = Vec::new();
     let mut last_error = None;
     for (done, path) in files.iter().enumerate() {
@@ -56,11 +56,11 @@ pub fn scan(
     found.skipped.extend(copies);
     found.series.sort_by(|a, b| {
         let key = |series: &SeriesInfo| {
-            (
-                series.study.clone(),
-                series.number,
-                series.description.clone(),
-            )
+            let PatientLabel {
+                name, study_date, ..
+            } = series.patient.clone();
+            let (study, description) = (series.study.clone(), series.description.clone());
+            (name, study_date, study, series.number, description)
         };
         key(a).cmp(&key(b))
     });
@@ -76,24 +76,50 @@ pub fn scan(
     }
 }
 
-/// Every file once, in the order of names.
-fn files_in(paths: &[PathBuf]) -> Result<BTreeSet<PathBuf>, ImagingError> {
+/// Every file once, in the order of names. What cannot be listed is skipped, except a path that was asked for.
+fn files_in(
+    paths: &[PathBuf],
+    skipped_files: &mut Vec<SkippedFile>,
+) -> Result<BTreeSet<PathBuf>, ImagingError> {
     let mut files = BTreeSet::new();
     for path in paths {
-        for entry in WalkDir::new(path) {
-            let entry = entry.map_err(|error| ImagingError::Io {
-                why: error.io_error().map_or_else(
-                    || "a folder contains itself".to_owned(),
-                    ToString::to_string,
-                ),
-                path: path.clone(),
-            })?;
-            if entry.file_type().is_file() {
-                files.insert(entry.into_path());
+        if let Some(listed) = listed_files(path) {
+            files.extend(listed);
+            continue;
+        }
+        for entry in WalkDir::new(path).follow_links(true) {
+            match entry {
+                Ok(entry) if entry.file_type().is_file() => {
+                    files.insert(entry.into_path());
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let at = error.path().unwrap_or(path).to_owned();
+                    let depth = error.depth();
+                    let why = error
+                        .io_error()
+                        .map_or("a folder contains itself".to_owned(), ToString::to_string);
+                    let error = ImagingError::Io { why, path: at };
+                    if depth == 0 {
+                        return Err(error);
+                    }
+                    if let ImagingError::Io { path, .. } = &error {
+                        skipped_files.push(skipped(path, &error));
+                    }
+                }
             }
         }
     }
     Ok(files)
+}
+
+/// The files that a DICOMDIR lists, if that is what was opened and it lists any that are there.
+fn listed_files(path: &Path) -> Option<Vec<PathBuf>> {
+    if !path.is_file() {
+        return None;
+    }
+    let listed = dicom::directory_files(path).ok()??;
+    listed.iter().any(|file| file.is_file()).then_some(listed)
 }
 
 fn skipped(path: &Path, error: &ImagingError) -> SkippedFile {
@@ -146,7 +172,7 @@ fn picture_series(path: &Path) -> Result<SeriesInfo, ImagingError> {
     let [width, height] = picture_size(path)?;
     let stem = path.file_stem().unwrap_or_default();
     Ok(SeriesInfo {
-        id: short_hash(&["picture", &path.to_string_lossy()]),
+        id: path_hash("picture", path),
         study: "pictures".to_owned(),
         patient: PatientLabel::default(),
         study_description: "Pictures".to_owned(),

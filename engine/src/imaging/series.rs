@@ -88,7 +88,7 @@ pub struct SkippedFile {
 /// What was found.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Scan {
-    /// Sorted by study, then series number.
+    /// Sorted by patient, study date, study and series number.
     pub series: Vec<SeriesInfo>,
     /// Files that are not shown.
     pub skipped: Vec<SkippedFile>,

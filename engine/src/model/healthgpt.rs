@@ -18,7 +18,7 @@ use super::decoder::Decoder;
 use super::error::ModelError;
 use super::kv_cache::KvCache;
 use super::layers::matmul_rows;
-use super::loader::{Loader, Precision};
+use super::loader::{Loader, Precision, Source};
 use super::manifest::{ModelLayout, Parts};
 use super::plugin::{PlugIn, resize_rows};
 use super::preprocess::clip_pixels;
@@ -185,11 +185,12 @@ impl HealthGpt {
                     .collect::<Result<_, _>>()?;
                 let mut ledger = TensorLedger::new(sources);
                 let mut loader = Loader {
-                    ledger: &mut ledger,
+                    source: Source::Files(&mut ledger),
                     device,
                     precision,
                     on_tensor: &mut || on_progress(&stage, done, parts),
                     stopped: false,
+                    made: Vec::new(),
                 };
                 build(&mut loader);
                 if loader.stopped {

@@ -5,11 +5,12 @@
 
 use std::ops::ControlFlow;
 
-use burn::module::Param;
+use burn::module::{Param, ParamId};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::checkpoint::TensorLedger;
 use super::config::LlmConfig;
+use super::initializer::Initializer;
 use super::layers::{LayerNorm, Linear, RmsNorm};
 
 /// In which type the weights of linear layers are held.
@@ -38,10 +39,29 @@ impl Precision {
     }
 }
 
-/// Reads named tensors onto a device.
+/// Where values come from.
+pub enum Source<'a> {
+    /// Files: names are looked up and noted.
+    Files(&'a mut TensorLedger),
+    /// Nowhere: a new model, to be trained.
+    Random(&'a mut Initializer),
+}
+
+/// A parameter under the name that it has in files.
+#[derive(Clone, Debug)]
+pub struct NamedParam {
+    /// The checkpoint's name.
+    pub name: String,
+    /// The parameter's identity in its module.
+    pub id: ParamId,
+    /// The shape in files; the module may hold it reshaped.
+    pub shape: Vec<usize>,
+}
+
+/// Makes the parameters of modules by the checkpoint's names.
 pub struct Loader<'a> {
-    /// Where names are looked up and noted.
-    pub ledger: &'a mut TensorLedger,
+    /// Where values come from.
+    pub source: Source<'a>,
     /// Where tensors go.
     pub device: &'a Device,
     /// Type of matrices; vectors and convolutions are always f32.
@@ -50,17 +70,22 @@ pub struct Loader<'a> {
     pub on_tensor: &'a mut dyn FnMut() -> ControlFlow<()>,
     /// A break was asked for: nothing that was loaded may be used.
     pub stopped: bool,
+    /// Every parameter made, in order: what a trainer writes under the same names.
+    pub made: Vec<NamedParam>,
 }
 
 impl Loader<'_> {
     /// Is there a tensor of this name?
     pub fn has(&self, name: &str) -> bool {
-        self.ledger.has(name)
+        match &self.source {
+            Source::Files(ledger) => ledger.has(name),
+            Source::Random(_) => false,
+        }
     }
 
     /// `[len]`, f32.
     pub fn vector(&mut self, name: &str, len: usize) -> Param<Tensor<1>> {
-        Param::from_tensor(self.values(name, &[len], [len], DType::F32))
+        self.param(name, &[len], [len], DType::F32)
     }
 
     /// `[rows, columns]`, in the loader's precision.
@@ -74,12 +99,12 @@ impl Loader<'_> {
             Precision::F32 => DType::F32,
             Precision::F16 => DType::F16,
         };
-        Param::from_tensor(self.values(name, stored, held, dtype))
+        self.param(name, stored, held, dtype)
     }
 
     /// `[out, in, k, k]`, f32.
     pub fn tensor4(&mut self, name: &str, shape: [usize; 4]) -> Param<Tensor<4>> {
-        Param::from_tensor(self.values(name, &shape, shape, DType::F32))
+        self.param(name, &shape, shape, DType::F32)
     }
 
     /// `{name}.weight` and, if asked, `{name}.bias`.
@@ -107,6 +132,22 @@ impl Loader<'_> {
         }
     }
 
+    fn param<const D: usize>(
+        &mut self,
+        name: &str,
+        stored: &[usize],
+        held: [usize; D],
+        dtype: DType,
+    ) -> Param<Tensor<D>> {
+        let param = Param::from_tensor(self.values(name, stored, held, dtype));
+        self.made.push(NamedParam {
+            name: name.to_owned(),
+            id: param.id,
+            shape: stored.to_vec(),
+        });
+        param
+    }
+
     fn values<const D: usize>(
         &mut self,
         name: &str,
@@ -115,17 +156,25 @@ impl Loader<'_> {
         dtype: DType,
     ) -> Tensor<D> {
         self.stopped = self.stopped || (self.on_tensor)().is_break();
+        let zeros = || Tensor::zeros(held, (self.device, dtype));
         if self.stopped {
-            return Tensor::zeros(held, (self.device, dtype));
+            return zeros();
         }
-        let Some(raw) = self.ledger.take(name, stored) else {
-            return Tensor::zeros(held, (self.device, dtype));
+        let raw = match &mut self.source {
+            Source::Files(ledger) => ledger.take(name, stored),
+            Source::Random(initializer) => {
+                let data = TensorData::new(initializer.values(name, stored), held);
+                return Tensor::from_data(data, (self.device, dtype));
+            }
         };
-        match dtype {
-            DType::F16 => {
+        match (raw, dtype) {
+            (None, _) => zeros(),
+            (Some(raw), DType::F16) => {
                 Tensor::from_data(TensorData::new(raw.to_f16(), held), (self.device, dtype))
             }
-            _ => Tensor::from_data(TensorData::new(raw.to_f32(), held), (self.device, dtype)),
+            (Some(raw), _) => {
+                Tensor::from_data(TensorData::new(raw.to_f32(), held), (self.device, dtype))
+            }
         }
     }
 }

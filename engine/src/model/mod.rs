@@ -12,6 +12,7 @@ pub mod convert;
 pub mod decoder;
 mod error;
 mod healthgpt;
+pub mod initializer;
 mod kv_cache;
 pub mod layers;
 pub mod loader;

@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 
-use super::header::Image;
+use super::matrix::Image;
 use super::pixels::Samples;
 use crate::imaging::volume::Voxels;
 

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jpeg_decoder::{ColorTransform, Decoder, PixelFormat};
 
-use super::header::Image;
+use super::matrix::Image;
 use super::pixels::{Refusal, Samples};
 
 /// Decodes one frame to interleaved samples, in the colour space they are stored in.

@@ -15,6 +15,7 @@ use super::pixels::FrameReader;
 use super::source::Source;
 use super::stack::geometry;
 use crate::imaging::error::ImagingError;
+use crate::imaging::memory::check_fits;
 use crate::imaging::series::{Loaded, SeriesInfo};
 use crate::imaging::volume::{Rescale, Volume, Voxels};
 
@@ -36,11 +37,12 @@ pub fn load_dicom(
             path: PathBuf::new(),
         });
     };
-    // Opened once here, so that what cannot be decoded is refused before anything is allocated.
     let mut reader = FrameReader::open(&first.path)?;
     if !reader.header.image.grey() {
         return picture(&mut reader, first).map(|picture| Loaded::Picture(Arc::new(picture)));
     }
+    // One slice is decoded before memory for all is asked for: a size may be a lie.
+    let _ = reader.stored_values(first.number)?;
     drop(reader);
     let voxels = read_slices(&slices, on_progress)?;
     volume_of(series, &slices, voxels).map(|volume| Loaded::Volume(Arc::new(volume)))
@@ -195,14 +197,9 @@ fn read_as<T: Copy + Default + Send>(
     };
     let area = first.header.image.frame_samples();
     let count = area.saturating_mul(slices.len());
-    let mut voxels: Vec<T> = Vec::new();
-    voxels.try_reserve_exact(count).map_err(|_| {
-        ImagingError::unsupported(
-            &first.path,
-            format!("{count} voxels with the memory there is"),
-        )
-    })?;
-    voxels.resize(count, T::default());
+    check_fits(count as u64 * size_of::<T>() as u64, &first.path)?;
+    // Zeros that are not touched before they are written.
+    let mut voxels = vec![T::default(); count];
     let jobs = Mutex::new(slices.iter().zip(voxels.chunks_exact_mut(area.max(1))));
     let stop = AtomicBool::new(false);
     let (sender, outcomes) = mpsc::channel();

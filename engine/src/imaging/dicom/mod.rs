@@ -5,9 +5,12 @@
 
 mod colour;
 mod dataset;
+mod directory;
 mod header;
 mod jpeg;
 mod load;
+mod matrix;
+mod parser;
 mod pixels;
 mod rle;
 mod series;
@@ -15,6 +18,7 @@ mod source;
 mod stack;
 mod text;
 
+pub use directory::directory_files;
 pub use header::{Header, read_header};
 pub use load::load_dicom;
 pub use series::series_of;

@@ -6,16 +6,13 @@ use std::path::Path;
 
 use dicom_dictionary_std::{tags, uids};
 
-use super::dataset::{PixelElement, fragments};
-use super::header::{Header, Image, read_header};
+use super::header::{Header, read_header};
+use super::matrix::Image;
+use super::parser::{PixelElement, fragments};
 use super::source::{BIG_ENDIAN, Source, damaged};
 use super::{jpeg, rle};
 use crate::imaging::error::ImagingError;
 use crate::imaging::volume::Voxels;
-
-/// Pixels that a compressed byte can stand for, at most, before the size is taken for a lie. Constant areas in RLE give 64, in
-/// progressive JPEG some thousand.
-const MAX_PIXELS_PER_BYTE: usize = 8192;
 
 /// For a transfer syntax that is not in the standard.
 const UNKNOWN_SYNTAX: &str = "an unknown transfer syntax";
@@ -168,7 +165,11 @@ impl FrameReader {
                 ImagingError::damaged(&path, what)
             })?
             .concat();
-        if image.frame_samples() / MAX_PIXELS_PER_BYTE > compressed.len() {
+        let one_frame = Image {
+            frames: 1,
+            ..image.clone()
+        };
+        if !one_frame.fits_compressed(compressed.len() as u64 + 8) {
             let what = format!(
                 "{} compressed bytes cannot hold {} x {} pixels",
                 compressed.len(),

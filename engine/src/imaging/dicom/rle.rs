@@ -1,6 +1,6 @@
 //! RLE Lossless (PS3.5 annex G): one PackBits segment for each byte of each sample.
 
-use super::header::Image;
+use super::matrix::Image;
 use super::pixels::{Refusal, Samples};
 
 /// Decodes one frame to interleaved little-endian samples.

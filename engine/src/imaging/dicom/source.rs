@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use dicom_dictionary_std::uids;
 use flate2::read::DeflateDecoder;
 
-use super::dataset::{Broken, DataSet, Encoding, PixelElement, parse, parse_meta, shown_encoding};
+use super::dataset::DataSet;
+use super::parser::{Broken, Encoding, PixelElement, parse, parse_meta, shown_encoding};
 use crate::imaging::error::ImagingError;
 
 /// Bytes read at first: enough for the header of nearly every slice.

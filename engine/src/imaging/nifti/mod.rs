@@ -16,7 +16,7 @@ use gzip::{MAGIC, Members};
 use header::{HEADER_BYTES, Invalid, parse};
 
 use super::error::ImagingError;
-use super::hash::short_hash;
+use super::hash::path_hash;
 use super::series::{Format, PatientLabel, SeriesInfo};
 use super::volume::Modality;
 
@@ -87,10 +87,10 @@ pub fn other_half(path: &Path, extension: &str) -> Option<PathBuf> {
 pub fn series_of(path: &Path) -> Result<SeriesInfo, ImagingError> {
     let (header, _) = read_header(path)?;
     voxels::check_type(&header, path)?;
-    let folder = path.parent().unwrap_or(Path::new("")).to_string_lossy();
+    let folder = path.parent().unwrap_or(Path::new(""));
     Ok(SeriesInfo {
-        id: short_hash(&["nifti", &path.to_string_lossy()]),
-        study: short_hash(&["nifti", &folder]),
+        id: path_hash("nifti", path),
+        study: path_hash("nifti", folder),
         patient: PatientLabel::default(),
         study_description: "NIfTI files".to_owned(),
         description: description(path),

@@ -12,6 +12,7 @@ use super::gzip::MAGIC;
 use super::header::Header;
 use super::{open, read_header};
 use crate::imaging::error::ImagingError;
+use crate::imaging::memory::check_fits;
 use crate::imaging::series::{Loaded, SeriesInfo};
 use crate::imaging::volume::{Modality, Volume, Voxels};
 use crate::imaging::window::NamedWindow;
@@ -134,6 +135,15 @@ pub fn load_nifti(
         })?;
         return Ok(Loaded::Picture(Arc::new(picture)));
     }
+    let count = header
+        .size
+        .iter()
+        .map(|length| *length as u64)
+        .product::<u64>();
+    let bytes_each = voxel_bytes(header.datatype).unwrap_or(8);
+    // Values of 8 bytes are narrowed at the end.
+    let bytes_each = if bytes_each == 8 { 12 } else { bytes_each };
+    check_fits(count * bytes_each, path)?;
     let voxels = slices.voxels(header.datatype).map_err(failed)?;
     slices.finish().map_err(failed)?;
     Ok(Loaded::Volume(Arc::new(Volume {

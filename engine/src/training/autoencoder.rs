@@ -1,0 +1,544 @@
+//! Training a VQGAN (GumbelVQ) from nothing on CT and MR slices.
+//!
+//! Loss: L1 of the image, plus L1 of its differences between neighbours (edges), plus `kl_weight` times the KL divergence of
+//! the code distribution from uniform, as taming-transformers' GumbelVQ. Codes are drawn by Gumbel softmax whose temperature
+//! falls from 1 to `min_temperature`; from `hard_from` of the run on they are one-hot with a straight-through gradient, so that
+//! the decoder sees what it will see in use. Validation encodes by argmax, as the model does.
+
+use std::fs;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::activation::{log_softmax, softmax};
+use burn::tensor::{Device, Tensor, TensorData};
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::checkpoint::{self, RunState};
+use super::error::TrainError;
+use super::pairs::{Pair, SIDE, load_pairs, rgb};
+use super::params::{NamedOptimizer, save_module};
+use crate::imaging::metrics;
+use crate::model::checkpoint::{Checkpoint, TensorLedger};
+use crate::model::config::VqganConfig;
+use crate::model::initializer::{Initializer, Random};
+use crate::model::loader::{Loader, NamedParam, Precision, Source};
+use crate::model::preprocess::{Filter, pillow_resize, vqgan_pixels};
+use crate::model::vqgan::{Vqgan, to_rgb};
+
+/// `train.toml` of an autoencoder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AutoencoderConfig {
+    /// Folder of training subjects.
+    pub train: PathBuf,
+    /// Folder of validation subjects.
+    pub val: PathBuf,
+    /// Where checkpoints, the log and the result go.
+    pub out: PathBuf,
+    /// Sizes, as in `model.yaml`.
+    pub model: ModelSizes,
+    /// Steps in all.
+    pub steps: u64,
+    /// Pictures in a step.
+    pub batch: usize,
+    /// Highest learning rate.
+    pub learning_rate: f64,
+    /// Steps of linear warm-up; a cosine to a tenth follows.
+    pub warmup: u64,
+    /// Lowest temperature of the Gumbel softmax.
+    pub min_temperature: f64,
+    /// Share of the run after which codes are one-hot.
+    pub hard_from: f64,
+    /// Weight of the KL term.
+    pub kl_weight: f64,
+    /// Weight of the edge term.
+    pub edge_weight: f64,
+    /// Seed of weights, order and noise.
+    pub seed: u64,
+    /// Steps between checkpoints.
+    pub checkpoint_every: u64,
+    /// Steps between validations.
+    pub validate_every: u64,
+    /// Validation slices looked at.
+    pub validate_slices: usize,
+}
+
+/// Sizes of a VQGAN.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSizes {
+    /// Side of the image.
+    pub resolution: usize,
+    /// Base width, a multiple of 32.
+    pub ch: usize,
+    /// Width of each level over the base.
+    pub ch_mult: Vec<usize>,
+    /// Blocks per level.
+    pub num_res_blocks: usize,
+    /// Resolutions with attention.
+    pub attn_resolutions: Vec<usize>,
+    /// Channels of the latents.
+    pub z_channels: usize,
+    /// Width of a code.
+    pub embed_dim: usize,
+    /// Codes.
+    pub n_embed: usize,
+}
+
+/// One line of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct TrainStep {
+    /// Steps done.
+    pub step: u64,
+    /// Steps in all.
+    pub of: u64,
+    /// The loss.
+    pub loss: f64,
+    /// L1 of the image, in units of the range -1 to 1.
+    pub l1: f64,
+    /// Global norm of the gradients.
+    pub grad_norm: f64,
+    /// Seconds trained, over all starts.
+    pub elapsed_secs: f64,
+    /// SSIM of validation reconstructions at 256 x 256, times 100: CT, then MR.
+    pub val_ssim: Option<[f64; 2]>,
+}
+
+impl AutoencoderConfig {
+    /// Reads a configuration; its paths are relative to the file.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`].
+    pub fn open(path: &Path) -> Result<Self, TrainError> {
+        let wrong = |what: String| TrainError::Config {
+            what,
+            path: path.to_owned(),
+        };
+        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let mut config: Self =
+            toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        for entry in [&mut config.train, &mut config.val, &mut config.out] {
+            *entry = base.join(&*entry);
+        }
+        let model = &config.model;
+        if model.ch == 0 || !model.ch.is_multiple_of(32) {
+            return Err(wrong(
+                "ch is not a multiple of 32, which group norm needs".to_owned(),
+            ));
+        }
+        if config.batch == 0 || config.steps == 0 || model.n_embed < 2 || model.ch_mult.is_empty() {
+            return Err(wrong(
+                "batch, steps, n_embed or ch_mult is too small".to_owned(),
+            ));
+        }
+        let factor = 1 << (model.ch_mult.len() - 1);
+        if model.resolution == 0 || !model.resolution.is_multiple_of(factor) {
+            return Err(wrong(format!(
+                "resolution is not a multiple of {factor}, which {} levels need",
+                model.ch_mult.len()
+            )));
+        }
+        Ok(config)
+    }
+
+    fn sha256(&self) -> String {
+        // Where files lie and how often they are written changes no weight.
+        let mut same = self.clone();
+        (same.out, same.checkpoint_every, same.validate_slices) = (PathBuf::new(), 0, 0);
+        let text = toml::to_string(&same).unwrap_or_default();
+        Sha256::digest(text.as_bytes())
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+
+    fn vqgan(&self) -> VqganConfig {
+        let model = &self.model;
+        VqganConfig {
+            embed_dim: model.embed_dim,
+            n_embed: model.n_embed,
+            z_channels: model.z_channels,
+            resolution: model.resolution,
+            in_channels: 3,
+            out_ch: 3,
+            ch: model.ch,
+            ch_mult: model.ch_mult.clone(),
+            num_res_blocks: model.num_res_blocks,
+            attn_resolutions: model.attn_resolutions.clone(),
+        }
+    }
+
+    fn yaml(&self) -> String {
+        let m = &self.model;
+        format!(
+            "model:\n  target: taming.models.vqgan.GumbelVQ\n  params:\n    kl_weight: {}\n    embed_dim: {}\n    n_embed: {}\n    \
+             ddconfig:\n      double_z: false\n      z_channels: {}\n      resolution: {}\n      in_channels: 3\n      out_ch: 3\n      \
+             ch: {}\n      ch_mult: {:?}\n      num_res_blocks: {}\n      attn_resolutions: {:?}\n      dropout: 0.0\n",
+            self.kl_weight,
+            m.embed_dim,
+            m.n_embed,
+            m.z_channels,
+            m.resolution,
+            m.ch,
+            m.ch_mult,
+            m.num_res_blocks,
+            m.attn_resolutions
+        )
+    }
+
+    /// Linear warm-up, then a cosine from the highest rate to a tenth of it.
+    fn rate(&self, step: u64) -> f64 {
+        if step < self.warmup {
+            return self.learning_rate * (step + 1) as f64 / self.warmup as f64;
+        }
+        let share =
+            (step - self.warmup) as f64 / self.steps.saturating_sub(self.warmup).max(1) as f64;
+        self.learning_rate * (0.55 + 0.45 * (std::f64::consts::PI * share.min(1.0)).cos())
+    }
+
+    /// From 1 to the lowest temperature, exponentially over the first 60 % of the run.
+    fn temperature(&self, step: u64) -> f64 {
+        let share = (step as f64 / (0.6 * self.steps as f64)).min(1.0);
+        self.min_temperature.powf(share)
+    }
+}
+
+/// Trains, or goes on from the last checkpoint in `config.out`. `on_step` gets every step and may stop the run, which then
+/// saves a checkpoint. Result: the last step done.
+///
+/// # Errors
+/// Data that cannot be read, a loss that is no number, a disk that is full: the last good checkpoint stays.
+pub fn train(
+    config: &AutoencoderConfig,
+    device: &Device,
+    on_step: &mut dyn FnMut(&TrainStep) -> ControlFlow<()>,
+) -> Result<u64, TrainError> {
+    let go_on = &mut |_: usize, _: usize| ControlFlow::Continue(());
+    let (train, val) = (
+        load_pairs(&config.train, go_on)?,
+        load_pairs(&config.val, go_on)?,
+    );
+    fs::create_dir_all(&config.out).map_err(|error| TrainError::Checkpoint {
+        why: error.to_string(),
+        path: config.out.clone(),
+    })?;
+    let mut run = Run::start(config, device)?;
+    let started = Instant::now();
+    let before = run.state.elapsed_secs;
+    while run.state.step < config.steps {
+        let mut report = run.step(&train)?;
+        run.state.elapsed_secs = before + started.elapsed().as_secs_f64();
+        report.elapsed_secs = run.state.elapsed_secs;
+        let done = run.state.step;
+        let last = done == config.steps;
+        if last || done.is_multiple_of(config.validate_every.max(1)) {
+            report.val_ssim = Some(run.validate(&val));
+        }
+        log(&config.out.join("log.csv"), &report)?;
+        let stop = on_step(&report).is_break();
+        if stop || last || done.is_multiple_of(config.checkpoint_every.max(1)) {
+            run.save()?;
+        }
+        if stop {
+            return Ok(done);
+        }
+    }
+    run.finish()?;
+    Ok(run.state.step)
+}
+
+struct Run<'a> {
+    config: &'a AutoencoderConfig,
+    model: Option<Vqgan>,
+    params: Vec<NamedParam>,
+    optimizer: NamedOptimizer,
+    state: RunState,
+    device: Device,
+}
+
+impl<'a> Run<'a> {
+    fn start(config: &'a AutoencoderConfig, device: &Device) -> Result<Self, TrainError> {
+        let device = device.clone().autodiff();
+        let sha = config.sha256();
+        let resumed = checkpoint::last(&config.out, &sha)?;
+        let (model, params) = match &resumed {
+            Some((path, _)) => from_file(&path.join("weights.safetensors"), config, &device)?,
+            None => build(
+                Source::Random(&mut Initializer::new(config.seed)),
+                config,
+                &device,
+            ),
+        };
+        let mut optimizer = NamedOptimizer::new(&params, 0.0, 1.0);
+        let state = match resumed {
+            Some((path, state)) => {
+                optimizer.load(&path.join("moments.safetensors"), &device.clone().inner())?;
+                state
+            }
+            None => RunState {
+                random: config.seed ^ 0x5EED,
+                config_sha256: sha,
+                ..RunState::default()
+            },
+        };
+        Ok(Self {
+            config,
+            model: Some(model),
+            params,
+            optimizer,
+            state,
+            device,
+        })
+    }
+
+    fn step(&mut self, train: &[Pair]) -> Result<TrainStep, TrainError> {
+        let config = self.config;
+        let step = self.state.step;
+        let mut random = Random(self.state.random);
+        let side = config.model.resolution;
+        let mut pixels = Vec::with_capacity(config.batch * 3 * side * side);
+        for _ in 0..config.batch {
+            let Some(pair) = train.get(random.below(train.len())) else {
+                continue;
+            };
+            let levels = if random.uniform() < 0.5 {
+                &pair.ct
+            } else {
+                &pair.mr
+            };
+            pixels.extend(vqgan_pixels(&augmented(levels, &mut random), side));
+        }
+        let x = Tensor::<4>::from_data(
+            TensorData::new(pixels, [config.batch, 3, side, side]),
+            &self.device,
+        );
+        let Some(model) = self.model.take() else {
+            return Err(TrainError::NotANumber { step });
+        };
+
+        let logits = model.encode_logits(x.clone()); // [batch, codes, h, w]
+        let noise = gumbel(logits.dims(), &mut random, &self.device);
+        let hard = step as f64 >= config.hard_from * config.steps as f64;
+        let weights = softmax(
+            (logits.clone() + noise).div_scalar(config.temperature(step)),
+            1,
+        );
+        let weights = if hard {
+            straight_through(weights)
+        } else {
+            weights
+        };
+        let decoded = model.decode(mix(weights, &model));
+
+        let l1 = (decoded.clone() - x.clone()).abs().mean();
+        let loss = l1.clone()
+            + edges(decoded, x).mul_scalar(config.edge_weight)
+            + divergence(logits).mul_scalar(config.kl_weight);
+        let (loss_value, l1_value): (f32, f32) = (loss.clone().into_scalar(), l1.into_scalar());
+        if !loss_value.is_finite() {
+            self.model = Some(model);
+            return Err(TrainError::NotANumber { step });
+        }
+        let grads = GradientsParams::from_grads(loss.backward(), &model);
+        let (model, report) = self.optimizer.step(model, grads, config.rate(step));
+        self.model = Some(model);
+        self.state.random = random.0;
+        self.state.step += 1;
+        Ok(TrainStep {
+            step: self.state.step,
+            of: config.steps,
+            loss: f64::from(loss_value),
+            l1: f64::from(l1_value),
+            grad_norm: f64::from(report.grad_norm),
+            elapsed_secs: 0.0,
+            val_ssim: None,
+        })
+    }
+
+    /// Mean SSIM x 100 of CT and of MR reconstructions, at 256 x 256.
+    fn validate(&self, val: &[Pair]) -> [f64; 2] {
+        let stride = val
+            .len()
+            .div_ceil(self.config.validate_slices.max(1))
+            .max(1);
+        let looked_at: Vec<&Pair> = val.iter().step_by(stride).collect();
+        let mean = |of: fn(&Pair) -> &Vec<u8>| {
+            let total: f64 = looked_at
+                .iter()
+                .map(|pair| self.reconstruction_ssim(of(pair)))
+                .sum();
+            100.0 * total / looked_at.len().max(1) as f64
+        };
+        [mean(|pair| &pair.ct), mean(|pair| &pair.mr)]
+    }
+
+    fn reconstruction_ssim(&self, levels: &[u8]) -> f64 {
+        let Some(model) = &self.model else { return 0.0 };
+        let picture = rgb(levels);
+        let device = self.device.clone().inner();
+        let side = self.config.model.resolution;
+        let data = TensorData::new(vqgan_pixels(&picture, side), [1, 3, side, side]);
+        let plain = model.valid();
+        let codes = plain.encode(Tensor::from_data(data, &device));
+        let (bytes, [width, height]) = to_rgb(plain.decode(plain.latents(&codes, &device)));
+        let Some(small) = RgbImage::from_raw(width as u32, height as u32, bytes) else {
+            return 0.0;
+        };
+        let large = pillow_resize(&small, SIDE as u32, SIDE as u32, Filter::Bicubic);
+        metrics::ssim(&metrics::grey(&picture), &metrics::grey(&large), SIDE)
+    }
+
+    fn save(&self) -> Result<(), TrainError> {
+        let Some(model) = &self.model else {
+            return Ok(());
+        };
+        checkpoint::save(&self.config.out, &self.state, |folder| {
+            save_module(model, &self.params, &folder.join("weights.safetensors"))?;
+            self.optimizer.save(&folder.join("moments.safetensors"))
+        })
+    }
+
+    /// The VQGAN folder that a model directory takes.
+    fn finish(&self) -> Result<(), TrainError> {
+        let Some(model) = &self.model else {
+            return Ok(());
+        };
+        let folder = self.config.out.join("vqgan");
+        let failed = |error: std::io::Error| TrainError::Checkpoint {
+            why: error.to_string(),
+            path: folder.clone(),
+        };
+        fs::create_dir_all(&folder).map_err(failed)?;
+        fs::write(folder.join("model.yaml"), self.config.yaml()).map_err(failed)?;
+        save_module(model, &self.params, &folder.join("model.safetensors"))
+    }
+}
+
+fn build(
+    source: Source<'_>,
+    config: &AutoencoderConfig,
+    device: &Device,
+) -> (Vqgan, Vec<NamedParam>) {
+    let mut loader = Loader {
+        source,
+        device,
+        precision: Precision::F32,
+        on_tensor: &mut || ControlFlow::Continue(()),
+        stopped: false,
+        made: Vec::new(),
+    };
+    let model = Vqgan::load(&mut loader, &config.vqgan());
+    (model, loader.made)
+}
+
+fn from_file(
+    path: &Path,
+    config: &AutoencoderConfig,
+    device: &Device,
+) -> Result<(Vqgan, Vec<NamedParam>), TrainError> {
+    let mut ledger = TensorLedger::new(vec![Checkpoint::open(path)?]);
+    let built = build(Source::Files(&mut ledger), config, device);
+    let _ = ledger.finish()?;
+    Ok(built)
+}
+
+/// Mirrored left to right half of the time, and moved by up to 8 pixels: what a limb on a table may look like.
+fn augmented(levels: &[u8], random: &mut Random) -> RgbImage {
+    let mirrored = random.uniform() < 0.5;
+    let (dx, dy) = (random.below(17) as i64 - 8, random.below(17) as i64 - 8);
+    let side = SIDE as i64;
+    RgbImage::from_fn(SIDE as u32, SIDE as u32, |x, y| {
+        let (x, y) = (i64::from(x) + dx, i64::from(y) + dy);
+        let x = if mirrored { side - 1 - x } else { x };
+        let inside = (0..side).contains(&x) && (0..side).contains(&y);
+        let level = if inside {
+            levels.get((y * side + x) as usize).copied().unwrap_or(0)
+        } else {
+            0
+        };
+        image::Rgb([level; 3])
+    })
+}
+
+fn gumbel(dims: [usize; 4], random: &mut Random, device: &Device) -> Tensor<4> {
+    let values: Vec<f32> = (0..dims.iter().product())
+        .map(|_| random.gumbel() as f32)
+        .collect();
+    Tensor::from_data(TensorData::new(values, dims), device)
+}
+
+/// One-hot forwards, soft backwards.
+fn straight_through(soft: Tensor<4>) -> Tensor<4> {
+    let plain = soft.clone().detach();
+    let best = plain.clone().max_dim(1).expand(plain.dims());
+    let hard = plain.clone().equal(best).float();
+    soft + (hard - plain).detach()
+}
+
+/// Codes mixed by their weights. Shapes: `[batch, codes, h, w]` to `[batch, embed_dim, h, w]`.
+fn mix(weights: Tensor<4>, model: &Vqgan) -> Tensor<4> {
+    let [batch, codes, h, w] = weights.dims();
+    let [_, dim] = model.embed.dims();
+    let rows = weights
+        .permute([0, 2, 3, 1])
+        .reshape([batch * h * w, codes]);
+    rows.matmul(model.embed.val())
+        .reshape([batch, h, w, dim])
+        .permute([0, 3, 1, 2])
+}
+
+/// Mean absolute difference of the differences between neighbours, along rows and along columns.
+fn edges(a: Tensor<4>, b: Tensor<4>) -> Tensor<1> {
+    let difference = a - b;
+    let [_, _, h, w] = difference.dims();
+    let right = difference.clone().narrow(3, 1, w - 1) - difference.clone().narrow(3, 0, w - 1);
+    let down = difference.clone().narrow(2, 1, h - 1) - difference.narrow(2, 0, h - 1);
+    right.abs().mean() + down.abs().mean()
+}
+
+/// `sum_k p_k ln(p_k K)`, averaged over positions: 0 when every code is equally likely.
+fn divergence(logits: Tensor<4>) -> Tensor<1> {
+    let [_, codes, _, _] = logits.dims();
+    let p = softmax(logits.clone(), 1);
+    (p * (log_softmax(logits, 1).add_scalar((codes as f64).ln())))
+        .sum_dim(1)
+        .mean()
+}
+
+fn log(path: &Path, step: &TrainStep) -> Result<(), TrainError> {
+    let failed = |error: std::io::Error| TrainError::Checkpoint {
+        why: error.to_string(),
+        path: path.to_owned(),
+    };
+    let new = !path.exists();
+    let mut file = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(failed)?;
+    if new {
+        writeln!(
+            file,
+            "step,loss,l1,grad_norm,elapsed_secs,val_ssim_ct,val_ssim_mr"
+        )
+        .map_err(failed)?;
+    }
+    let [ct, mr] = step
+        .val_ssim
+        .map_or([String::new(), String::new()], |ssim| {
+            ssim.map(|value| format!("{value:.2}"))
+        });
+    writeln!(
+        file,
+        "{},{:.6},{:.6},{:.4},{:.1},{ct},{mr}",
+        step.step, step.loss, step.l1, step.grad_norm, step.elapsed_secs
+    )
+    .map_err(failed)
+}

@@ -1,0 +1,77 @@
+//! How training fails, in sentences that say what to do.
+
+use std::path::PathBuf;
+
+use crate::imaging::ImagingError;
+use crate::model::ModelError;
+
+/// What went wrong with a training run. The last good checkpoint stays.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A scan could not be read.
+    #[error(transparent)]
+    Imaging(#[from] ImagingError),
+    /// A model could not be read or written.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The configuration makes no sense.
+    #[error("the training configuration makes no sense: {what}: {}", path.display())]
+    Config {
+        /// What.
+        what: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A folder of pairs does not fit together.
+    #[error("the pair cannot be used ({what}): {}", path.display())]
+    Pair {
+        /// What.
+        what: String,
+        /// The subject's folder.
+        path: PathBuf,
+    },
+    /// There is nothing to train on.
+    #[error("no pairs found; a folder holds SUBJECT/ct.nii.gz and SUBJECT/mr_t1.nii.gz: {}", path.display())]
+    NoPairs {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The loss is no number.
+    #[error(
+        "the loss is not a number at step {step}; lower the learning rate and resume from the last checkpoint"
+    )]
+    NotANumber {
+        /// The step.
+        step: u64,
+    },
+    /// The checkpoint belongs to another configuration.
+    #[error("the checkpoint was made with another configuration; start in a new folder: {}", path.display())]
+    OtherConfig {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file could not be written or read.
+    #[error("cannot write or read a checkpoint ({why}); free some space, then resume: {}", path.display())]
+    Checkpoint {
+        /// Why.
+        why: String,
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl TrainError {
+    /// A short machine-readable name.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Imaging(error) => error.kind(),
+            Self::Model(error) => error.kind(),
+            Self::Config { .. } => "train-config",
+            Self::Pair { .. } => "train-pair",
+            Self::NoPairs { .. } => "train-no-pairs",
+            Self::NotANumber { .. } => "train-not-a-number",
+            Self::OtherConfig { .. } => "train-other-config",
+            Self::Checkpoint { .. } => "train-checkpoint",
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! DICOM pixels: transfer syntaxes, colours, tables, and refusals by name.
+
+use std::io::Write;
+
+use super::dicom::series;
+use super::*;
+
+fn deflate(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Bytes of a 16-bit frame as RLE: a header of 16 words and a segment for each byte, all literal runs.
+fn rle(values: &[i16]) -> Vec<u8> {
+    let segment = |byte: usize| {
+        let bytes: Vec<u8> = values
+            .iter()
+            .map(|value| value.to_be_bytes()[byte])
+            .collect();
+        let runs = bytes
+            .chunks(128)
+            .flat_map(|run| [&[run.len() as u8 - 1], run].concat());
+        runs.collect::<Vec<u8>>()
+    };
+    let (high, low) = (segment(0), segment(1));
+    let mut header = vec![2, 64, 64 + high.len() as u32];
+    header.resize(16, 0);
+    let header: Vec<u8> = header
+        .iter()
+        .flat_map(|word: &u32| word.to_le_bytes())
+        .collect();
+    [header, high, low].concat()
+}
+
+#[test]
+fn one_slice_is_the_same_in_every_uncompressed_rle_and_deflated_syntax() {
+    let values: Vec<i16> = (0..12).map(|i| i * 300 - 1000).collect();
+    let plain = {
+        let mut slice = Dicom::ct_slice(1, 5.0);
+        slice.pixels_i16(&values).rescale(2.0, -7.0);
+        slice
+    };
+    let mut files: Vec<(&str, Vec<u8>)> = vec![("explicit", plain.bytes())];
+    let mut implicit = plain.clone();
+    (implicit.transfer_syntax, implicit.explicit) = ("1.2.840.10008.1.2".to_owned(), false);
+    files.push(("implicit", implicit.bytes()));
+    files.push(("no preamble and no meta group", implicit.data_set()));
+    let mut declared_wrongly = implicit.clone();
+    declared_wrongly.transfer_syntax = crate::fixtures::EXPLICIT.to_owned();
+    files.push(("implicit, declared explicit", declared_wrongly.bytes()));
+    let mut big = Dicom::ct_slice(1, 5.0);
+    (big.transfer_syntax, big.big_endian) = ("1.2.840.10008.1.2.2".to_owned(), true);
+    big.shorts(0x0028_0002, &[1])
+        .size(4, 3)
+        .bits(16, 16, true)
+        .pixels_i16(&values)
+        .rescale(2.0, -7.0);
+    files.push(("big endian", big.bytes()));
+    let mut run_length = plain.clone();
+    run_length.fragments("1.2.840.10008.1.2.5", &[&rle(&values)]);
+    files.push(("RLE", run_length.bytes()));
+    let mut deflated = plain.clone();
+    deflated.transfer_syntax = "1.2.840.10008.1.2.1.99".to_owned();
+    let (all, set) = (deflated.bytes(), deflated.data_set());
+    files.push((
+        "deflated",
+        [&all[..all.len() - set.len()], &deflate(&set)].concat(),
+    ));
+    for (name, bytes) in files {
+        let folder = folder();
+        fs::write(folder.path().join("slice"), bytes).unwrap();
+        let volume = only_volume(folder.path());
+        let read: Vec<i16> = (0..12)
+            .map(|index| volume.voxels.get(index) as i16)
+            .collect();
+        assert_eq!(read, values, "{name}");
+        assert_eq!(volume.sample([0, 0, 0]), -2007.0, "{name}");
+        assert_eq!(volume.position_mm([0, 0, 0])[2], 5.0, "{name}");
+    }
+}
+
+#[test]
+fn jpeg_fragments_without_an_offset_table_divide_into_frames() {
+    let picture = |level: u8| {
+        let mut bytes = Vec::new();
+        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 100)
+            .encode(&[level; 128], 16, 8, image::ExtendedColorType::L8)
+            .unwrap();
+        bytes
+    };
+    let (dark, light) = (picture(40), picture(200));
+    let mut file = Dicom::ct_slice(1, 0.0);
+    let (first, second) = dark.split_at(100);
+    file.text(0x0028_0008, "IS", "2")
+        .remove(0x0020_0032)
+        .size(16, 8)
+        .bits(8, 8, false)
+        .fragments("1.2.840.10008.1.2.4.50", &[first, second, &light]);
+    let folder = series(&[file]);
+    let volume = only_volume(folder.path());
+    assert!(volume.lossy);
+    let means: Vec<f32> = (0..2).map(|k| volume.sample([3, 3, k])).collect();
+    assert!(
+        (means[0] - 40.0).abs() <= 1.0 && (means[1] - 200.0).abs() <= 1.0,
+        "{means:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_decoded_is_refused_by_name() {
+    let refused = |file: &Dicom| {
+        let folder = series(std::slice::from_ref(file));
+        let scan = scan_one(folder.path()).unwrap();
+        load(&scan.series[0]).unwrap_err()
+    };
+    for (uid, name) in [
+        ("1.2.840.10008.1.2.4.90", "JPEG 2000"),
+        ("1.2.840.10008.1.2.4.80", "JPEG-LS"),
+        ("1.2.840.10008.1.2.4.102", "MPEG"),
+        ("1.2.840.10008.1.2.4.201", "High-Throughput"),
+        ("1.2.3.4", "unknown transfer syntax"),
+    ] {
+        let mut file = Dicom::ct_slice(1, 0.0);
+        let error = refused(file.fragments(uid, &[&[0; 40]]));
+        assert_eq!(error.kind(), "unsupported");
+        let text = error.to_string();
+        assert!(text.contains(name) && text.contains(uid), "{text}");
+    }
+    let mut twelve_bits = Dicom::ct_slice(1, 0.0);
+    // SOI and an SOF1 segment: 12 bits, 3 rows, 4 columns, 1 component.
+    let frame = [0xFF, 0xD8, 0xFF, 0xC1, 0, 11, 12, 0, 3, 0, 4, 1, 1, 0x11, 0];
+    let error = refused(twelve_bits.fragments("1.2.840.10008.1.2.4.51", &[&frame]));
+    assert!(
+        error.to_string().contains("JPEG Extended with 12 bits"),
+        "{error}"
+    );
+    let mut pink = Dicom::ct_slice(1, 0.0);
+    let error = refused(pink.text(0x0028_0004, "CS", "PINK"));
+    assert!(
+        error
+            .to_string()
+            .contains("photometric interpretation PINK"),
+        "{error}"
+    );
+    let mut odd_bits = Dicom::ct_slice(1, 0.0);
+    let error = refused(odd_bits.bits(24, 24, false).size(2, 2));
+    assert!(error.to_string().contains("24 bits allocated"), "{error}");
+}
+
+fn colour_file(photometric: &str, planar: u16, bytes: &[u8]) -> Dicom {
+    let mut file = Dicom::ct_slice(1, 0.0);
+    file.text(0x0028_0004, "CS", photometric)
+        .shorts(0x0028_0002, &[3])
+        .shorts(0x0028_0006, &[planar])
+        .size(2, 1)
+        .bits(8, 8, false)
+        .set(0x7FE0_0010, "OB", bytes.to_vec());
+    file
+}
+
+fn picture_of(file: &Dicom) -> Vec<u8> {
+    let folder = series(std::slice::from_ref(file));
+    let scan = scan_one(folder.path()).unwrap();
+    match load(&scan.series[0]).unwrap() {
+        Loaded::Picture(picture) => picture.as_raw().clone(),
+        Loaded::Volume(_) => panic!("a volume where colours were written"),
+    }
+}
+
+#[test]
+fn colours_come_out_of_pixels_planes_ybr_and_palettes() {
+    let red_blue = [255, 0, 0, 0, 0, 255];
+    assert_eq!(picture_of(&colour_file("RGB", 0, &red_blue)), red_blue);
+    assert_eq!(
+        picture_of(&colour_file("RGB", 1, &[255, 0, 0, 0, 0, 255])),
+        [255, 0, 0, 0, 0, 255]
+    );
+    assert_eq!(
+        picture_of(&colour_file("RGB", 1, &[1, 2, 3, 4, 5, 6])),
+        [1, 3, 5, 2, 4, 6]
+    );
+    assert_eq!(
+        picture_of(&colour_file("YBR_FULL", 0, &[128, 128, 128, 76, 85, 255])),
+        [128, 128, 128, 254, 0, 0]
+    );
+    assert_eq!(
+        picture_of(&colour_file("YBR_FULL_422", 0, &[10, 20, 128, 128])),
+        [10, 10, 10, 20, 20, 20]
+    );
+    let mut palette = Dicom::ct_slice(1, 0.0);
+    palette
+        .text(0x0028_0004, "CS", "PALETTE COLOR")
+        .size(2, 1)
+        .bits(8, 8, false)
+        .set(0x7FE0_0010, "OB", vec![1, 0]);
+    for (number, levels) in [[0x0000, 0xFF00], [0x8000, 0x1000], [0x0000, 0x2000]]
+        .iter()
+        .enumerate()
+    {
+        let number = number as u32;
+        palette.shorts(0x0028_1101 + number, &[2, 0, 16]).set(
+            0x0028_1201 + number,
+            "OW",
+            levels.iter().flat_map(|x: &u16| x.to_le_bytes()).collect(),
+        );
+    }
+    assert_eq!(picture_of(&palette), [0xFF, 0x10, 0x20, 0x00, 0x80, 0x00]);
+}
+
+#[test]
+fn a_modality_table_takes_the_place_of_the_rescale() {
+    let mut slice = Dicom::ct_slice(1, 0.0);
+    let table = item_set(|set| {
+        set.shorts(0x0028_3002, &[3, 1, 16]).set(
+            0x0028_3006,
+            "OW",
+            [500_u16, 600, 700]
+                .iter()
+                .flat_map(|x| x.to_le_bytes())
+                .collect(),
+        );
+    });
+    slice
+        .sequence(0x0028_3000, &[table])
+        .size(4, 1)
+        .pixels_i16(&[0, 1, 2, 9]);
+    let folder = series(&[slice]);
+    let volume = only_volume(folder.path());
+    let samples: Vec<f32> = (0..4).map(|i| volume.sample([i, 0, 0])).collect();
+    assert_eq!(samples, [500.0, 500.0, 600.0, 700.0]); // values outside take the nearest entry
+}
+
+#[test]
+fn a_colour_jpeg_has_the_colours_that_went_in() {
+    let mut bytes = Vec::new();
+    let pixels: Vec<u8> = [[200, 40, 40], [40, 60, 200]]
+        .iter()
+        .flat_map(|rgb| rgb.repeat(8))
+        .collect();
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 95)
+        .encode(&pixels.repeat(16), 16, 16, image::ExtendedColorType::Rgb8)
+        .unwrap();
+    let mut file = colour_file("YBR_FULL_422", 0, &[]);
+    file.size(16, 16)
+        .fragments("1.2.840.10008.1.2.4.50", &[&bytes]);
+    let picture = picture_of(&file);
+    for (at, expected) in [(0, [200, 40, 40]), (15, [40, 60, 200])] {
+        for (level, expected) in picture[at * 3..at * 3 + 3].iter().zip(expected) {
+            assert!(level.abs_diff(expected) <= 6, "{:?}", &picture[..48]);
+        }
+    }
+}
