@@ -170,7 +170,7 @@ impl eframe::App for WorkbenchApp {
     }
 
     fn clear_color(&self, _visuals: &egui::Visuals) -> [f32; 4] {
-        [0.0, 0.0, 0.0, 1.0]
+        theme::PANEL.to_normalized_gamma_f32()
     }
 }
 
@@ -182,7 +182,8 @@ fn waker(ctx: Context, pause: Duration) -> impl Fn() + Send + Sync {
         let since = last.map_or(pause, |last| last.elapsed());
         if since >= pause {
             *last = Some(Instant::now());
-            ctx.request_repaint();
+            // Not `request_repaint`, which draws two frames.
+            ctx.request_repaint_after(Duration::from_millis(1));
         } else {
             ctx.request_repaint_after(pause - since);
         }
