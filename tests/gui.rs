@@ -13,7 +13,7 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 use engine::imaging::{
     Affine, Format, Generated, Loaded, Modality, PatientLabel, Provenance, Rescale, SeriesInfo,
-    Volume, Voxels, Window,
+    Volume, Voxels,
 };
 use engine::model::{Answer, AnswerEnd};
 use engine::session::{self, Command, EventKind, JobId, ModelInfo};
@@ -266,4 +266,11 @@ fn desk_with_result(similarity: f64) -> Desk {
     let result = EventKind::Generated(Arc::new(generated(similarity)));
     desk.event(job, result);
     desk
+}
+
+fn ask_and_answer(desk: &mut Desk, question: &str, reply: &str) {
+    desk.state.chat.draft.text = question.to_owned();
+    desk.perform(Action::Ask);
+    let job = desk.last_job();
+    desk.event(job, answer(reply, AnswerEnd::Complete));
 }

@@ -99,6 +99,12 @@ fn turn_ui(ui: &mut Ui, turn: &Turn) -> Option<Action> {
             }
         });
         ui.add(Label::new(&turn.question).wrap());
+        let edit = ui
+            .small_button("Edit")
+            .on_hover_text("Put this question back into the field");
+        if edit.clicked() {
+            action = Some(Action::EditQuestion(turn.question.clone()));
+        }
     });
     let answer = Frame::new()
         .fill(theme::CARD)
@@ -156,13 +162,11 @@ fn reply_ui(ui: &mut Ui, reply: &Reply) -> Option<Action> {
             ui.add(Label::new(why).wrap());
         }
     }
-    let copy = !text.is_empty() && !matches!(reply, Reply::Streaming(_));
-    (copy
-        && ui
-            .small_button("Copy")
-            .on_hover_text("Copy this answer")
-            .clicked())
-    .then(|| Action::Copy(text.to_owned()))
+    if text.is_empty() || matches!(reply, Reply::Streaming(_)) {
+        return None;
+    }
+    let copy = ui.small_button("Copy").on_hover_text("Copy this answer");
+    copy.clicked().then(|| Action::Copy(text.to_owned()))
 }
 
 /// A picture by name, to be pressed.
@@ -291,7 +295,7 @@ fn context_ui(ui: &mut Ui, state: &State) {
 
 /// How tokens are chosen.
 fn settings_ui(ui: &mut Ui, draft: &mut Draft) {
-    ui.collapsing("Answer settings", |ui| {
+    ui.collapsing("Settings for answers and images", |ui| {
         let sampling = &mut draft.sampling;
         egui::Grid::new("answer settings")
             .num_columns(2)

@@ -31,12 +31,7 @@ pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Act
     Panel::top("model").frame(bar).show(ui, |ui| {
         actions.extend(bars::model_line_ui(ui, &state.model));
     });
-    if let Some(text) = bars::warning_text(&state.model) {
-        let warning = bar.fill(theme::WARNING_DIM);
-        Panel::top("warning")
-            .frame(warning)
-            .show(ui, |ui| bars::warning_ui(ui, text));
-    }
+    bars::model_warning_ui(ui, &state.model);
     Panel::bottom("notice")
         .frame(bar.fill(theme::WARNING_DIM))
         .show(ui, bars::research_notice_ui);
