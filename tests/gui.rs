@@ -96,7 +96,7 @@ fn ct_volume() -> Volume {
             for i in 0..40_i32 {
                 let distance = (i - 25).pow(2) + (j - 12).pow(2) + (k - 9).pow(2);
                 voxels.push(if distance < 80 {
-                    40 + 4 * k as i16
+                    (40 + 4 * k + 9 * i - 7 * j) as i16
                 } else {
                     -1000
                 });

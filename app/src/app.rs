@@ -44,7 +44,7 @@ pub fn run_window(start: WindowStart) -> eframe::Result<()> {
             .with_title("HealthGPT Workbench")
             .with_app_id("healthgpt-workbench")
             .with_inner_size([1600.0, 1000.0])
-            .with_min_inner_size([900.0, 600.0]),
+            .with_min_inner_size([960.0, 640.0]),
         // Noise in the grey levels has no place over a scan.
         dithering: false,
         ..eframe::NativeOptions::default()

@@ -227,7 +227,9 @@ fn question_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Action> 
         .desired_rows(3)
         .desired_width(f32::INFINITY)
         .return_key(KeyboardShortcut::new(Modifiers::SHIFT, Key::Enter));
-    let field = ui.add(field).accessible_name("Question");
+    let scroll = ScrollArea::vertical().id_salt("question").max_height(120.0);
+    let field = scroll.show(ui, |ui| ui.add(field)).inner;
+    let field = field.accessible_name("Question");
     let entered = field.has_focus()
         && ui.input(|input| input.key_pressed(Key::Enter) && !input.modifiers.shift);
     let ready = state.check_ask(&draft.text);

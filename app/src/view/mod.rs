@@ -24,7 +24,8 @@ pub use slice::slice_id;
 /// The whole window.
 pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Action> {
     let mut actions = keys::pressed(ui.ctx(), state, slice_id());
-    let narrow = ui.available_width() < 1400.0;
+    let width = ui.available_width();
+    let narrow = width < 1400.0;
     // No fill: the window is cleared to the panels' colour, and a pixel drawn twice costs twice where the CPU draws.
     let bar = Frame::new().inner_margin(Margin::symmetric(10, 5));
     let side = bar.inner_margin(Margin::same(10));
@@ -46,14 +47,14 @@ pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Act
     Panel::left("library")
         .frame(side)
         .default_size(if narrow { 262.0 } else { 290.0 })
-        .size_range(200.0..=480.0)
+        .size_range(180.0..=(0.24 * width).max(180.0))
         .show(ui, |ui| {
             actions.extend(library::library_ui(ui, state, pictures));
         });
     Panel::right("assistant")
         .frame(side)
         .default_size(if narrow { 370.0 } else { 430.0 })
-        .size_range(320.0..=720.0)
+        .size_range(280.0..=(0.40 * width - 60.0).max(280.0))
         .show(ui, |ui| {
             actions.extend(tasks::tasks_ui(ui, state));
             ui.separator();
