@@ -13,7 +13,7 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 use engine::imaging::{
     Affine, Format, Generated, Loaded, Modality, PatientLabel, Provenance, Rescale, SeriesInfo,
-    Volume, Voxels, Window,
+    Volume, Voxels,
 };
 use engine::model::{Answer, AnswerEnd};
 use engine::session::{self, Command, EventKind, JobId, ModelInfo};
@@ -96,7 +96,7 @@ fn ct_volume() -> Volume {
             for i in 0..40_i32 {
                 let distance = (i - 25).pow(2) + (j - 12).pow(2) + (k - 9).pow(2);
                 voxels.push(if distance < 80 {
-                    40 + 4 * k as i16
+                    (40 + 4 * k + 9 * i - 7 * j) as i16
                 } else {
                     -1000
                 });
@@ -266,4 +266,11 @@ fn desk_with_result(similarity: f64) -> Desk {
     let result = EventKind::Generated(Arc::new(generated(similarity)));
     desk.event(job, result);
     desk
+}
+
+fn ask_and_answer(desk: &mut Desk, question: &str, reply: &str) {
+    desk.state.chat.draft.text = question.to_owned();
+    desk.perform(Action::Ask);
+    let job = desk.last_job();
+    desk.event(job, answer(reply, AnswerEnd::Complete));
 }

@@ -59,6 +59,8 @@ pub enum Action {
     Stop(JobId),
     /// End the running answer or image; without one, leave the comparison.
     Cancel,
+    /// Put an earlier question back into the field.
+    EditQuestion(String),
     /// Forget the questions and answers.
     NewConversation,
     /// Put the picture on screen beside those the next question is about.

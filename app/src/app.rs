@@ -44,7 +44,7 @@ pub fn run_window(start: WindowStart) -> eframe::Result<()> {
             .with_title("HealthGPT Workbench")
             .with_app_id("healthgpt-workbench")
             .with_inner_size([1600.0, 1000.0])
-            .with_min_inner_size([900.0, 600.0]),
+            .with_min_inner_size([960.0, 640.0]),
         // Noise in the grey levels has no place over a scan.
         dithering: false,
         ..eframe::NativeOptions::default()
@@ -170,7 +170,7 @@ impl eframe::App for WorkbenchApp {
     }
 
     fn clear_color(&self, _visuals: &egui::Visuals) -> [f32; 4] {
-        [0.0, 0.0, 0.0, 1.0]
+        theme::PANEL.to_normalized_gamma_f32()
     }
 }
 
@@ -182,7 +182,8 @@ fn waker(ctx: Context, pause: Duration) -> impl Fn() + Send + Sync {
         let since = last.map_or(pause, |last| last.elapsed());
         if since >= pause {
             *last = Some(Instant::now());
-            ctx.request_repaint();
+            // Not `request_repaint`, which draws two frames.
+            ctx.request_repaint_after(Duration::from_millis(1));
         } else {
             ctx.request_repaint_after(pause - since);
         }

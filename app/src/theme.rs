@@ -101,3 +101,44 @@ fn visuals() -> Visuals {
     visuals.widgets.hovered.fg_stroke.color = Color32::WHITE;
     visuals
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// WCAG 2.1 relative luminance.
+    fn luminance(color: Color32) -> f64 {
+        let [r, g, b, _] = color.to_array().map(|level| {
+            let level = f64::from(level) / 255.0;
+            if level <= 0.04045 {
+                level / 12.92
+            } else {
+                ((level + 0.055) / 1.055).powf(2.4)
+            }
+        });
+        0.2126 * r + 0.7152 * g + 0.0722 * b
+    }
+
+    fn contrast(text: Color32, ground: Color32) -> f64 {
+        (luminance(text) + 0.05) / (luminance(ground) + 0.05)
+    }
+
+    #[test]
+    fn text_has_at_least_seven_to_one_contrast() {
+        assert!((contrast(Color32::WHITE, Color32::BLACK) - 21.0).abs() < 1e-9);
+        for (text, ground) in [
+            (TEXT, PANEL),
+            (TEXT, CARD),
+            (TEXT, ACCENT_DIM),
+            (QUIET, PANEL),
+            (QUIET, CARD),
+            (TEXT, QUESTION),
+            (WARNING, WARNING_DIM),
+            (WARNING, PANEL),
+            (ERROR, PANEL),
+        ] {
+            let contrast = contrast(text, ground);
+            assert!(contrast >= 7.0, "{text:?} on {ground:?}: {contrast:.1}");
+        }
+    }
+}

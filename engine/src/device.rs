@@ -37,7 +37,12 @@ pub struct NoAdapter(pub String);
 
 /// Adapters of this machine, best first.
 fn adapters() -> Vec<wgpu::AdapterInfo> {
-    let instance = wgpu::Instance::default();
+    // OpenGL is never used, and looking for it makes some drivers complain on the terminal.
+    let descriptor = wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::PRIMARY,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    };
+    let instance = wgpu::Instance::new(descriptor);
     let found = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
     let mut infos: Vec<_> = found.iter().map(wgpu::Adapter::get_info).collect();
     infos.sort_by_key(|info| rank(info.device_type));

@@ -70,12 +70,7 @@ fn shift_enter_starts_a_new_line_and_sends_nothing() {
 #[test]
 fn a_follow_up_sends_earlier_turns_of_the_same_picture_only() {
     let mut desk = ct_desk();
-    let ask = |desk: &mut Desk, question: &str, reply: &str| {
-        desk.state.chat.draft.text = question.to_owned();
-        desk.perform(Action::Ask);
-        let job = desk.last_job();
-        desk.event(job, answer(reply, AnswerEnd::Complete));
-    };
+    let ask = ask_and_answer;
     ask(&mut desk, "first?", "one");
     ask(&mut desk, "second?", "two");
     desk.perform(Action::StepSlices(1));
@@ -174,15 +169,111 @@ fn an_answer_of_a_cleared_conversation_does_not_come_back() {
 }
 
 #[test]
-fn the_job_of_a_question_is_an_ask() {
+fn a_question_can_be_edited_and_asked_again() {
     let mut desk = ct_desk();
-    desk.state.chat.draft.text = "Why?".to_owned();
-    desk.perform(Action::Ask);
-    let job = desk.state.chat.job.unwrap();
-    assert_eq!(desk.state.jobs[&job].kind, JobKind::Ask);
-    let window = Window {
-        center: 1.5,
-        width: 3.0,
+    ask_and_answer(&mut desk, "Is it brokn?", "No.");
+    let mut harness = harness(desk);
+    harness.get_by_label("Edit").click();
+    harness.run();
+    assert_eq!(harness.state().state.chat.draft.text, "Is it brokn?");
+}
+
+#[test]
+fn an_answer_can_be_copied() {
+    let mut desk = ct_desk();
+    ask_and_answer(&mut desk, "Is it broken?", " No.");
+    let mut harness = harness(desk);
+    harness.get_by_label("Copy").click();
+    harness.run();
+    let copied = harness.state().effects.last();
+    assert!(
+        matches!(copied, Some(Effect::Copy(text)) if text == "No."),
+        "{copied:?}"
+    );
+}
+
+#[test]
+fn the_picture_of_a_question_is_a_click_away_even_from_another_series() {
+    let mut desk = ct_desk();
+    desk.perform(Action::SetSlice(4));
+    desk.perform(Action::Preset(6));
+    ask_and_answer(&mut desk, "What is it?", "A ball.");
+    let asked = desk.state.chat.turns[0].pictures[0].clone();
+    desk.perform(Action::SetSlice(15));
+    desk.perform(Action::ShowPicture(asked.clone()));
+    assert_eq!(desk.state.viewer.open().unwrap().evidence().picture, asked);
+    open_another_series(&mut desk);
+    let mut harness = harness(desk);
+    harness.get_by_label("slice 5, axial, C 350 W 2000").click();
+    harness.run_steps(3);
+    let job = harness.state().last_job();
+    let loaded = EventKind::SeriesLoaded {
+        id: "s1".to_owned(),
+        loaded: Loaded::Volume(Arc::new(ct_volume())),
     };
-    assert_eq!(workbench::state::window_words(window), "C 1.50 W 3");
+    harness.state_mut().event(job, loaded);
+    harness.run();
+    assert_eq!(
+        slice_name(&harness),
+        "Slice 5 of 20, axial, window C 350 W 2000"
+    );
+}
+
+fn open_another_series(desk: &mut Desk) {
+    desk.perform(Action::OpenPaths(vec!["more".into()]));
+    let scan = desk.last_job();
+    let found = EventKind::ScanDone {
+        series: vec![series("s2", "Second", Modality::Mr)],
+        skipped: Vec::new(),
+    };
+    desk.event(scan, found);
+    let load = desk.last_job();
+    let loaded = EventKind::SeriesLoaded {
+        id: "s2".to_owned(),
+        loaded: Loaded::Volume(Arc::new(ct_volume())),
+    };
+    desk.event(load, loaded);
+    assert_eq!(desk.state.viewer.series_id(), Some("s2"));
+}
+
+/// The whole story without a mouse: Tab to the question, ask, Tab to the button, convert, Escape.
+#[test]
+fn a_scan_is_asked_about_and_converted_by_keyboard_alone() {
+    let mut harness = harness(ct_desk());
+    tab_to(&mut harness, "Question");
+    harness.event(Event::Text("Is it broken?".to_owned()));
+    harness.run();
+    harness.key_press(Key::Enter);
+    harness.run_steps(3);
+    let job = harness.state().last_job();
+    assert_eq!(harness.state().asked().len(), 1);
+    harness
+        .state_mut()
+        .event(job, answer("No.", AnswerEnd::Complete));
+    harness.run();
+    tab_to(&mut harness, "CT → MRI");
+    harness.key_press(Key::Enter);
+    harness.run_steps(3);
+    let job = harness.state().last_job();
+    let result = EventKind::Generated(Arc::new(generated(0.3)));
+    harness.state_mut().event(job, result);
+    harness.run();
+    assert!(shows(&harness, "Synthetic (AI)"));
+    harness.key_press(Key::Escape);
+    harness.run();
+    assert!(slice_name(&harness).starts_with("Slice 11"));
+}
+
+fn tab_to(harness: &mut Harness<'_, Desk>, label: &str) {
+    for _ in 0..60 {
+        harness.key_press(Key::Tab);
+        harness.run_steps(2);
+        let focused = harness
+            .query_all_by_label(label)
+            .any(|node| node.is_focused());
+        if focused {
+            return;
+        }
+    }
+    panic!("Tab does not lead to {label}");
 }

@@ -1,6 +1,7 @@
 //! What is always there: warnings, names, glyphs; and scripted runs.
 
 use super::*;
+use workbench::state::ModelState;
 
 #[test]
 fn an_untrained_model_is_announced_and_a_trained_one_is_not() {
@@ -50,7 +51,7 @@ fn every_focusable_widget_has_a_name() {
     for place in [
         "Result 1: CT → MRI",
         "Slice view",
-        "Answer settings",
+        "Settings for answers and images",
         "Keys",
     ] {
         let mut nodes = harness.query_all_by_label(place);
@@ -156,4 +157,68 @@ fn a_scripted_run_without_a_model_fails_in_time_and_says_where_it_was() {
         why.contains("did not end within 0 s (it was Loading)"),
         "{why}"
     );
+}
+
+#[test]
+fn a_series_that_cannot_be_read_says_why_and_another_one_opens() {
+    let mut desk = Desk::default();
+    desk.perform(Action::OpenPaths(vec!["scans".into()]));
+    let found = EventKind::ScanDone {
+        series: vec![
+            series("s1", "Broken", Modality::Ct),
+            series("s2", "Sound", Modality::Ct),
+        ],
+        skipped: Vec::new(),
+    };
+    desk.event(1, found);
+    let path = std::path::Path::new("slice.dcm");
+    let error = engine::ImagingError::damaged(path, "the pixels end early");
+    desk.event(2, EventKind::Failed(Arc::new(Error::Imaging(error))));
+    let mut harness = harness(desk);
+    assert!(shows(&harness, "Broken cannot be shown"));
+    assert!(shows(
+        &harness,
+        "the file is damaged (the pixels end early)"
+    ));
+    harness
+        .get_by_label("Sound, CT · series 3, 40 × 32 × 20")
+        .click();
+    harness.run_steps(3);
+    assert!(shows(&harness, "Loading Sound…"));
+}
+
+#[test]
+fn files_that_were_left_out_are_counted_and_explained() {
+    let mut desk = Desk::default();
+    desk.perform(Action::OpenPaths(vec!["scans".into()]));
+    let skipped = engine::imaging::SkippedFile {
+        path: "notes.txt".into(),
+        kind: "not-an-image",
+        why: "the file holds no image (text)".to_owned(),
+    };
+    let found = EventKind::ScanDone {
+        series: vec![series("s1", "Sound", Modality::Ct)],
+        skipped: vec![skipped],
+    };
+    desk.event(1, found);
+    let mut harness = harness(desk);
+    harness.get_by_label("1 file is not shown").click();
+    harness.run();
+    assert!(shows(&harness, "the file holds no image (text)"));
+}
+
+#[test]
+fn stopping_an_older_model_load_does_not_end_the_newer_one() {
+    let mut desk = Desk::default();
+    desk.perform(Action::LoadModel("old".into()));
+    desk.perform(Action::LoadModel("new".into()));
+    let stopped = desk
+        .effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::Stop(JobId(1))));
+    assert!(stopped, "{:?}", desk.effects);
+    desk.event(1, EventKind::Failed(Arc::new(Error::Stopped)));
+    assert!(matches!(desk.state.model, ModelState::Loading));
+    desk.event(2, model(true, &["comprehend"]));
+    assert!(matches!(desk.state.model, ModelState::Ready(_)));
 }

@@ -252,3 +252,36 @@ fn coronal_shows_its_own_slices() {
     harness.run();
     assert!(slice_name(&harness).starts_with("Slice 17 of 32, coronal"));
 }
+
+/// The picture is put at nine screen pixels a picture pixel, so that the middle one of each nine shows it unmixed.
+#[test]
+fn the_picture_on_screen_is_the_picture_the_model_gets() {
+    const SCALE: f32 = 9.0;
+    let mut harness = harness(ct_desk());
+    let name = slice_name(&harness);
+    let area = harness.get_by_role_and_label(Role::Image, &name).rect();
+    let size = vec2(40.0, 32.0);
+    let fit = (area.width() / size.x).min(area.height() / size.y);
+    let min = (area.center() - size * SCALE / 2.0).round();
+    let open = harness.state_mut().state.viewer.open_mut().unwrap();
+    open.camera.zoom = SCALE / fit;
+    open.camera.pan = (min + size * SCALE / 2.0 - area.center()).into();
+    let evidence = open.evidence();
+    harness.run();
+    let session::Source::Slice { volume, view } = &evidence.source else {
+        panic!("a slice is open");
+    };
+    let given = engine::imaging::render(volume, view).unwrap();
+    let screen = harness.render().unwrap();
+    let mut levels = std::collections::BTreeSet::new();
+    for (x, y, pixel) in given.enumerate_pixels() {
+        let at = min + (vec2(x as f32, y as f32) + vec2(0.5, 0.5)) * SCALE;
+        let shown = screen.get_pixel(at.x as u32, at.y as u32);
+        assert!(
+            shown[0].abs_diff(pixel[0]) <= 1,
+            "{x}, {y}: {shown:?} for {pixel:?}"
+        );
+        let _ = levels.insert(shown[0]);
+    }
+    assert!(levels.len() > 1, "the picture is not flat");
+}

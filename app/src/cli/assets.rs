@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::failure::Failure;
 
 /// Bundled models, best first.
-const MODELS: [&str; 2] = ["models/nano", "models/tiny-untrained"];
+const MODELS: [&str; 2] = ["models/nano/model.toml", "models/tiny-untrained/model.toml"];
 /// The study a new user sees first.
 const SAMPLE: &str = "samples/limb";
 
@@ -47,7 +47,7 @@ fn missing(what: &str, option: &str) -> Failure {
 pub fn model() -> Result<PathBuf, Failure> {
     MODELS
         .iter()
-        .find_map(|name| find(name))
+        .find_map(|name| find(name)?.parent().map(Path::to_owned))
         .ok_or_else(|| missing("model", "choose one with --model DIR"))
 }
 

@@ -104,6 +104,13 @@ impl State {
     /// Begins to load a series, instead of one that is on its way.
     pub(super) fn show_series(&mut self, id: &str) -> Option<Effect> {
         let series = self.library.find(id)?.clone();
+        if let Some(left) = self.viewer.open()
+            && let Content::Volume(view) = &left.content
+        {
+            let _ = self
+                .last_views
+                .insert(left.series.id.clone(), view.descriptor());
+        }
         self.stage = Stage::Slice;
         self.viewer = Viewer::Loading(Box::new(series.clone()));
         Some(Effect::Send {
@@ -124,8 +131,11 @@ impl State {
         let series = (**series).clone();
         let (content, small) = match loaded {
             Loaded::Volume(volume) => {
-                let view = VolumeView::new(volume);
+                let mut view = VolumeView::new(volume);
                 let small = slice_thumbnail(&view.volume, &view.descriptor());
+                if let Some(last) = self.last_views.get(id) {
+                    view.show(*last);
+                }
                 (Content::Volume(view), small)
             }
             Loaded::Picture(image) => {
@@ -160,6 +170,11 @@ impl State {
         }
     }
 
+    fn loads_another_model(&self, job: JobId) -> bool {
+        let mut jobs = self.jobs.iter();
+        jobs.any(|(id, other)| *id != job && other.kind == JobKind::LoadModel)
+    }
+
     fn failed(&mut self, job: JobId, error: &Error) {
         let why = error.to_string();
         if job == JobId(0) {
@@ -179,6 +194,7 @@ impl State {
                     self.viewer = Viewer::Failed(series.clone(), why);
                 }
             }
+            Some(JobKind::LoadModel) if self.loads_another_model(job) => {}
             Some(JobKind::LoadModel) if stopped => self.model = ModelState::Empty,
             Some(JobKind::LoadModel) => self.model = ModelState::Failed(why),
             Some(JobKind::Ask) => {

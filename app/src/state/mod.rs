@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use engine::imaging::{SeriesInfo, SkippedFile};
+use engine::imaging::{SeriesInfo, SkippedFile, ViewDescriptor};
 use engine::session::{JobId, ModelInfo, Progress};
 use engine::{DeviceInfo, Task};
 use image::RgbImage;
@@ -36,6 +36,8 @@ pub struct State {
     pub stage: Stage,
     /// The open series.
     pub viewer: Viewer,
+    /// How series were last looked at, by id.
+    pub last_views: BTreeMap<String, ViewDescriptor>,
     /// Questions and answers.
     pub chat: Chat,
     /// Generated images.

@@ -2,8 +2,8 @@
 
 use engine::session::{AskRequest, Command, GenerateRequest, JobId};
 
-use super::chat::{Reply, Turn};
-use super::viewer::{Camera, Content, Viewer};
+use super::chat::{PictureRef, Reply, Turn};
+use super::viewer::{Camera, Viewer};
 use super::{JobKind, ModelState, Stage, State};
 use crate::action::{Action, Effect};
 
@@ -22,7 +22,7 @@ impl State {
                 }]
             }
             Action::LoadModel(dir) => {
-                let mut effects = self.stop_model_job();
+                let mut effects = self.stop_jobs(JobKind::uses_model);
                 self.model = ModelState::Loading;
                 effects.push(Effect::Send {
                     command: Command::LoadModel { dir },
@@ -46,11 +46,15 @@ impl State {
             Action::Ask => self.ask().into_iter().collect(),
             Action::Stop(job) => self.stop(job).into_iter().collect(),
             Action::Cancel => {
-                let effects = self.stop_model_job();
+                let effects = self.stop_jobs(is_answer_or_image);
                 if effects.is_empty() {
                     self.stage = Stage::Slice;
                 }
                 effects
+            }
+            Action::EditQuestion(text) => {
+                self.chat.draft.text = text;
+                Vec::new()
             }
             Action::NewConversation => {
                 let effects = self.chat.job.and_then(|job| self.stop(job));
@@ -67,6 +71,7 @@ impl State {
                     .collect()
             }
             Action::Copy(text) => vec![Effect::Copy(text)],
+            Action::ShowPicture(picture) => self.show_picture(picture),
             other => {
                 self.look(other);
                 Vec::new()
@@ -147,17 +152,6 @@ impl State {
             Action::RemovePicture(index) if index < self.chat.tray.len() => {
                 self.chat.tray.remove(index);
             }
-            Action::ShowPicture(picture) => {
-                if let Some(open) = self.viewer.open_mut()
-                    && open.series.id == picture.series
-                {
-                    if let (Content::Volume(view), Some(shown)) = (&mut open.content, picture.view)
-                    {
-                        view.show(shown);
-                    }
-                    self.stage = Stage::Slice;
-                }
-            }
             Action::ShowResult(index) => self.stage = Stage::Compare(index),
             Action::ShowSlice => self.stage = Stage::Slice,
             Action::RemoveResult(index) if index < self.results.items.len() => {
@@ -179,6 +173,20 @@ impl State {
         }
     }
 
+    /// Goes back to a picture that a question was about; its series is loaded again if it has to be.
+    fn show_picture(&mut self, picture: PictureRef) -> Vec<Effect> {
+        let effects = self.switch_series(&picture.series);
+        if let Some(shown) = picture.view {
+            match self.viewer.volume_mut() {
+                Some(view) => view.show(shown),
+                None => {
+                    let _ = self.last_views.insert(picture.series, shown);
+                }
+            }
+        }
+        effects
+    }
+
     fn switch_series(&mut self, id: &str) -> Vec<Effect> {
         if let Viewer::Open(open) = &self.viewer
             && open.series.id == id
@@ -186,15 +194,7 @@ impl State {
             self.stage = Stage::Slice;
             return Vec::new();
         }
-        let loading = self.jobs.iter();
-        let loading: Vec<JobId> = loading
-            .filter(|(_, job)| matches!(job.kind, JobKind::LoadSeries(_)))
-            .map(|(id, _)| *id)
-            .collect();
-        let mut effects: Vec<Effect> = loading
-            .into_iter()
-            .filter_map(|job| self.stop(job))
-            .collect();
+        let mut effects = self.stop_jobs(|kind| matches!(kind, JobKind::LoadSeries(_)));
         effects.extend(self.show_series(id));
         effects
     }
@@ -205,13 +205,10 @@ impl State {
         Some(Effect::Stop(job))
     }
 
-    /// Stops answers and images, but not the loading of a model.
-    fn stop_model_job(&mut self) -> Vec<Effect> {
-        let running = self.jobs.iter();
-        let running: Vec<JobId> = running
-            .filter(|(_, job)| matches!(job.kind, JobKind::Ask | JobKind::Generate { .. }))
-            .map(|(id, _)| *id)
-            .collect();
+    /// Stops every job of a kind.
+    fn stop_jobs(&mut self, of_kind: impl Fn(&JobKind) -> bool) -> Vec<Effect> {
+        let running = self.jobs.iter().filter(|(_, job)| of_kind(&job.kind));
+        let running: Vec<JobId> = running.map(|(id, _)| *id).collect();
         running
             .into_iter()
             .filter_map(|job| self.stop(job))
@@ -274,4 +271,8 @@ impl State {
             },
         })
     }
+}
+
+fn is_answer_or_image(kind: &JobKind) -> bool {
+    matches!(kind, JobKind::Ask | JobKind::Generate { .. })
 }

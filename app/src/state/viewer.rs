@@ -289,3 +289,42 @@ pub fn window_words(window: Window) -> String {
     };
     format!("C {} W {}", number(window.center), number(window.width))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_point_under_the_pointer_stays_when_zooming() {
+        let mut camera = Camera {
+            zoom: 1.5,
+            pan: [20.0, -10.0],
+        };
+        let about = [80.0, 40.0];
+        // Where the pointer is in the picture, in units of the fitted picture.
+        let at =
+            |camera: &Camera| [0, 1].map(|axis| (about[axis] - camera.pan[axis]) / camera.zoom);
+        let before = at(&camera);
+        camera.zoom_about(2.0, about);
+        let after = at(&camera);
+        assert_eq!(camera.zoom, 3.0);
+        assert!((before[0] - after[0]).abs() < 1e-4 && (before[1] - after[1]).abs() < 1e-4);
+    }
+
+    #[test]
+    fn zoom_has_limits() {
+        let mut camera = Camera::default();
+        camera.zoom_about(1e9, [0.0; 2]);
+        assert_eq!(camera.zoom, 64.0);
+        camera.zoom_about(1e-9, [0.0; 2]);
+        assert_eq!(camera.zoom, 0.1);
+    }
+
+    #[test]
+    fn a_window_is_said_in_few_digits() {
+        let window = |center, width| window_words(Window { center, width });
+        assert_eq!(window(40.0, 400.0), "C 40 W 400");
+        assert_eq!(window(-445.5, 1109.0), "C -446 W 1109");
+        assert_eq!(window(0.25, 0.5), "C 0.25 W 0.50");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use egui::{Button, Label, ProgressBar, RichText, Ui};
+use egui::{Button, Frame, Label, Margin, Panel, ProgressBar, RichText, Ui};
 use engine::Task;
 use engine::session::{JobId, ModelInfo};
 
@@ -22,16 +22,11 @@ pub fn model_line_ui(ui: &mut Ui, model: &ModelState) -> Option<Action> {
         ui.label(RichText::new("HealthGPT Workbench").strong().size(16.0));
         ui.separator();
         match model {
-            ModelState::Empty => {
+            ModelState::Empty | ModelState::Failed(_) => {
                 ui.label("No model is loaded");
             }
             ModelState::Loading => {
                 ui.label("Loading the model…");
-            }
-            ModelState::Failed(why) => {
-                let text = RichText::new(format!("The model could not be loaded: {why}"));
-                ui.add(Label::new(text.color(theme::ERROR)).truncate())
-                    .on_hover_text(why);
             }
             ModelState::Ready(info) => model_ui(ui, info),
         }
@@ -68,10 +63,10 @@ fn model_ui(ui: &mut Ui, info: &ModelInfo) {
                 None => String::new(),
             };
             let text = format!("{}{region}", task.label());
-            let chip = egui::Frame::new()
+            let chip = Frame::new()
                 .fill(theme::ACCENT_DIM)
                 .corner_radius(8)
-                .inner_margin(egui::Margin::symmetric(8, 1));
+                .inner_margin(Margin::symmetric(8, 1));
             chip.show(ui, |ui| ui.label(RichText::new(text).size(12.5)));
         }
     }
@@ -87,21 +82,28 @@ fn model_ui(ui: &mut Ui, info: &ModelInfo) {
         .on_hover_text(facts);
 }
 
-/// What to warn of before anything is asked.
-pub fn warning_text(model: &ModelState) -> Option<&'static str> {
-    match model {
-        ModelState::Ready(info) if !info.trained => Some(
-            "untrained test model. Its answers and images are noise and say nothing about the patient",
+/// What must be known of the model before anything is asked: it is untrained, or it could not be loaded.
+pub fn model_warning_ui(ui: &mut Ui, model: &ModelState) {
+    let (text, color, ground) = match model {
+        ModelState::Ready(info) if !info.trained => (
+            "Warning: untrained test model. Its answers and images are noise and say nothing about the patient"
+                .to_owned(),
+            theme::WARNING,
+            theme::WARNING_DIM,
         ),
-        _ => None,
-    }
-}
-
-/// A warning line.
-pub fn warning_ui(ui: &mut Ui, text: &str) {
-    ui.horizontal(|ui| {
-        let text = RichText::new(format!("Warning: {text}"));
-        ui.add(Label::new(text.color(theme::WARNING).strong()).wrap());
+        ModelState::Failed(why) => (
+            format!("The model could not be loaded: {why}"),
+            theme::ERROR,
+            theme::ERROR_DIM,
+        ),
+        _ => return,
+    };
+    let frame = Frame::new()
+        .fill(ground)
+        .inner_margin(Margin::symmetric(10, 5));
+    Panel::top("model warning").frame(frame).show(ui, |ui| {
+        ui.take_available_width();
+        ui.add(Label::new(RichText::new(text).color(color).strong()).wrap());
     });
 }
 

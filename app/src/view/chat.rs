@@ -99,6 +99,12 @@ fn turn_ui(ui: &mut Ui, turn: &Turn) -> Option<Action> {
             }
         });
         ui.add(Label::new(&turn.question).wrap());
+        let edit = ui
+            .small_button("Edit")
+            .on_hover_text("Put this question back into the field");
+        if edit.clicked() {
+            action = Some(Action::EditQuestion(turn.question.clone()));
+        }
     });
     let answer = Frame::new()
         .fill(theme::CARD)
@@ -156,13 +162,11 @@ fn reply_ui(ui: &mut Ui, reply: &Reply) -> Option<Action> {
             ui.add(Label::new(why).wrap());
         }
     }
-    let copy = !text.is_empty() && !matches!(reply, Reply::Streaming(_));
-    (copy
-        && ui
-            .small_button("Copy")
-            .on_hover_text("Copy this answer")
-            .clicked())
-    .then(|| Action::Copy(text.to_owned()))
+    if text.is_empty() || matches!(reply, Reply::Streaming(_)) {
+        return None;
+    }
+    let copy = ui.small_button("Copy").on_hover_text("Copy this answer");
+    copy.clicked().then(|| Action::Copy(text.to_owned()))
 }
 
 /// A picture by name, to be pressed.
@@ -223,7 +227,9 @@ fn question_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Action> 
         .desired_rows(3)
         .desired_width(f32::INFINITY)
         .return_key(KeyboardShortcut::new(Modifiers::SHIFT, Key::Enter));
-    let field = ui.add(field).accessible_name("Question");
+    let scroll = ScrollArea::vertical().id_salt("question").max_height(120.0);
+    let field = scroll.show(ui, |ui| ui.add(field)).inner;
+    let field = field.accessible_name("Question");
     let entered = field.has_focus()
         && ui.input(|input| input.key_pressed(Key::Enter) && !input.modifiers.shift);
     let ready = state.check_ask(&draft.text);
@@ -291,7 +297,7 @@ fn context_ui(ui: &mut Ui, state: &State) {
 
 /// How tokens are chosen.
 fn settings_ui(ui: &mut Ui, draft: &mut Draft) {
-    ui.collapsing("Answer settings", |ui| {
+    ui.collapsing("Settings for answers and images", |ui| {
         let sampling = &mut draft.sampling;
         egui::Grid::new("answer settings")
             .num_columns(2)

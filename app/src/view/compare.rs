@@ -63,9 +63,7 @@ pub fn compare_ui(
     pictures: &Pictures,
 ) -> Option<Action> {
     let item = results.items.get(index)?;
-    let bar = Frame::new()
-        .fill(theme::PANEL)
-        .inner_margin(Margin::symmetric(10, 6));
+    let bar = Frame::new().inner_margin(Margin::symmetric(10, 6));
     let mut action = None;
     Panel::top("comparison").frame(bar).show(ui, |ui| {
         action = head_ui(ui, results.mode, item, index);
@@ -76,6 +74,8 @@ pub fn compare_ui(
     let Some([input, output]) = pictures.result(item.number) else {
         return action;
     };
+    let ground = ui.available_rect_before_wrap();
+    ui.painter().rect_filled(ground, 0.0, Color32::BLACK);
     match results.mode {
         CompareMode::SideBySide => side_by_side_ui(ui, input, output),
         CompareMode::Swipe(share) => {

@@ -8,6 +8,9 @@ use crate::pictures::Pictures;
 use crate::state::State;
 use crate::theme;
 
+/// Files left out are named up to this number.
+const SKIPPED_SHOWN: usize = 200;
+
 /// The left panel.
 pub fn library_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Option<Action> {
     let mut action = open_ui(ui, &mut state.library.path_draft);
@@ -106,10 +109,14 @@ fn series_ui(ui: &mut Ui, series: &SeriesInfo, shown: bool, pictures: &Pictures)
     } else {
         series.description.clone()
     };
-    let kind = match (&series.format, series.number) {
-        (Format::Picture, _) => "Picture".to_owned(),
-        (_, Some(number)) => format!("{} · series {number}", series.modality.code()),
-        (_, None) => series.modality.code().replace('?', "Volume"),
+    let kind = match series.format {
+        Format::Picture => "Picture".to_owned(),
+        Format::Dicom | Format::Nifti => {
+            let modality = series.modality.code().replace('?', "Volume");
+            let number = series.number.map(|number| format!("series {number}"));
+            let parts = [Some(modality), series.body_part.clone(), number];
+            parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+        }
     };
     let [columns, rows, slices] = series.size;
     let size = if slices > 1 {
@@ -162,9 +169,12 @@ fn skipped_ui(ui: &mut Ui, skipped: &[SkippedFile]) {
         count => format!("{count} files are not shown"),
     };
     ui.collapsing(title, |ui| {
-        for file in skipped.iter().take(200) {
+        for file in skipped.iter().take(SKIPPED_SHOWN) {
             let _ =
                 ui.add(Label::new(RichText::new(&file.why).color(theme::QUIET).size(12.5)).wrap());
+        }
+        if let Some(more) = skipped.len().checked_sub(SKIPPED_SHOWN + 1) {
+            ui.label(format!("and {} more", more + 1));
         }
     });
 }

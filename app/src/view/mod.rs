@@ -24,20 +24,15 @@ pub use slice::slice_id;
 /// The whole window.
 pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Action> {
     let mut actions = keys::pressed(ui.ctx(), state, slice_id());
-    let narrow = ui.available_width() < 1400.0;
-    let bar = Frame::new()
-        .fill(theme::PANEL)
-        .inner_margin(Margin::symmetric(10, 5));
+    let width = ui.available_width();
+    let narrow = width < 1400.0;
+    // No fill: the window is cleared to the panels' colour, and a pixel drawn twice costs twice where the CPU draws.
+    let bar = Frame::new().inner_margin(Margin::symmetric(10, 5));
     let side = bar.inner_margin(Margin::same(10));
     Panel::top("model").frame(bar).show(ui, |ui| {
         actions.extend(bars::model_line_ui(ui, &state.model));
     });
-    if let Some(text) = bars::warning_text(&state.model) {
-        let warning = bar.fill(theme::WARNING_DIM);
-        Panel::top("warning")
-            .frame(warning)
-            .show(ui, |ui| bars::warning_ui(ui, text));
-    }
+    bars::model_warning_ui(ui, &state.model);
     Panel::bottom("notice")
         .frame(bar.fill(theme::WARNING_DIM))
         .show(ui, bars::research_notice_ui);
@@ -52,21 +47,20 @@ pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Act
     Panel::left("library")
         .frame(side)
         .default_size(if narrow { 262.0 } else { 290.0 })
-        .size_range(200.0..=480.0)
+        .size_range(180.0..=(0.24 * width).max(180.0))
         .show(ui, |ui| {
             actions.extend(library::library_ui(ui, state, pictures));
         });
     Panel::right("assistant")
         .frame(side)
         .default_size(if narrow { 370.0 } else { 430.0 })
-        .size_range(320.0..=720.0)
+        .size_range(280.0..=(0.40 * width - 60.0).max(280.0))
         .show(ui, |ui| {
             actions.extend(tasks::tasks_ui(ui, state));
             ui.separator();
             actions.extend(chat::chat_ui(ui, state));
         });
-    let black = Frame::new().fill(egui::Color32::BLACK);
-    CentralPanel::no_frame().frame(black).show(ui, |ui| {
+    CentralPanel::no_frame().show(ui, |ui| {
         actions.extend(compare::strip_ui(ui, state, pictures, bar));
         actions.extend(match state.stage {
             Stage::Compare(index) => compare::compare_ui(ui, &state.results, index, pictures),

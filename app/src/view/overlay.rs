@@ -6,6 +6,9 @@ use engine::imaging::{Direction, Modality};
 use crate::state::{Content, OpenSeries, VolumeView, window_words};
 use crate::theme;
 
+/// Below this width, in points, there is no room for words in both lower corners.
+const BOTH_CORNERS_WIDTH: f32 = 430.0;
+
 /// Draws the words over the picture that lies at `place` in `area`.
 pub fn overlay_ui(ui: &Ui, open: &OpenSeries, area: Rect, place: Rect, size: [u32; 2]) {
     let painter = ui.painter_at(area);
@@ -38,9 +41,10 @@ pub fn overlay_ui(ui: &Ui, open: &OpenSeries, area: Rect, place: Rect, size: [u3
                 },
             );
             corner(&painter, inner.left_bottom(), Align2::LEFT_BOTTOM, &levels);
-            let size_words = spacing_words(view);
-            let right = format!("{zoom}\n{size_words}");
-            corner(&painter, inner.right_bottom(), Align2::RIGHT_BOTTOM, &right);
+            if inner.width() >= BOTH_CORNERS_WIDTH {
+                let right = format!("{zoom}\n{}", spacing_words(view));
+                corner(&painter, inner.right_bottom(), Align2::RIGHT_BOTTOM, &right);
+            }
             notes(&painter, view, inner);
             if view.volume.calibrated {
                 letters(&painter, view, area);

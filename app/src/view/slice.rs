@@ -51,6 +51,7 @@ pub fn stage_ui(ui: &mut Ui, viewer: &Viewer, pictures: &Pictures, bar: Frame) -
 }
 
 fn say(ui: &mut Ui, text: &str, color: Color32) {
+    ui.painter().rect_filled(ui.max_rect(), 0.0, Color32::BLACK);
     let area = ui.max_rect().shrink(40.0);
     let text = egui::RichText::new(text).color(color).size(17.0);
     let label = egui::Label::new(text).wrap().halign(egui::Align::Center);
@@ -79,6 +80,10 @@ fn slice_ui(ui: &mut Ui, open: &OpenSeries, pictures: &Pictures) -> Option<Actio
     match pictures.slice() {
         Some(Ok(texture)) => {
             let place = place(area, texture.size, &open.camera);
+            let painter = ui.painter_at(full);
+            for rest in around(full, place.intersect(area)) {
+                painter.rect_filled(rest, 0.0, Color32::BLACK);
+            }
             let painter = ui.painter_at(area);
             let whole = Rect::from_min_max(egui::pos2(0.0, 0.0), egui::pos2(1.0, 1.0));
             painter.image(texture.handle.id(), place, whole, Color32::WHITE);
@@ -93,6 +98,7 @@ fn slice_ui(ui: &mut Ui, open: &OpenSeries, pictures: &Pictures) -> Option<Actio
             action = action.or(gestures(ui, open, &response, area));
         }
         Some(Err(why)) => {
+            ui.painter_at(full).rect_filled(full, 0.0, Color32::BLACK);
             ui.painter_at(area).text(
                 area.center(),
                 Align2::CENTER_CENTER,
@@ -101,7 +107,9 @@ fn slice_ui(ui: &mut Ui, open: &OpenSeries, pictures: &Pictures) -> Option<Actio
                 theme::ERROR,
             );
         }
-        None => {}
+        None => {
+            ui.painter_at(full).rect_filled(full, 0.0, Color32::BLACK);
+        }
     }
     if response.has_focus() {
         let stroke = egui::Stroke::new(1.0, theme::ACCENT);
@@ -159,6 +167,20 @@ fn slider_ui(ui: &mut Ui, view: &VolumeView) -> Option<Action> {
     response
         .changed()
         .then(|| Action::SetSlice(last - from_bottom.min(last)))
+}
+
+/// What of `area` lies around `hole`: above, below, left, right.
+fn around(area: Rect, hole: Rect) -> [Rect; 4] {
+    if !hole.is_positive() {
+        return [area, Rect::NOTHING, Rect::NOTHING, Rect::NOTHING];
+    }
+    let row = Rect::from_x_y_ranges(area.x_range(), hole.y_range());
+    [
+        area.with_max_y(hole.top()),
+        area.with_min_y(hole.bottom()),
+        row.with_max_x(hole.left()),
+        row.with_min_x(hole.right()),
+    ]
 }
 
 /// Where the picture lies, in points.

@@ -31,6 +31,14 @@ pub fn render(volume: &Volume, view: &ViewDescriptor) -> Result<RgbImage, Imagin
     let slice = volume.slice(view.plane, view.index)?;
     let grey = grey_levels(&slice, view.window, view.invert != volume.inverted);
     let [width, height] = square_size(&slice);
+    if [width as usize, height as usize] == [slice.width, slice.height] {
+        // Square already: `bilinear` would give the same levels.
+        let at = |x: u32, y: u32| y as usize * slice.width + x as usize;
+        let level = |x, y| grey.get(at(x, y)).copied().unwrap_or(0);
+        return Ok(RgbImage::from_fn(width, height, |x, y| {
+            Rgb([level(x, y); 3])
+        }));
+    }
     Ok(RgbImage::from_fn(width, height, |x, y| {
         let at = |position: u32, out: u32, len: usize| {
             let source = (f64::from(position) + 0.5) * len as f64 / f64::from(out) - 0.5;

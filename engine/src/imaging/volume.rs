@@ -223,8 +223,12 @@ impl Volume {
 
     /// The voxel (i, j, k) shown at column `x`, row `y` of a slice.
     pub fn voxel_at(&self, plane: Plane, index: usize, x: usize, y: usize) -> [usize; 3] {
+        self.voxel_along(self.voxel_axes(plane), [x, y, index])
+    }
+
+    fn voxel_along(&self, axes: [(usize, bool); 3], at: [usize; 3]) -> [usize; 3] {
         let mut voxel = [0; 3];
-        for ((axis, backwards), at) in self.voxel_axes(plane).into_iter().zip([x, y, index]) {
+        for ((axis, backwards), at) in axes.into_iter().zip(at) {
             let last = self.size[axis].saturating_sub(1);
             let at = at.min(last);
             voxel[axis] = if backwards { last - at } else { at };
@@ -266,9 +270,11 @@ impl Volume {
             });
         }
         let [width, height] = self.slice_size(plane);
+        let axes = self.voxel_axes(plane);
         let mut samples = Vec::with_capacity(width * height);
         for y in 0..height {
-            samples.extend((0..width).map(|x| self.sample(self.voxel_at(plane, index, x, y))));
+            let voxel = |x| self.voxel_along(axes, [x, y, index]);
+            samples.extend((0..width).map(|x| self.sample(voxel(x))));
         }
         let direction = |(axis, backwards): (usize, bool)| {
             let direction = Direction(self.patient_from_voxel.step(axis));
@@ -278,7 +284,7 @@ impl Volume {
                 direction
             }
         };
-        let [right, down, _] = self.voxel_axes(plane);
+        let [right, down, _] = axes;
         let spacing = self.patient_from_voxel.spacing_mm();
         let spacing_mm = [spacing[right.0], spacing[down.0]];
         Ok(Slice {
