@@ -28,7 +28,10 @@ fn agrees(column: &str, cell: &str, value: &Value, tolerance: f64) -> bool {
         }
         _ => match value {
             Value::String(text) => text == cell,
-            other => other.to_string() == cell,
+            other => {
+                let written = other.to_string();
+                written == cell
+            }
         },
     }
 }
@@ -144,4 +147,35 @@ fn a_colour_volume_is_shown_by_its_middle_slice() {
         assert_eq!(picture.dimensions(), (3, 3));
         assert_eq!(picture.get_pixel(0, 0).0, *first);
     }
+}
+
+#[test]
+fn inspect_per_file_prints_one_array_with_paths_inside_the_folder() {
+    let folder = fixtures().join("nifti/nifti-rs");
+    let folder = folder.to_str().unwrap();
+    let words = ["workbench", "inspect", "--per-file", "--json", folder].map(Into::into);
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let streams = workbench::cli::Streams {
+        out: &mut out,
+        err: &mut err,
+        terminal: false,
+    };
+    let outcome = workbench::cli::run(&words, streams);
+    assert!(matches!(outcome, workbench::cli::Outcome::Exit(0)));
+    let reports: Value = serde_json::from_slice(&out).unwrap();
+    let of = |path: &str| {
+        let mut all = reports.as_array().unwrap().iter();
+        all.find(|report| report["path"] == path).unwrap()
+    };
+    let whole = of("27/uint64.nii");
+    assert_eq!(
+        (&whole["opens"], &whole["kind"]),
+        (&"yes".into(), &"nifti".into())
+    );
+    assert_eq!(whole["nifti_shape"], "3x3x3");
+    assert_eq!(whole["affine"].as_array().unwrap().len(), 16);
+    assert!(whole.get("error").is_none() && whole.get("rows").is_none());
+    let refused = of("avg152T1_LR_nifti.hdr.gz");
+    assert_eq!(refused["opens"], "typed-error");
+    assert_eq!(refused["error"]["kind"], "damaged");
 }

@@ -13,6 +13,7 @@ use engine::imaging::{
 
 use crate::fixtures::{Dicom, Nifti, item_set};
 
+mod archive;
 mod corpus;
 mod damage;
 mod dicom;

@@ -1,5 +1,6 @@
 //! Scans: files to volumes in patient space, volumes to pictures, generated pictures to marked files.
 
+mod archive;
 mod dicom;
 pub mod error;
 pub mod generated;

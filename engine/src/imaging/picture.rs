@@ -1,9 +1,11 @@
 //! Plain pictures: PNG and JPEG.
 
+use std::io::BufReader;
 use std::path::Path;
 
 use image::{ImageReader, RgbImage};
 
+use super::archive;
 use super::error::ImagingError;
 
 /// Columns and rows, from the header.
@@ -11,8 +13,8 @@ use super::error::ImagingError;
 /// # Errors
 /// [`ImagingError::Damaged`] or [`ImagingError::Io`].
 pub fn picture_size(path: &Path) -> Result<[usize; 2], ImagingError> {
-    let reader = ImageReader::open(path).map_err(ImagingError::io(path))?;
-    let reader = reader
+    let (bytes, _) = archive::open(path)?;
+    let reader = ImageReader::new(BufReader::new(bytes))
         .with_guessed_format()
         .map_err(ImagingError::io(path))?;
     let (width, height) = reader
@@ -26,8 +28,8 @@ pub fn picture_size(path: &Path) -> Result<[usize; 2], ImagingError> {
 /// # Errors
 /// [`ImagingError::Damaged`] or [`ImagingError::Io`].
 pub fn open_picture(path: &Path) -> Result<RgbImage, ImagingError> {
-    let reader = ImageReader::open(path).map_err(ImagingError::io(path))?;
-    let reader = reader
+    let (bytes, _) = archive::open(path)?;
+    let reader = ImageReader::new(BufReader::new(bytes))
         .with_guessed_format()
         .map_err(ImagingError::io(path))?;
     Ok(reader

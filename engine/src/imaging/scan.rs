@@ -1,13 +1,13 @@
 //! Files and folders to series, by their headers only. What a file is, its content says, not its name.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
+use super::archive;
 use super::error::ImagingError;
 use super::hash::path_hash;
 use super::picture::picture_size;
@@ -90,7 +90,16 @@ fn files_in(
         for entry in WalkDir::new(path).follow_links(true) {
             match entry {
                 Ok(entry) if entry.file_type().is_file() => {
-                    files.insert(entry.into_path());
+                    let file = entry.into_path();
+                    if (file == *path || named_zip(&file)) && archive::is_archive(&file) {
+                        match members(&file, skipped_files) {
+                            Ok(members) => files.extend(members),
+                            Err(error) if file == *path => return Err(error),
+                            Err(error) => skipped_files.push(skipped(&file, &error)),
+                        }
+                    } else {
+                        files.insert(file);
+                    }
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -111,6 +120,26 @@ fn files_in(
         }
     }
     Ok(files)
+}
+
+/// Documents of office programs are archives too: in folders the name decides which are opened.
+fn named_zip(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("zip"))
+}
+
+/// The files in an archive. Those whose names lead out of it are named together.
+fn members(
+    path: &Path,
+    skipped_files: &mut Vec<SkippedFile>,
+) -> Result<Vec<PathBuf>, ImagingError> {
+    let listing = archive::list(path)?;
+    if listing.outside > 0 {
+        let count = listing.outside;
+        let what = format!("{count} files of this archive, whose names lead out of it");
+        skipped_files.push(skipped(path, &ImagingError::unsupported(path, what)));
+    }
+    Ok(listing.members)
 }
 
 /// The files that a DICOMDIR lists, if that is what was opened and it lists any that are there.
@@ -150,8 +179,9 @@ pub enum Content {
 /// [`ImagingError::Io`], or [`ImagingError::Damaged`] when it is empty.
 pub fn content_of(path: &Path) -> Result<Content, ImagingError> {
     let mut head = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head))
+    let (file, _) = archive::open(path)?;
+    file.take(HEAD_BYTES)
+        .read_to_end(&mut head)
         .map_err(ImagingError::io(path))?;
     if head.is_empty() {
         return Err(ImagingError::damaged(path, "it is empty"));

@@ -1,7 +1,6 @@
 //! A DICOM file's bytes, read only as far as they are asked for, inflated where the transfer syntax is deflated.
 
-use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use dicom_dictionary_std::uids;
@@ -9,6 +8,7 @@ use flate2::read::DeflateDecoder;
 
 use super::dataset::DataSet;
 use super::parser::{Broken, Encoding, PixelElement, parse, parse_meta, shown_encoding};
+use crate::imaging::archive::{self, Bytes};
 use crate::imaging::error::ImagingError;
 
 /// Bytes read at first: enough for the header of nearly every slice.
@@ -34,9 +34,12 @@ pub struct Source {
     pub transfer_syntax: String,
 }
 
+/// Bytes that were read already, and those that follow.
+type ReadThenRest = io::Chain<Cursor<Vec<u8>>, Box<dyn Bytes>>;
+
 enum Rest {
-    Plain(File, u64),
-    Deflated(Box<DeflateDecoder<io::Chain<Cursor<Vec<u8>>, File>>>),
+    Plain(Box<dyn Bytes>, u64),
+    Deflated(Box<DeflateDecoder<ReadThenRest>>),
 }
 
 /// Where the first element is in a file that begins with `head`, if it is DICOM: behind the preamble and `DICM`
@@ -75,8 +78,7 @@ impl Source {
     /// # Errors
     /// [`ImagingError::Io`], [`ImagingError::Damaged`] or [`ImagingError::Unsupported`].
     pub fn open(path: &Path) -> Result<Self, ImagingError> {
-        let mut file = File::open(path).map_err(ImagingError::io(path))?;
-        let length = file.metadata().map_err(ImagingError::io(path))?.len();
+        let (mut file, length) = archive::open(path)?;
         let mut bytes = Vec::with_capacity(FIRST_READ.min(length as usize));
         read_up_to(&mut file, &mut bytes, FIRST_READ).map_err(ImagingError::io(path))?;
         let Some(at) = dicom_start(&bytes) else {
@@ -140,10 +142,9 @@ impl Source {
 
     /// Replaces the file's bytes by a stream that inflates what follows the meta group.
     fn inflate(&mut self) -> Result<(), ImagingError> {
-        let Rest::Plain(file, _) = &self.rest else {
-            return Ok(());
-        };
-        let file = file.try_clone().map_err(ImagingError::io(&self.path))?;
+        let (mut file, _) = archive::open(&self.path)?;
+        file.seek(SeekFrom::Start(self.bytes.len() as u64))
+            .map_err(ImagingError::io(&self.path))?;
         let deflated = self.bytes.split_off(self.start);
         self.bytes.clear();
         self.start = 0;

@@ -7,7 +7,6 @@ mod header;
 mod inspect;
 mod voxels;
 
-use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +17,7 @@ pub use voxels::load_nifti;
 use gzip::{MAGIC, Members};
 use header::{HEADER_BYTES, Invalid, parse};
 
+use super::archive;
 use super::error::ImagingError;
 use super::hash::path_hash;
 use super::series::{Format, PatientLabel, SeriesInfo};
@@ -80,7 +80,7 @@ pub fn other_half(path: &Path, extension: &str) -> Option<PathBuf> {
             ]
         })
         .map(|name| path.with_file_name(name))
-        .find(|path| path.is_file())
+        .find(|path| archive::is_there(path))
 }
 
 /// A NIfTI file as a series. Its modality stays unknown: a file's name proves nothing.
@@ -143,7 +143,7 @@ fn open_at(path: &Path, offset: u64) -> Result<Box<dyn Read>, ImagingError> {
 
 /// The file's bytes, inflated where it is gzipped.
 fn open(path: &Path) -> Result<Box<dyn Read>, ImagingError> {
-    let mut file = File::open(path).map_err(ImagingError::io(path))?;
+    let (mut file, _) = archive::open(path)?;
     let mut first = Vec::new();
     file.by_ref()
         .take(2)

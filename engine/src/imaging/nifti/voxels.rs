@@ -1,6 +1,5 @@
 //! The voxels of a NIfTI file, in the nearest stored type.
 
-use std::fs;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -10,6 +9,7 @@ use super::colour::{RGB24, RGBA32, middle_picture};
 use super::gzip::MAGIC;
 use super::header::Header;
 use super::{open_at, read_header};
+use crate::imaging::archive;
 use crate::imaging::error::ImagingError;
 use crate::imaging::memory::check_fits;
 use crate::imaging::series::{Loaded, SeriesInfo};
@@ -50,7 +50,7 @@ pub fn check_type(header: &Header, path: &Path) -> Result<(), ImagingError> {
 
 /// The voxels of all volumes must be backed by the file's length before anything is sized by them.
 pub fn check_length(header: &Header, voxels: &Path) -> Result<(), ImagingError> {
-    let metadata = fs::metadata(voxels).map_err(ImagingError::io(voxels))?;
+    let (mut file, length) = archive::open(voxels)?;
     let bytes_each = voxel_bytes(header.datatype).unwrap_or(1);
     let volume = header.size.iter().try_fold(bytes_each, |bytes, length| {
         bytes.checked_mul(*length as u64)
@@ -58,14 +58,11 @@ pub fn check_length(header: &Header, voxels: &Path) -> Result<(), ImagingError> 
     let all = volume.and_then(|volume| volume.checked_mul(header.volumes as u64));
     let needed = all.and_then(|all| all.checked_add(header.offset));
     let mut first = [0; 2];
-    let gzipped = fs::File::open(voxels)
-        .and_then(|mut file| file.read_exact(&mut first))
-        .is_ok()
-        && first == MAGIC;
+    let gzipped = file.read_exact(&mut first).is_ok() && first == MAGIC;
     let there = if gzipped {
-        metadata.len().saturating_mul(MAX_INFLATION)
+        length.saturating_mul(MAX_INFLATION)
     } else {
-        metadata.len()
+        length
     };
     match needed {
         Some(needed) if needed <= there && volume.is_some_and(|volume| volume <= MAX_BYTES) => {
@@ -82,7 +79,7 @@ pub fn check_length(header: &Header, voxels: &Path) -> Result<(), ImagingError> 
                 format!(
                     "{} voxels do not fit into its {} bytes",
                     shape.join(" x "),
-                    metadata.len()
+                    length
                 ),
             ))
         }
