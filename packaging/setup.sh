@@ -9,6 +9,7 @@ rust_needed=1.95
 packages=(
     build-essential      # the linker that cargo calls
     pkg-config           # build scripts of the X11 bindings ask it
+    cmake                # builds CharLS, the C++ library that decodes JPEG-LS
     ca-certificates      # cargo fetches crates over https
     libvulkan1           # Vulkan loader
     mesa-vulkan-drivers  # Vulkan for Intel and AMD, and in software (lavapipe) for tests and machines without a GPU

@@ -115,10 +115,10 @@ fn what_cannot_be_decoded_is_refused_by_name() {
         load(&scan.series[0]).unwrap_err()
     };
     for (uid, name) in [
-        ("1.2.840.10008.1.2.4.90", "JPEG 2000"),
-        ("1.2.840.10008.1.2.4.80", "JPEG-LS"),
+        ("1.2.840.10008.1.2.4.93", "JPEG 2000 part 2"),
+        ("1.2.840.10008.1.2.4.110", "JPEG XL"),
         ("1.2.840.10008.1.2.4.102", "MPEG"),
-        ("1.2.840.10008.1.2.4.201", "High-Throughput"),
+        ("1.2.840.10008.1.2.8.1", "deflated image frames"),
         ("1.2.3.4", "unknown transfer syntax"),
     ] {
         let mut file = Dicom::ct_slice(1, 0.0);

@@ -190,6 +190,9 @@ pub struct RenderArgs {
 /// `workbench inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
+    /// Every file by itself: what its header says, and checksums of its values
+    #[arg(long)]
+    pub per_file: bool,
     /// Files or folders
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<PathBuf>,

@@ -1,6 +1,6 @@
 //! `workbench inspect`: what the readers find in files and folders, from the headers. Patients are not named.
 
-use engine::imaging::SeriesInfo;
+use engine::imaging::{SeriesInfo, inspect_files};
 use serde_json::json;
 
 use super::args::InspectArgs;
@@ -13,6 +13,9 @@ use super::headless::Headless;
 /// # Errors
 /// A path cannot be read, or not one image is there.
 pub fn run(args: &InspectArgs, console: &mut Console<'_>) -> Result<(), Failure> {
+    if args.per_file {
+        return per_file(args, console);
+    }
     let mut engine = Headless::start_for_files()?;
     let scan = engine.scan(&args.paths, console)?;
     for (i, series) in scan.series.iter().enumerate() {
@@ -28,6 +31,19 @@ pub fn run(args: &InspectArgs, console: &mut Console<'_>) -> Result<(), Failure>
         }
     }
     console.print_json(&json!(scan))
+}
+
+/// One report for each file, refusals among them.
+fn per_file(args: &InspectArgs, console: &mut Console<'_>) -> Result<(), Failure> {
+    let reports = inspect_files(&args.paths, &mut |_, _| {})?;
+    for report in &reports {
+        let line = match &report.error {
+            Some(error) => format!("{}  {}  {}\n", report.kind, error.kind, error.message),
+            None => format!("{}  opens  {}\n", report.kind, report.path),
+        };
+        console.print(&line)?;
+    }
+    console.print_json(&json!(reports))
 }
 
 fn line(number: usize, series: &SeriesInfo) -> String {

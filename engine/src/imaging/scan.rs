@@ -130,15 +130,25 @@ fn skipped(path: &Path, error: &ImagingError) -> SkippedFile {
     }
 }
 
-/// What one file is.
-enum One {
-    Dicom(Box<dicom::Header>),
-    Series(Box<SeriesInfo>),
-    /// The voxels of this NIfTI header.
-    HalfOf(PathBuf),
+/// What a file's first bytes say that it is.
+pub enum Content {
+    /// DICOM.
+    Dicom,
+    /// NIfTI, or its header.
+    Nifti,
+    /// PNG or JPEG.
+    Picture,
+    /// Voxels that belong to this NIfTI header.
+    VoxelsOf(PathBuf),
+    /// Something else.
+    Other,
 }
 
-fn read_one(path: &Path) -> Result<One, ImagingError> {
+/// Looks at the first bytes of a file.
+///
+/// # Errors
+/// [`ImagingError::Io`], or [`ImagingError::Damaged`] when it is empty.
+pub fn content_of(path: &Path) -> Result<Content, ImagingError> {
     let mut head = Vec::new();
     File::open(path)
         .and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head))
@@ -149,19 +159,38 @@ fn read_one(path: &Path) -> Result<One, ImagingError> {
     // PNG and JPEG first, because a DICOM file with a picture's first bytes in its preamble still says DICM.
     let is_part_10 = head.get(128..132) == Some(b"DICM");
     if !is_part_10 && (head.starts_with(b"\x89PNG") || head.starts_with(&[0xFF, 0xD8, 0xFF])) {
-        return picture_series(path).map(|series| One::Series(Box::new(series)));
+        return Ok(Content::Picture);
     }
     if nifti::inflated_head(&head).is_some_and(|head| nifti::is_nifti(&head)) && !is_part_10 {
-        return nifti::series_of(path).map(|series| One::Series(Box::new(series)));
+        return Ok(Content::Nifti);
     }
     if dicom::dicom_start(&head).is_some() {
-        let header =
-            dicom::Source::open(path).and_then(|mut source| dicom::read_header(&mut source))?;
-        return Ok(One::Dicom(Box::new(header)));
+        return Ok(Content::Dicom);
     }
-    match nifti::other_half(path, "hdr").filter(|half| half != path) {
-        Some(half) => Ok(One::HalfOf(half)),
-        None => Err(ImagingError::unsupported(
+    let half = nifti::other_half(path, "hdr").filter(|half| half != path);
+    Ok(half.map_or(Content::Other, Content::VoxelsOf))
+}
+
+/// What one file holds.
+enum One {
+    Dicom(Box<dicom::Header>),
+    Series(Box<SeriesInfo>),
+    /// The voxels of this NIfTI header.
+    HalfOf(PathBuf),
+}
+
+fn read_one(path: &Path) -> Result<One, ImagingError> {
+    let series = |series: SeriesInfo| One::Series(Box::new(series));
+    match content_of(path)? {
+        Content::Picture => picture_series(path).map(series),
+        Content::Nifti => nifti::series_of(path).map(series),
+        Content::Dicom => {
+            let header =
+                dicom::Source::open(path).and_then(|mut source| dicom::read_header(&mut source))?;
+            Ok(One::Dicom(Box::new(header)))
+        }
+        Content::VoxelsOf(half) => Ok(One::HalfOf(half)),
+        Content::Other => Err(ImagingError::unsupported(
             path,
             "files of this kind (not DICOM, NIfTI, PNG or JPEG)",
         )),

@@ -52,6 +52,8 @@ pub struct DecoderLayer {
 /// What happened inside one forward pass, for comparison with a reference.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
+    /// States that take the place of a layer's own input, by layer: to see what one layer does to a known input.
+    pub given: Vec<Tensor<3>>,
     /// `llm.hidden.{i}`: the input, then every block's output; the last one is normed (transformers' convention).
     pub hidden: Vec<Tensor<3>>,
     /// Routing weights by site (`layers.0.self_attn.qkv_proj`).
@@ -191,6 +193,9 @@ impl Decoder {
         for (i, layer) in self.layers.iter().enumerate() {
             if let Some(trace) = trace.as_deref_mut() {
                 trace.hidden.push(x.clone());
+                if let Some(given) = trace.given.get(i) {
+                    x = given.clone();
+                }
             }
             let run = LayerRun {
                 index: i,

@@ -1,5 +1,9 @@
 //! A model against the numbers that a PyTorch reference wrote beside it (`expected.json`, `expected_*.safetensors`).
 //!
+//! Every stage is given the reference's own input, so that a difference shows where it arises: CLIP gets the picture; the
+//! projector, each layer of the decoder and the head get what they got there. End to end, from the picture and with nothing
+//! of the reference's in between, are `inputs_embeds`, `new_ids`, `step_logits` (the logits of every step) and the codes.
+//!
 //! Tolerances are the specification's (section 13): 1e-4 on states and logits, 1e-5 on router weights, one level on
 //! RGB (x * 255 is truncated, so a difference of 1e-6 can move a value across an integer), ids and codes exact. They are
 //! absolute, so a random model with large states can exceed them by rounding alone: the reference's own f32 run of
@@ -142,6 +146,17 @@ fn integers(value: Option<&Value>) -> Vec<i64> {
         .collect()
 }
 
+/// A tensor of the file in the shape of ours; ours where the file has none of that size.
+fn expected_input(file: &Checkpoint, name: &str, ours: &Tensor<3>) -> Tensor<3> {
+    let dims = ours.dims();
+    match file.tensor(name).map(|tensor| tensor.to_f32()) {
+        Some(want) if want.len() == dims.iter().product::<usize>() => {
+            Tensor::from_data(TensorData::new(want, dims), &ours.device())
+        }
+        _ => ours.clone(),
+    }
+}
+
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }
@@ -241,13 +256,20 @@ impl Verifier<'_> {
         let x = model.embed_prompt(plugin, &prompt, &images)?;
         self.close(run, file, "inputs_embeds", &values(x.clone()), 1e-4);
 
-        let new = integers(want.get("new_ids"));
         let [_, tokens, _] = x.dims();
-        let mut cache = KvCache::new(&model.decoder.config, tokens + new.len(), &model.device);
-        let mut trace = Trace::default();
+        let mut cache = KvCache::new(&model.decoder.config, tokens, &model.device);
+        let layers = model.decoder.config.num_hidden_layers;
+        let given = |name: String| expected_input(file, &name, &x);
+        let mut trace = Trace {
+            given: (0..layers)
+                .filter(|i| file.info(&format!("llm.hidden.{i}")).is_some())
+                .map(|i| given(format!("llm.hidden.{i}")))
+                .collect(),
+            ..Trace::default()
+        };
         let y = model
             .decoder
-            .forward(plugin, x, &mut cache, Some(&mut trace));
+            .forward(plugin, x.clone(), &mut cache, Some(&mut trace));
         for (i, hidden) in trace.hidden.iter().enumerate() {
             self.close(
                 run,
@@ -280,12 +302,17 @@ impl Verifier<'_> {
                 1e-4 * f64::from(largest.max(1.0)),
             );
         }
-        let logits = model.decoder.logits(plugin, y);
-        self.close(run, file, "prompt_logits", &values(logits.clone()), 1e-4);
+        let normed = expected_input(file, &format!("llm.hidden.{layers}"), &y);
+        let logits = model.decoder.logits(plugin, normed);
+        self.close(run, file, "prompt_logits", &values(logits), 1e-4);
 
-        // Free-running greedy decoding through the cache, as the reference does (faithful: the whole vocabulary).
+        // From the picture to the last token with nothing of the reference's in between. Free-running greedy decoding through the cache, as the reference does (faithful: the whole vocabulary).
+        let new = integers(want.get("new_ids"));
+        let mut cache = KvCache::new(&model.decoder.config, tokens + new.len(), &model.device);
+        let y = model.decoder.forward(plugin, x, &mut cache, None);
+        let logits = model.decoder.logits(plugin, y.narrow(1, tokens - 1, 1));
         let mut sampler = Sampler::new(&Sampling::default(), model.generation.repetition_penalty);
-        let mut last = values(logits.narrow(1, tokens - 1, 1));
+        let mut last = values(logits);
         let (mut steps, mut ids) = (Vec::new(), Vec::new());
         while ids.len() < new.len() {
             steps.extend_from_slice(&last);
@@ -356,16 +383,12 @@ impl Verifier<'_> {
         let selected = hidden_state_index(plugin.entry.vit_hidden_state, layers)?;
         if let Some(state) = states.get(selected) {
             let [_, tokens, _] = state.dims();
-            self.close(
-                run,
-                file,
-                "clip.selected",
-                &values(state.clone().narrow(1, 1, tokens - 1)),
-                1e-4,
-            );
+            let patches = state.clone().narrow(1, 1, tokens - 1);
+            self.close(run, file, "clip.selected", &values(patches.clone()), 1e-4);
+            let given = expected_input(file, "clip.selected", &patches);
+            let projected = plugin.mm_projector.forward(given);
+            self.close(run, file, "projected", &values(projected), 1e-4);
         }
-        let projected = model.features(plugin, &self.image)?;
-        self.close(run, file, "projected", &values(projected), 1e-4);
         Ok(())
     }
 

@@ -22,7 +22,8 @@ pub fn rgb(samples: &Samples, image: &Image) -> Option<RgbImage> {
         (value >> surplus).min(255) as u8
     };
     let (columns, rows) = (image.columns, image.rows);
-    let ybr = image.photometric.starts_with("YBR");
+    // YBR_RCT and YBR_ICT are colour transforms inside JPEG 2000, undone by its decoder.
+    let ybr = image.photometric.starts_with("YBR_FULL");
     let mut bytes = Vec::with_capacity(columns * rows * 3);
     for pixel in 0..columns * rows {
         let [a, b, c] = [0, 1, 2].map(|sample| eight_bit(pixel * 3 + sample));

@@ -3,13 +3,16 @@
 //! The data set reader is ours: dicom-rs allocates what a length field asks for and recurses as deep as sequences
 //! nest, and its pixel decoders index by what the headers promise (viewer.md, section 8).
 
+mod codec;
 mod colour;
 mod dataset;
 mod directory;
 mod header;
+mod inspect;
 mod jpeg;
 mod load;
 mod matrix;
+mod packing;
 mod parser;
 mod pixels;
 mod rle;
@@ -20,6 +23,7 @@ mod text;
 
 pub use directory::directory_files;
 pub use header::{Header, read_header};
+pub use inspect::inspect;
 pub use load::load_dicom;
 pub use series::series_of;
 pub use source::{Source, dicom_start};

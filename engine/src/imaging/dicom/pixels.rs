@@ -1,29 +1,23 @@
-//! Frames of a DICOM file as stored values: uncompressed, RLE, JPEG baseline and JPEG lossless.
+//! Frames of a DICOM file as stored values, whatever their transfer syntax.
 //!
 //! Everything that decides the size of a buffer is checked before the buffer exists.
 
 use std::path::Path;
 
-use dicom_dictionary_std::{tags, uids};
+use dicom_dictionary_std::tags;
 
 use super::header::{Header, read_header};
 use super::matrix::Image;
-use super::parser::{PixelElement, fragments};
-use super::source::{BIG_ENDIAN, Source, damaged};
-use super::{jpeg, rle};
+use super::packing::{Packing, packing_of};
+use super::parser::fragments;
+use super::source::{Source, damaged};
+use super::{codec, jpeg, rle};
 use crate::imaging::error::ImagingError;
+use crate::imaging::memory::check_fits;
 use crate::imaging::volume::Voxels;
 
-/// For a transfer syntax that is not in the standard.
-const UNKNOWN_SYNTAX: &str = "an unknown transfer syntax";
-
-/// How the samples of a file are packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Packing {
-    Native,
-    Rle,
-    Jpeg,
-}
+/// What a frame begins with.
+const FRAME_STARTS: [&[u8]; 3] = [&[0xFF, 0xD8], &[0xFF, 0x4F, 0xFF, 0x51], b"\0\0\0\x0CjP  "];
 
 /// A file whose frames can be decoded.
 pub struct FrameReader {
@@ -96,7 +90,7 @@ impl FrameReader {
         }
         match self.packing {
             Packing::Native => self.native_samples(frame),
-            Packing::Rle | Packing::Jpeg => self.decoded_samples(frame),
+            Packing::Rle | Packing::Jpeg | Packing::Codec => self.decoded_samples(frame),
         }
     }
 
@@ -178,10 +172,12 @@ impl FrameReader {
             );
             return Err(ImagingError::damaged(&path, what));
         }
-        let decoded = if self.packing == Packing::Rle {
-            rle::decode(&compressed, &image)
-        } else {
-            jpeg::decode(&compressed, &image)
+        // Decoders hold up to three words of 4 bytes for a sample.
+        check_fits(image.frame_samples() as u64 * 12, &path)?;
+        let decoded = match self.packing {
+            Packing::Rle => rle::decode(&compressed, &image),
+            Packing::Codec => codec::decode(&compressed, &image, &self.header.transfer_syntax),
+            Packing::Native | Packing::Jpeg => jpeg::decode(&compressed, &image),
         };
         decoded.map_err(|refusal| match refusal {
             Refusal::Damaged(what) => ImagingError::damaged(&path, what),
@@ -197,103 +193,6 @@ pub enum Refusal {
     Damaged(String),
     /// They are sound, but not for us.
     Unsupported(String),
-}
-
-/// How the pixels are packed, or why they cannot be read here.
-fn packing_of(path: &Path, header: &Header) -> Result<Packing, ImagingError> {
-    let unsupported = |what: String| Err(ImagingError::unsupported(path, what));
-    let Header { image, pixels, .. } = header;
-    let PixelElement { tag, length, .. } = *pixels;
-    let floats = tag != tags::PIXEL_DATA;
-    let bits = image.bits_allocated;
-    let whole_bytes = matches!(bits, 8 | 16 | 32);
-    if !floats && !whole_bytes && (bits != 1 || image.samples != 1) {
-        return unsupported(format!("{bits} bits allocated for a sample"));
-    }
-    match (image.photometric.as_str(), image.samples) {
-        ("MONOCHROME1" | "MONOCHROME2" | "", 1) => {}
-        ("PALETTE COLOR", 1) if image.palette.is_some() => {}
-        ("PALETTE COLOR", 1) => {
-            return unsupported("a segmented or incomplete colour palette".to_owned());
-        }
-        ("RGB" | "YBR_FULL" | "YBR_FULL_422" | "YBR_RCT" | "YBR_ICT", 3)
-            if bits >= 8 && !floats => {}
-        (other, samples) => {
-            return unsupported(format!(
-                "the photometric interpretation {other} with {samples} samples for a pixel"
-            ));
-        }
-    }
-    let syntax = header.transfer_syntax.as_str();
-    let uncompressed = [
-        uids::IMPLICIT_VR_LITTLE_ENDIAN,
-        uids::EXPLICIT_VR_LITTLE_ENDIAN,
-        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-        BIG_ENDIAN,
-    ]
-    .contains(&syntax);
-    if uncompressed != length.is_some() {
-        if !uncompressed && syntax_name(syntax) == UNKNOWN_SYNTAX {
-            return unsupported(format!("{UNKNOWN_SYNTAX} ({})", printable(syntax)));
-        }
-        return Err(ImagingError::damaged(
-            path,
-            if uncompressed {
-                "its pixel data is in fragments although its transfer syntax is uncompressed"
-            } else {
-                "its pixel data is not in fragments although its transfer syntax is compressed"
-            },
-        ));
-    }
-    if uncompressed {
-        if image.photometric == "YBR_FULL_422" && (bits != 8 || image.columns % 2 == 1) {
-            return unsupported("YBR_FULL_422 with an odd width or 16 bits".to_owned());
-        }
-        return Ok(Packing::Native);
-    }
-    match syntax {
-        uids::RLE_LOSSLESS if whole_bytes && !floats => Ok(Packing::Rle),
-        uids::JPEG_BASELINE8_BIT
-        | uids::JPEG_EXTENDED12_BIT
-        | uids::JPEG_LOSSLESS
-        | uids::JPEG_LOSSLESS_SV1
-            if matches!(bits, 8 | 16) && !floats =>
-        {
-            Ok(Packing::Jpeg)
-        }
-        _ => unsupported(format!("{} ({})", syntax_name(syntax), printable(syntax))),
-    }
-}
-
-/// The name of a transfer syntax that we do not decode.
-fn syntax_name(uid: &str) -> &'static str {
-    match uid {
-        uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => "JPEG-LS",
-        uids::JPEG2000 | uids::JPEG2000_LOSSLESS => "JPEG 2000",
-        uids::JPEG2000MC | uids::JPEG2000MC_LOSSLESS => "JPEG 2000 part 2",
-        uids::HTJ2K | uids::HTJ2K_LOSSLESS | uids::HTJ2K_LOSSLESS_RPCL => {
-            "High-Throughput JPEG 2000"
-        }
-        uids::JPEGXL | uids::JPEGXL_LOSSLESS | uids::JPEGXLJPEG_RECOMPRESSION => "JPEG XL",
-        uids::DEFLATED_IMAGE_FRAME_COMPRESSION => "deflated image frames",
-        uids::RLE_LOSSLESS => "RLE of samples that are no whole bytes",
-        other if other.starts_with("1.2.840.10008.1.2.4.5") => {
-            "JPEG with these bits or this process"
-        }
-        other if other.starts_with("1.2.840.10008.1.2.4.1") => "MPEG or HEVC video",
-        other if other.starts_with("1.2.840.10008.1.2.4.9") => {
-            "pixel data behind a network address"
-        }
-        _ => UNKNOWN_SYNTAX,
-    }
-}
-
-/// What a file says, fit for a sentence.
-fn printable(uid: &str) -> String {
-    uid.chars()
-        .filter(|c| c.is_ascii_digit() || *c == '.')
-        .take(64)
-        .collect()
 }
 
 /// The fragments of one frame, by the offset table where it is needed (PS3.5 A.4).
@@ -318,9 +217,10 @@ fn frame_fragments<'a>(
         };
         fragments.iter().map(start_of).collect()
     } else {
-        // No table: a JPEG frame begins with the marker SOI.
-        let soi = |fragment: &&[u8]| fragment.starts_with(&[0xFF, 0xD8]);
-        fragments.iter().map(soi).collect()
+        // No table: a JPEG or JPEG-LS frame begins with SOI, a JPEG 2000 frame with SOC and SIZ or as a JP2 file.
+        let begins =
+            |fragment: &&[u8]| FRAME_STARTS.iter().any(|start| fragment.starts_with(start));
+        fragments.iter().map(begins).collect()
     };
     if starts.iter().filter(|starts| **starts).count() != frames {
         return None;
@@ -376,6 +276,35 @@ fn convert<const N: usize, T>(
     } else {
         words.map(|word| from_le(*word)).collect()
     }
+}
+
+/// The stored values one after another, whatever their width.
+pub fn stored_integers<'a>(
+    samples: &'a Samples,
+    image: &Image,
+) -> impl Iterator<Item = i64> + use<'a> {
+    let width = samples.bytes_each as u32 * 8;
+    let stored = image.bits_stored.min(width);
+    let high_bit = image.high_bit.clamp(stored - 1, width - 1);
+    let (up, down) = (63 - high_bit, 64 - stored);
+    let (signed, big_endian) = (image.signed, samples.big_endian);
+    let word_of = move |word: &[u8]| {
+        let fold = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+        if big_endian {
+            word.iter().fold(0, fold)
+        } else {
+            word.iter().rev().fold(0, fold)
+        }
+    };
+    let words = samples.bytes.chunks_exact(samples.bytes_each.max(1));
+    words.map(move |word| {
+        let shifted = word_of(word) << up;
+        if signed {
+            shifted as i64 >> down
+        } else {
+            (shifted >> down) as i64
+        }
+    })
 }
 
 /// Integers with only the stored bits: shifted up so that the high bit is the sign, and back (PS3.5 8.1.1).

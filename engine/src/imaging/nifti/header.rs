@@ -32,6 +32,27 @@ pub struct Header {
     pub window: Option<Window>,
     /// What the user should know.
     pub notes: Vec<String>,
+    /// As it is written.
+    pub written: Written,
+}
+
+/// Fields as they are written, for those who check what was made of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    /// `dim[1..]`, as many as `dim[0]` says.
+    pub shape: Vec<usize>,
+    /// `scl_slope`.
+    pub slope: f64,
+    /// `scl_inter`.
+    pub intercept: f64,
+    /// `qform_code`.
+    pub qform_code: i32,
+    /// `sform_code`.
+    pub sform_code: i32,
+    /// RAS from voxels in the file's unit of length.
+    pub ras: [[f64; 4]; 3],
+    /// `sform`, `qform`, or `pixdim` where there is no orientation.
+    pub ras_from: &'static str,
 }
 
 /// Why there is no header.
@@ -108,6 +129,9 @@ pub fn parse(bytes: &[u8]) -> Result<Header, Invalid> {
         }
     };
     let size = [along(1)?, along(2)?, along(3)?];
+    let shape = (1..=dimensions as usize)
+        .map(along)
+        .collect::<Result<_, _>>()?;
     let mut volumes = 1_usize;
     for axis in 4..=7 {
         volumes = volumes
@@ -141,7 +165,8 @@ pub fn parse(bytes: &[u8]) -> Result<Header, Invalid> {
     if volumes > 1 {
         notes.push(format!("{volumes} volumes in one file: the first is shown"));
     }
-    let (ras, calibrated) = fields.affine(&mut notes);
+    let (ras, ras_from) = fields.affine(&mut notes);
+    let mm_per_unit = fields.mm_per_unit();
     Ok(Header {
         size,
         volumes,
@@ -150,10 +175,19 @@ pub fn parse(bytes: &[u8]) -> Result<Header, Invalid> {
         offset: offset as u64,
         pair,
         rescale,
-        patient_from_voxel: lps_from_ras(ras),
-        calibrated,
+        patient_from_voxel: lps_from_ras(ras.map(|row| row.map(|x| x * mm_per_unit))),
+        calibrated: ras_from != "pixdim",
         window,
         notes,
+        written: Written {
+            shape,
+            slope,
+            intercept,
+            qform_code: fields.code(252, 344),
+            sform_code: fields.code(254, 348),
+            ras,
+            ras_from,
+        },
     })
 }
 
@@ -251,14 +285,12 @@ impl Fields<'_> {
         }
     }
 
-    /// RAS mm of voxel centres, and whether sform or qform gave it: sform first, then qform, then voxel sizes only.
-    fn affine(&self, notes: &mut Vec<String>) -> ([[f64; 4]; 3], bool) {
-        let unit = self.mm_per_unit();
-        let scaled = |affine: [[f64; 4]; 3]| affine.map(|row| row.map(|x| x * unit));
+    /// RAS of voxel centres, and what gave it: sform first, then qform, then voxel sizes only.
+    fn affine(&self, notes: &mut Vec<String>) -> ([[f64; 4]; 3], &'static str) {
         if self.code(254, 348) > 0 {
             let sform = [(280, 400), (296, 432), (312, 464)].map(|(one, two)| self.reals(one, two));
             if usable(&sform) {
-                return (scaled(sform), true);
+                return (sform, "sform");
             }
             notes.push("its sform is no orientation and was not used".to_owned());
         }
@@ -266,7 +298,7 @@ impl Fields<'_> {
         if self.code(252, 344) > 0 {
             let qform = self.qform(&pixdim);
             if usable(&qform) {
-                return (scaled(qform), true);
+                return (qform, "qform");
             }
             notes.push("its qform is no orientation and was not used".to_owned());
         }
@@ -279,7 +311,7 @@ impl Fields<'_> {
         });
         notes.push("the file does not say where left and right are".to_owned());
         let plain = [[x, 0.0, 0.0, 0.0], [0.0, y, 0.0, 0.0], [0.0, 0.0, z, 0.0]];
-        (scaled(plain), false)
+        (plain, "pixdim")
     }
 
     /// Method 2: rotation from the quaternion (a, b, c, d), voxel sizes, and the handedness in `pixdim[0]`.

@@ -1,15 +1,18 @@
 //! NIfTI-1 and NIfTI-2: single files and pairs, plain or gzipped, both byte orders. Ours, because the `nifti` crate
 //! panics on legal headers and knows no NIfTI-2.
 
+mod colour;
 mod gzip;
 mod header;
+mod inspect;
 mod voxels;
 
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 pub use header::{Header, is_nifti};
+pub use inspect::inspect;
 pub use voxels::load_nifti;
 
 use gzip::{MAGIC, Members};
@@ -87,6 +90,13 @@ pub fn other_half(path: &Path, extension: &str) -> Option<PathBuf> {
 pub fn series_of(path: &Path) -> Result<SeriesInfo, ImagingError> {
     let (header, _) = read_header(path)?;
     voxels::check_type(&header, path)?;
+    let mut notes = header.notes;
+    if [colour::RGB24, colour::RGBA32].contains(&header.datatype) && header.size[2] > 1 {
+        notes.push(format!(
+            "colour: only the middle one of {} slices is shown",
+            header.size[2]
+        ));
+    }
     let folder = path.parent().unwrap_or(Path::new(""));
     Ok(SeriesInfo {
         id: path_hash("nifti", path),
@@ -100,7 +110,7 @@ pub fn series_of(path: &Path) -> Result<SeriesInfo, ImagingError> {
         format: Format::Nifti,
         size: header.size,
         spacing_mm: Some(header.patient_from_voxel.spacing_mm()),
-        notes: header.notes,
+        notes,
         files: vec![path.to_owned()],
         frames: Vec::new(),
     })
@@ -115,6 +125,19 @@ fn description(path: &Path) -> String {
         .find_map(|end| stem.strip_suffix(end))
         .unwrap_or(stem);
     stem.to_owned()
+}
+
+/// The file's bytes from `offset` on.
+fn open_at(path: &Path, offset: u64) -> Result<Box<dyn Read>, ImagingError> {
+    let mut reader = open(path)?;
+    let skipped =
+        io::copy(&mut reader.by_ref().take(offset), &mut io::sink()).map_err(|error| {
+            ImagingError::damaged(path, format!("its voxels are cut short: {error}"))
+        })?;
+    if skipped < offset {
+        return Err(ImagingError::damaged(path, "it ends before its voxels"));
+    }
+    Ok(reader)
 }
 
 /// The file's bytes, inflated where it is gzipped.

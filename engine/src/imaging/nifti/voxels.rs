@@ -6,11 +6,10 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use image::RgbImage;
-
+use super::colour::{RGB24, RGBA32, middle_picture};
 use super::gzip::MAGIC;
 use super::header::Header;
-use super::{open, read_header};
+use super::{open_at, read_header};
 use crate::imaging::error::ImagingError;
 use crate::imaging::memory::check_fits;
 use crate::imaging::series::{Loaded, SeriesInfo};
@@ -24,23 +23,19 @@ const MAX_INFLATION: u64 = 1032;
 const MAX_BYTES: u64 = 8 << 30;
 
 /// Bytes behind the voxels that are still read, so that a gzip stream's checksum is.
-const MAX_TAIL: u64 = 64 << 20;
-
-/// `NIFTI_TYPE_RGB24`.
-const RGB24: i16 = 128;
+pub const MAX_TAIL: u64 = 64 << 20;
 
 /// Bytes of a voxel, or the name of a type that is not read.
-fn voxel_bytes(datatype: i16) -> Result<u64, &'static str> {
+pub fn voxel_bytes(datatype: i16) -> Result<u64, &'static str> {
     match datatype {
         2 | 256 => Ok(1),
         4 | 512 => Ok(2),
         RGB24 => Ok(3),
-        8 | 16 | 768 => Ok(4),
+        8 | 16 | 768 | RGBA32 => Ok(4),
         64 | 1024 | 1280 => Ok(8),
         1 => Err("1-bit voxels"),
         32 | 1792 | 2048 => Err("complex voxels"),
         1536 => Err("128-bit voxels"),
-        2304 => Err("RGBA voxels"),
         _ => Err("voxels of an unknown data type"),
     }
 }
@@ -49,21 +44,19 @@ fn voxel_bytes(datatype: i16) -> Result<u64, &'static str> {
 pub fn check_type(header: &Header, path: &Path) -> Result<(), ImagingError> {
     match voxel_bytes(header.datatype) {
         Err(what) => Err(ImagingError::unsupported(path, what)),
-        Ok(_) if header.datatype == RGB24 && header.size[2] > 1 => {
-            Err(ImagingError::unsupported(path, "RGB volumes"))
-        }
         Ok(_) => Ok(()),
     }
 }
 
-/// The first volume's voxels must be backed by the file's length before anything is sized by them.
+/// The voxels of all volumes must be backed by the file's length before anything is sized by them.
 pub fn check_length(header: &Header, voxels: &Path) -> Result<(), ImagingError> {
     let metadata = fs::metadata(voxels).map_err(ImagingError::io(voxels))?;
     let bytes_each = voxel_bytes(header.datatype).unwrap_or(1);
     let volume = header.size.iter().try_fold(bytes_each, |bytes, length| {
         bytes.checked_mul(*length as u64)
     });
-    let needed = volume.and_then(|volume| volume.checked_add(header.offset));
+    let all = volume.and_then(|volume| volume.checked_mul(header.volumes as u64));
+    let needed = all.and_then(|all| all.checked_add(header.offset));
     let mut first = [0; 2];
     let gzipped = fs::File::open(voxels)
         .and_then(|mut file| file.read_exact(&mut first))
@@ -75,21 +68,24 @@ pub fn check_length(header: &Header, voxels: &Path) -> Result<(), ImagingError> 
         metadata.len()
     };
     match needed {
-        Some(needed) if needed <= there && needed - header.offset <= MAX_BYTES => Ok(()),
+        Some(needed) if needed <= there && volume.is_some_and(|volume| volume <= MAX_BYTES) => {
+            Ok(())
+        }
         Some(needed) if needed <= there => Err(ImagingError::unsupported(
             voxels,
-            format!("volumes of {} GiB", needed >> 30),
+            format!("volumes of {} GiB", volume.unwrap_or(0) >> 30),
         )),
-        _ => Err(ImagingError::damaged(
-            voxels,
-            format!(
-                "{} x {} x {} voxels do not fit into its {} bytes",
-                header.size[0],
-                header.size[1],
-                header.size[2],
-                metadata.len()
-            ),
-        )),
+        _ => {
+            let shape: Vec<String> = header.written.shape.iter().map(usize::to_string).collect();
+            Err(ImagingError::damaged(
+                voxels,
+                format!(
+                    "{} voxels do not fit into its {} bytes",
+                    shape.join(" x "),
+                    metadata.len()
+                ),
+            ))
+        }
     }
 }
 
@@ -104,32 +100,36 @@ pub fn load_nifti(
 ) -> Result<Loaded, ImagingError> {
     let (header, voxels_path) = read_header(path)?;
     check_type(&header, path)?;
-    let mut reader = open(&voxels_path)?;
     let cut = |error: io::Error| {
         ImagingError::damaged(&voxels_path, format!("its voxels are cut short: {error}"))
     };
-    let skipped = io::copy(&mut reader.by_ref().take(header.offset), &mut io::sink());
-    if skipped.map_err(cut)? < header.offset {
-        return Err(ImagingError::damaged(
-            &voxels_path,
-            "it ends before its voxels",
-        ));
-    }
+    let number = series.frames.first().copied().unwrap_or(0);
+    let volume_bytes =
+        header.size.iter().product::<usize>() as u64 * voxel_bytes(header.datatype).unwrap_or(0);
+    let before = volume_bytes.saturating_mul(number.min(header.volumes - 1) as u64);
+    let reader = open_at(&voxels_path, header.offset.saturating_add(before))?;
     let mut slices = Slices {
         reader,
         size: header.size,
         big_endian: header.big_endian,
+        colour: [RGB24, RGBA32].contains(&header.datatype),
         on_progress,
     };
     let failed = |failure: Failure| match failure {
         Failure::Io(error) => cut(error),
         Failure::Stopped => ImagingError::Stopped,
     };
-    if header.datatype == RGB24 {
-        let bytes = slices.read(|rgb: [u8; 3]| rgb).map_err(failed)?;
+    if [RGB24, RGBA32].contains(&header.datatype) {
+        let picture = if header.datatype == RGB24 {
+            middle_picture(
+                &slices.read(|rgb: [u8; 3]| rgb).map_err(failed)?,
+                header.size,
+            )
+        } else {
+            let opaque = |[r, g, b, _]: [u8; 4]| [r, g, b];
+            middle_picture(&slices.read(opaque).map_err(failed)?, header.size)
+        };
         slices.finish().map_err(failed)?;
-        let [width, height, _] = header.size;
-        let picture = RgbImage::from_raw(width as u32, height as u32, bytes.concat());
         let picture = picture.ok_or_else(|| {
             ImagingError::damaged(&voxels_path, "its picture has fewer pixels than its size")
         })?;
@@ -178,6 +178,8 @@ struct Slices<'a> {
     reader: Box<dyn Read>,
     size: [usize; 3],
     big_endian: bool,
+    /// Bytes of colours have no byte order.
+    colour: bool,
     on_progress: &'a mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 }
 
@@ -220,7 +222,7 @@ impl Slices<'_> {
                 self.reader.read_exact(part).map_err(Failure::Io)?;
                 missing -= length;
                 for word in part.as_chunks_mut::<N>().0 {
-                    if self.big_endian && N != 3 {
+                    if self.big_endian && !self.colour {
                         word.reverse();
                     }
                     voxels.push(convert(*word));
