@@ -29,6 +29,10 @@ pub fn decode(frame: &[u8], image: &Image, syntax: &str) -> Result<Samples, Refu
     let damaged = |what: String| Refusal::Damaged(format!("its {name} data {what}"));
     let head = head.ok_or_else(|| damaged("has no header".to_owned()))?;
     check(&head, image).map_err(damaged)?;
+    if jpeg_ls && !ends_with_marker(frame) {
+        // CharLS counts zeros behind the end for seconds.
+        return Err(damaged("ends before its end marker".to_owned()));
+    }
     if head.subsampled || head.bits > 16 {
         return Err(Refusal::Unsupported(format!(
             "{name} with {} bits for a sample or with components of different sizes",
@@ -138,6 +142,13 @@ impl Fields<'_> {
         let bytes = *self.0.get(at..)?.first_chunk()?;
         Some(u32::from_be_bytes(bytes))
     }
+}
+
+/// True when EOI (ISO 14495-1 C.1.1) is last, but for padding.
+fn ends_with_marker(frame: &[u8]) -> bool {
+    let padding = frame.iter().rev().take_while(|byte| **byte == 0).count();
+    let unpadded = frame.get(..frame.len() - padding).unwrap_or_default();
+    unpadded.ends_with(&[0xFF, 0xD9])
 }
 
 /// SOF55 and the first SOS (ISO 14495-1 C.2).

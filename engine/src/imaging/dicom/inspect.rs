@@ -27,6 +27,8 @@ pub fn inspect(path: &Path, report: &mut FileReport) -> Result<(), ImagingError>
         };
         if pixels.is_some() {
             attributes(set, report);
+        } else if let Some(what) = missing(set) {
+            return Err(ImagingError::damaged(path, what));
         }
         Ok(pixels.is_some())
     })?;
@@ -54,6 +56,19 @@ pub fn inspect(path: &Path, report: &mut FileReport) -> Result<(), ImagingError>
         report.nan_count = None;
     }
     Ok(())
+}
+
+/// What should be in a data set without pixel data, but is not.
+fn missing(set: &DataSet<'_>) -> Option<&'static str> {
+    let elsewhere = [tags::SPECTROSCOPY_DATA, tags::PIXEL_DATA_PROVIDER_URL];
+    let describes_pixels = set.get(tags::ROWS).is_some() && set.get(tags::BITS_ALLOCATED).is_some();
+    if set.elements.is_empty() {
+        Some("it has no data set")
+    } else if describes_pixels && elsewhere.iter().all(|tag| set.get(*tag).is_none()) {
+        Some("it has Rows and Columns but no pixel data")
+    } else {
+        None
+    }
 }
 
 fn reals<const N: usize, T: Into<f64>>(

@@ -97,7 +97,7 @@ pub fn packing_of(path: &Path, header: &Header) -> Result<Packing, ImagingError>
         | uids::HTJ2K
         | uids::HTJ2K_LOSSLESS
         | uids::HTJ2K_LOSSLESS_RPCL
-            if matches!(bits, 8 | 16) && !floats =>
+            if matches!(bits, 1 | 8 | 16) && !floats =>
         {
             Ok(Packing::Codec)
         }
@@ -109,14 +109,14 @@ pub fn packing_of(path: &Path, header: &Header) -> Result<Packing, ImagingError>
 fn syntax_name(uid: &str) -> &'static str {
     match uid {
         uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => {
-            "JPEG-LS of samples that are not 8 or 16 bits"
+            "JPEG-LS of samples that are not 1, 8 or 16 bits"
         }
         uids::JPEG2000 | uids::JPEG2000_LOSSLESS => {
-            "JPEG 2000 of samples that are not 8 or 16 bits"
+            "JPEG 2000 of samples that are not 1, 8 or 16 bits"
         }
         uids::JPEG2000MC | uids::JPEG2000MC_LOSSLESS => "JPEG 2000 part 2",
         uids::HTJ2K | uids::HTJ2K_LOSSLESS | uids::HTJ2K_LOSSLESS_RPCL => {
-            "High-Throughput JPEG 2000 of samples that are not 8 or 16 bits"
+            "High-Throughput JPEG 2000 of samples that are not 1, 8 or 16 bits"
         }
         uids::JPEGXL | uids::JPEGXL_LOSSLESS | uids::JPEGXLJPEG_RECOMPRESSION => "JPEG XL",
         uids::DEFLATED_IMAGE_FRAME_COMPRESSION => "deflated image frames",
