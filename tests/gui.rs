@@ -116,6 +116,7 @@ fn ct_volume() -> Volume {
         modality: Modality::Ct,
         body_part: Some("KNEE".to_owned()),
         windows: Vec::new(),
+        voi_tables: Arc::default(),
         inverted: false,
         lossy: false,
         instance_uids: Vec::new(),
@@ -143,6 +144,7 @@ fn series(id: &str, description: &str, modality: Modality) -> SeriesInfo {
         notes: Vec::new(),
         files: Vec::new(),
         frames: Vec::new(),
+        volumes: 1,
     }
 }
 

@@ -66,6 +66,7 @@ fn volume(modality: Modality) -> Arc<Volume> {
         modality,
         body_part: None,
         windows: Vec::new(),
+        voi_tables: Arc::default(),
         inverted: false,
         lossy: false,
         instance_uids: vec!["1.2.3".to_owned(), "1.2.4".to_owned(), "1.2.5".to_owned()],

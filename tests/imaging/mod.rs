@@ -13,11 +13,13 @@ use engine::imaging::{
 
 use crate::fixtures::{Dicom, Nifti, item_set};
 
+mod corpus;
 mod damage;
 mod dicom;
 mod encodings;
 mod nifti;
 mod orientation;
+mod voi;
 
 /// Scans one path without progress.
 fn scan_one(path: &Path) -> Result<Scan, ImagingError> {

@@ -148,7 +148,41 @@ fn of_several_volumes_the_first_is_shown_with_a_note() {
     let (_folder, path) = write(&gzip(&file.bytes()), "time.nii.gz");
     let volume = only_volume(&path);
     assert_eq!(samples(&volume), [1.0, 2.0]);
-    assert_eq!(volume.notes[0], "3 volumes in one file: the first is shown");
+    assert_eq!(volume.notes[0], "3 volumes in one file: number 1 is shown");
+}
+
+#[test]
+fn every_volume_along_the_time_axis_can_be_chosen() {
+    let mut file = Nifti::of_i16([2, 1, 1], &[1, 2, 3, 4, 5, 6]);
+    file.dim = vec![2, 1, 1, 3];
+    for (bytes, name) in [
+        (file.bytes(), "time.nii"),
+        (gzip(&file.bytes()), "time.nii.gz"),
+    ] {
+        let (_folder, path) = write(&bytes, name);
+        let series = scan_one(&path).unwrap().series.remove(0);
+        assert_eq!(series.volumes, 3);
+        for (number, expected) in [
+            (0, [1.0, 2.0]),
+            (1, [3.0, 4.0]),
+            (2, [5.0, 6.0]),
+            (9, [5.0, 6.0]),
+        ] {
+            let one = series.volume(number);
+            let Loaded::Volume(volume) = load(&one).unwrap() else {
+                panic!("a picture where a volume was written");
+            };
+            assert_eq!(samples(&volume), expected, "{name} {number}");
+            assert_eq!(one.id == series.id, number == 0);
+            assert_eq!(one.volume(0).id, series.id);
+            let shown = format!("number {} is shown", number.min(2) + 1);
+            assert!(volume.notes[0].ends_with(&shown), "{:?}", volume.notes);
+        }
+    }
+    // A file that ends before its last volume is damaged.
+    let bytes = file.bytes();
+    let (_folder, path) = write(&bytes[..bytes.len() - 2], "cut.nii");
+    assert_eq!(scan_one(&path).unwrap_err().kind(), "damaged");
 }
 
 #[test]
@@ -214,12 +248,7 @@ fn zeros_that_a_gzip_bomb_puts_behind_a_small_volume_do_no_harm() {
 
 #[test]
 fn what_is_not_read_is_refused_by_name() {
-    for (datatype, name) in [
-        (32, "complex"),
-        (1536, "128-bit"),
-        (2304, "RGBA"),
-        (7, "unknown data type"),
-    ] {
+    for (datatype, name) in [(32, "complex"), (1536, "128-bit"), (7, "unknown data type")] {
         let mut file = Nifti::of_i16([1, 1, 1], &[0]);
         file.datatype = datatype;
         file.voxels = vec![0; 32];

@@ -315,7 +315,7 @@ fn window(text: &str) -> Result<Window, String> {
         Some((number(center)?, number(width)?))
     });
     match numbers {
-        Some((center, width)) if width >= 1.0 => Ok(Window { center, width }),
+        Some((center, width)) if width >= 1.0 => Ok(Window::linear(center, width)),
         Some(_) => Err("the width is at least 1".to_owned()),
         None => Err("give CENTER,WIDTH such as 40,400, or the name of a CT preset".to_owned()),
     }
@@ -370,13 +370,7 @@ mod tests {
     #[test]
     fn a_window_is_two_numbers_or_a_preset() {
         assert_eq!(window("-500,1500"), window("lung"));
-        assert_eq!(
-            window("40, 400"),
-            Ok(Window {
-                center: 40.0,
-                width: 400.0
-            })
-        );
+        assert_eq!(window("40, 400"), Ok(Window::linear(40.0, 400.0)));
         for wrong in ["40", "40,0", "40,nan", "liver", "1,2,3"] {
             assert!(window(wrong).is_err(), "{wrong}");
         }

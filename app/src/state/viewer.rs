@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_window_is_said_in_few_digits() {
-        let window = |center, width| window_words(Window { center, width });
+        let window = |center, width| window_words(Window::linear(center, width));
         assert_eq!(window(40.0, 400.0), "C 40 W 400");
         assert_eq!(window(-445.5, 1109.0), "C -446 W 1109");
         assert_eq!(window(0.25, 0.5), "C 0.25 W 0.50");

@@ -237,10 +237,10 @@ fn gestures(ui: &Ui, open: &OpenSeries, response: &Response, area: Rect) -> Opti
 
 /// Right widens, down raises the centre (darker), both in proportion to the width.
 fn dragged_window(window: Window, moved: Vec2) -> Window {
-    Window {
-        center: window.center + moved.y * window.width.max(4.0) / 400.0,
-        width: (window.width * (moved.x / 250.0).exp()).clamp(1.0, 200_000.0),
-    }
+    window.moved(
+        window.center + moved.y * window.width.max(4.0) / 400.0,
+        (window.width * (moved.x / 250.0).exp()).clamp(1.0, 200_000.0),
+    )
 }
 
 /// Slices that the wheel asks for: one for each notch, or for each 40 points of a touchpad. Parts of a notch add up.

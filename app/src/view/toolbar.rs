@@ -81,6 +81,7 @@ fn window_ui(ui: &mut Ui, view: &VolumeView) -> Option<Action> {
     let Window {
         mut center,
         mut width,
+        ..
     } = view.window;
     let speed = f64::from(width / 300.0).max(0.01);
     let center_field = DragValue::new(&mut center)
@@ -102,7 +103,7 @@ fn window_ui(ui: &mut Ui, view: &VolumeView) -> Option<Action> {
             .accessible_name("Window width")
             .changed();
     if changed {
-        action = Some(Action::SetWindow(Window { center, width }));
+        action = Some(Action::SetWindow(view.window.moved(center, width)));
     }
     let invert = Button::selectable(view.invert, "Invert");
     if ui

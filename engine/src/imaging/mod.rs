@@ -27,4 +27,4 @@ pub use render::{ViewDescriptor, picture_hash, render};
 pub use scan::scan;
 pub use series::{Format, Loaded, PatientLabel, Scan, SeriesInfo, SkippedFile};
 pub use volume::{Modality, Plane, Rescale, Slice, Volume, Voxels};
-pub use window::{CT_PRESETS, NamedWindow, Window};
+pub use window::{CT_PRESETS, NamedWindow, VoiFunction, VoiTable, Window};

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::ImagingError;
 use super::volume::{Plane, Slice, Volume};
-use super::window::Window;
+use super::window::{VoiFunction, Window};
 
 /// What was looked at: enough to draw it again.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,8 +52,12 @@ pub fn render(volume: &Volume, view: &ViewDescriptor) -> Result<RgbImage, Imagin
 
 /// Grey levels of a slice, row by row.
 pub fn grey_levels(slice: &Slice, window: Window, invert: bool) -> Vec<u8> {
+    let table = match window.function {
+        VoiFunction::Table(number) => slice.voi_tables.get(number),
+        _ => None,
+    };
     let level = |sample: &f32| {
-        let level = window.apply(*sample);
+        let level = table.map_or_else(|| window.apply(*sample), |table| table.apply(*sample));
         if invert { 255 - level } else { level }
     };
     slice.samples.iter().map(level).collect()

@@ -215,5 +215,6 @@ fn picture_series(path: &Path) -> Result<SeriesInfo, ImagingError> {
         notes: Vec::new(),
         files: vec![path.to_owned()],
         frames: Vec::new(),
+        volumes: 1,
     })
 }

@@ -38,6 +38,9 @@ pub enum Format {
     Picture,
 }
 
+/// What a note about several volumes says of their number.
+pub const VOLUMES_NOTE: &str = " volumes in one file";
+
 /// One series: files that make one volume or picture.
 #[derive(Clone, Debug, Serialize)]
 pub struct SeriesInfo {
@@ -72,6 +75,37 @@ pub struct SeriesInfo {
     /// The frame, from 0, of each of `files`. Empty when every file has one.
     #[serde(skip)]
     pub frames: Vec<usize>,
+    /// Volumes behind each other in one file (time points, directions): [`Self::volume`] names one of them.
+    pub volumes: usize,
+}
+
+impl SeriesInfo {
+    /// The same series with another of its volumes, from 0: the last one if there are not so many.
+    pub fn volume(&self, number: usize) -> Self {
+        let number = number.min(self.volumes.saturating_sub(1));
+        if number == self.frames.first().copied().unwrap_or(0) || self.volumes < 2 {
+            return self.clone();
+        }
+        let first_id = self.id.split('-').next().unwrap_or_default();
+        Self {
+            id: match number {
+                0 => first_id.to_owned(),
+                number => format!("{first_id}-{}", number + 1),
+            },
+            frames: vec![number],
+            notes: self
+                .notes
+                .iter()
+                .map(|note| match note.split_once(VOLUMES_NOTE) {
+                    Some((count, _)) => {
+                        format!("{count}{VOLUMES_NOTE}: number {} is shown", number + 1)
+                    }
+                    None => note.clone(),
+                })
+                .collect(),
+            ..self.clone()
+        }
+    }
 }
 
 /// A file that is not shown, and why.

@@ -2,11 +2,13 @@
 //!
 //! Reading files is `dicom` and `nifti`; grey levels are `window`. A volume never changes.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::ImagingError;
 use super::geometry::{Affine, Direction};
-use super::window::{CT_PRESETS, NamedWindow, Window};
+use super::window::{CT_PRESETS, NamedWindow, VoiTable, Window};
 
 /// How the picture was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +161,8 @@ pub struct Slice {
     pub right: Direction,
     /// Where the bottom edge points.
     pub down: Direction,
+    /// The VOI LUTs of its volume.
+    pub voi_tables: Arc<[VoiTable]>,
 }
 
 /// A block of voxels in patient space.
@@ -180,6 +184,8 @@ pub struct Volume {
     pub body_part: Option<String>,
     /// The file's own windows.
     pub windows: Vec<NamedWindow>,
+    /// The file's own VOI LUTs, by the number in [`VoiFunction::Table`](super::window::VoiFunction::Table).
+    pub voi_tables: Arc<[VoiTable]>,
     /// MONOCHROME1: low samples are white.
     pub inverted: bool,
     /// Lossy compression was used on the way (0028,2110).
@@ -294,6 +300,7 @@ impl Volume {
             spacing_mm,
             right: direction(right),
             down: direction(down),
+            voi_tables: Arc::clone(&self.voi_tables),
         })
     }
 
@@ -359,6 +366,7 @@ mod tests {
             modality: Modality::Unknown,
             body_part: None,
             windows: Vec::new(),
+            voi_tables: Arc::default(),
             inverted: false,
             lossy: false,
             instance_uids: Vec::new(),

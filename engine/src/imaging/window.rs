@@ -1,6 +1,7 @@
-//! Grey levels: a window turns rescaled samples (HU for CT) into 8 bit, by DICOM PS3.3 C.11.2.1.2.1.
+//! Grey levels: a window turns rescaled samples (HU for CT) into 8 bit, by DICOM PS3.3 C.11.2.1.
 //!
-//! The picture on screen and the picture the model gets both come from [`Window::apply`].
+//! The picture on screen and the picture the model gets both come from [`Window::apply`] and, for a file's own VOI
+//! LUT, [`VoiTable::apply`].
 
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +10,68 @@ use serde::{Deserialize, Serialize};
 pub struct Window {
     /// Window Center (0028,1050), in units of the rescaled samples.
     pub center: f32,
-    /// Window Width (0028,1051), at least 1.
+    /// Window Width (0028,1051), at least 1 for [`VoiFunction::Linear`].
     pub width: f32,
+    /// How grey levels run from black to white.
+    #[serde(default, skip_serializing_if = "VoiFunction::is_linear")]
+    pub function: VoiFunction,
+}
+
+/// VOI LUT Function (0028,1056), or a VOI LUT of the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VoiFunction {
+    /// C.11.2.1.2.1.
+    #[default]
+    Linear,
+    /// C.11.2.1.3.2.
+    LinearExact,
+    /// C.11.2.1.3.1.
+    Sigmoid,
+    /// The item of the VOI LUT Sequence (0028,3010) with this number, from 0. Centre and width span its input.
+    Table(usize),
+}
+
+impl VoiFunction {
+    /// By the code of (0028,1056); LINEAR where there is none.
+    pub fn from_code(code: &str) -> Self {
+        match code {
+            "LINEAR_EXACT" => Self::LinearExact,
+            "SIGMOID" => Self::Sigmoid,
+            _ => Self::Linear,
+        }
+    }
+
+    /// True for [`Self::Linear`].
+    pub fn is_linear(&self) -> bool {
+        *self == Self::Linear
+    }
+}
+
+/// A VOI LUT (PS3.3 C.11.2.1.1).
+#[derive(Clone, Debug, PartialEq)]
+pub struct VoiTable {
+    /// The rescaled sample of the first entry.
+    pub first: f32,
+    /// Bits of an entry: white is `2^bits - 1`.
+    pub bits: u32,
+    /// The entries.
+    pub entries: Vec<u16>,
+}
+
+impl VoiTable {
+    /// The grey level 0..=255 of a sample, by the nearest entry. A sample that is not a number is black.
+    pub fn apply(&self, sample: f32) -> u8 {
+        let last = self.entries.len().saturating_sub(1) as f32;
+        let index = (sample - self.first).round().clamp(0.0, last);
+        let entry = self
+            .entries
+            .get(index as usize)
+            .filter(|_| !sample.is_nan());
+        let white = ((1_u32 << self.bits.clamp(1, 16)) - 1) as f32;
+        let level = f32::from(entry.copied().unwrap_or(0)) / white * 255.0;
+        level.round().clamp(0.0, 255.0) as u8
+    }
 }
 
 /// A window with the name it has in a menu.
@@ -24,56 +85,56 @@ pub struct NamedWindow {
 
 /// Name, width and centre in HU of the CT presets on the keys 3 to 8.
 pub const CT_PRESETS: [(&str, Window); 6] = [
-    (
-        "Brain",
-        Window {
-            center: 35.0,
-            width: 110.0,
-        },
-    ),
-    (
-        "Abdomen",
-        Window {
-            center: 50.0,
-            width: 320.0,
-        },
-    ),
-    (
-        "Mediastinum",
-        Window {
-            center: 80.0,
-            width: 400.0,
-        },
-    ),
-    (
-        "Bone",
-        Window {
-            center: 350.0,
-            width: 2000.0,
-        },
-    ),
-    (
-        "Lung",
-        Window {
-            center: -500.0,
-            width: 1500.0,
-        },
-    ),
-    (
-        "MIP",
-        Window {
-            center: 120.0,
-            width: 380.0,
-        },
-    ),
+    ("Brain", Window::linear(35.0, 110.0)),
+    ("Abdomen", Window::linear(50.0, 320.0)),
+    ("Mediastinum", Window::linear(80.0, 400.0)),
+    ("Bone", Window::linear(350.0, 2000.0)),
+    ("Lung", Window::linear(-500.0, 1500.0)),
+    ("MIP", Window::linear(120.0, 380.0)),
 ];
 
 impl Window {
-    /// The grey level 0..=255 of a sample, by the LINEAR function of C.11.2.1.2.1:
-    /// `((x - (c - 0.5)) / (w - 1) + 0.5) * 255` between `c - 0.5 - (w - 1) / 2` and `c - 0.5 + (w - 1) / 2`,
-    /// rounded to the nearest level. A sample that is not a number is black.
+    /// A window of the LINEAR function.
+    pub const fn linear(center: f32, width: f32) -> Self {
+        Self {
+            center,
+            width,
+            function: VoiFunction::Linear,
+        }
+    }
+
+    /// The window with another centre and width. A table cannot be moved: it gives way to LINEAR.
+    pub fn moved(self, center: f32, width: f32) -> Self {
+        let function = match self.function {
+            VoiFunction::Table(_) => VoiFunction::Linear,
+            function => function,
+        };
+        Self {
+            center,
+            width,
+            function,
+        }
+    }
+
+    /// The grey level 0..=255 of a sample, rounded to the nearest level. A sample that is not a number is black.
+    ///
+    /// - LINEAR: `((x - (c - 0.5)) / (w - 1) + 0.5) * 255` between `c - 0.5 - (w - 1) / 2` and `c - 0.5 + (w - 1) / 2`
+    /// - LINEAR_EXACT: `((x - c) / w + 0.5) * 255` between `c - w / 2` and `c + w / 2`
+    /// - SIGMOID: `255 / (1 + exp(-4 (x - c) / w))`
+    ///
+    /// A table that is not at hand is LINEAR over its input.
     pub fn apply(&self, sample: f32) -> u8 {
-        let (center, width) = (self.center - 0.5, (self.width - 1.0).max(0.0));
+        let (center, width) = match self.function {
+            VoiFunction::Linear | VoiFunction::Table(_) => {
+                (self.center - 0.5, (self.width - 1.0).max(0.0))
+            }
+            VoiFunction::LinearExact => (self.center, self.width.max(0.0)),
+            VoiFunction::Sigmoid => {
+                let width = self.width.max(f32::MIN_POSITIVE);
+                let level = 255.0 / (1.0 + (-4.0 * (sample - self.center) / width).exp());
+                return level.round().clamp(0.0, 255.0) as u8;
+            }
+        };
         if sample.is_nan() || sample <= center - width / 2.0 {
             0
         } else if sample > center + width / 2.0 {
@@ -87,10 +148,7 @@ impl Window {
 
     /// The window from `low` to `high`: black at and below `low`, white above `high`.
     pub fn from_range(low: f32, high: f32) -> Self {
-        Self {
-            center: (low + high) / 2.0 + 0.5,
-            width: (high - low).max(0.0) + 1.0,
-        }
+        Self::linear((low + high) / 2.0 + 0.5, (high - low).max(0.0) + 1.0)
     }
 
     /// The window from the 0.1 to the 99.9 percentile of the samples: the default when a file names none.
@@ -104,10 +162,7 @@ impl Window {
             .filter(|x| x.is_finite())
             .collect();
         if sorted.is_empty() {
-            return Self {
-                center: 0.5,
-                width: 1.0,
-            };
+            return Self::linear(0.5, 1.0);
         }
         sorted.sort_by(f32::total_cmp);
         let at = |q: f32| sorted[((sorted.len() - 1) as f32 * q).round() as usize];
@@ -122,10 +177,7 @@ mod tests {
     /// The note under C.11.2.1.2.1: centre 2048, width 4096 is the full range of 12-bit samples.
     #[test]
     fn the_standards_own_example_maps_0_to_4095_onto_0_to_255() {
-        let window = Window {
-            center: 2048.0,
-            width: 4096.0,
-        };
+        let window = Window::linear(2048.0, 4096.0);
         assert_eq!((window.apply(0.0), window.apply(4095.0)), (0, 255));
         assert_eq!(window.apply(2047.5), 128);
         assert_eq!((window.apply(-1.0), window.apply(5000.0)), (0, 255));
@@ -134,15 +186,53 @@ mod tests {
     /// Centre 100, width 1 is a threshold: black at and below 99.5, white above.
     #[test]
     fn width_one_is_a_threshold() {
-        let window = Window {
-            center: 100.0,
-            width: 1.0,
-        };
+        let window = Window::linear(100.0, 1.0);
         assert_eq!(
             (window.apply(99.0), window.apply(99.5), window.apply(100.0)),
             (0, 0, 255)
         );
         assert_eq!(window.apply(f32::NAN), 0);
+    }
+
+    #[test]
+    fn an_exact_window_has_its_edges_at_half_its_width() {
+        let window = Window {
+            function: VoiFunction::LinearExact,
+            ..Window::linear(0.5, 1.0)
+        };
+        let levels = [0.0, 0.25, 0.5, 1.0, 1.1].map(|sample| window.apply(sample));
+        assert_eq!(levels, [0, 64, 128, 255, 255]);
+        assert_eq!(window.apply(f32::NAN), 0);
+    }
+
+    /// C.11.2.1.3.1: at the centre half of the output, at half a width from it 1 / (1 + exp(2)) = 0.1192 of it.
+    #[test]
+    fn a_sigmoid_window_is_an_s_about_its_centre() {
+        let window = Window {
+            function: VoiFunction::Sigmoid,
+            ..Window::linear(40.0, 400.0)
+        };
+        let levels = [-1e6, -160.0, 40.0, 240.0, 1e6].map(|sample| window.apply(sample));
+        assert_eq!(levels, [0, 30, 128, 225, 255]);
+        assert_eq!(window.apply(f32::NAN), 0);
+        assert_eq!(window.moved(0.0, 10.0).function, VoiFunction::Sigmoid);
+    }
+
+    #[test]
+    fn a_table_gives_its_entries_and_repeats_the_outer_ones() {
+        let table = VoiTable {
+            first: -1.0,
+            bits: 12,
+            entries: vec![0, 4095, 2048],
+        };
+        let levels = [-9.0, -1.0, 0.2, 1.0, 50.0].map(|sample| table.apply(sample));
+        assert_eq!(levels, [0, 0, 255, 128, 128]);
+        assert_eq!(table.apply(f32::NAN), 0);
+        let window = Window {
+            function: VoiFunction::Table(0),
+            ..Window::linear(0.0, 3.0)
+        };
+        assert!(window.moved(1.0, 2.0).function.is_linear());
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! What a DICOM file says about itself and its frames, without its pixels.
 
+use std::sync::Arc;
+
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 
 use super::dataset::DataSet;
-use super::matrix::{Image, image_of};
+use super::matrix::{Image, image_of, lut_of};
 use super::parser::PixelElement;
 use super::source::Source;
 use super::text;
@@ -12,7 +14,10 @@ use crate::imaging::error::ImagingError;
 use crate::imaging::geometry::{dot, length, normalised};
 use crate::imaging::series::PatientLabel;
 use crate::imaging::volume::{Modality, Rescale};
-use crate::imaging::window::{NamedWindow, Window};
+use crate::imaging::window::{NamedWindow, VoiFunction, VoiTable, Window};
+
+/// Windows and tables of one image, at most: each frame has its own copy.
+const MAX_WINDOWS: usize = 32;
 
 /// A file with an image in it.
 #[derive(Clone, Debug)]
@@ -62,6 +67,8 @@ pub struct Frame {
     pub rescale: Option<Rescale>,
     /// The file's windows.
     pub windows: Vec<NamedWindow>,
+    /// Its VOI LUTs, by the number in their windows.
+    pub voi_tables: Arc<[VoiTable]>,
     /// Stack ID (0020,9056) of an enhanced image.
     pub stack: String,
     /// Slice Location (0020,1041).
@@ -137,18 +144,50 @@ fn header_of(
 fn frames_of(set: &DataSet<'_>, count: usize, character_sets: &str) -> Vec<Frame> {
     let shared = set.item(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE);
     let per_frame = set.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
+    let in_shared = |sequence: Tag| shared.and_then(|shared| shared.item(sequence));
+    let transformed = in_shared(tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE).unwrap_or(set);
+    let signed = set.integer(tags::PIXEL_REPRESENTATION) == Some(1)
+        || transformed
+            .number(tags::RESCALE_INTERCEPT)
+            .is_some_and(|intercept| intercept < 0.0);
+    let tables = in_shared(tags::FRAME_VOILUT_SEQUENCE)
+        .filter(|item| item.get(tags::VOILUT_SEQUENCE).is_some())
+        .unwrap_or(set);
+    let whole = Whole {
+        set,
+        shared,
+        count,
+        character_sets,
+        signed,
+        tables: tables_of(tables, signed, character_sets),
+    };
     (0..count)
-        .map(|number| frame_of(set, shared, per_frame.get(number), count, character_sets))
+        .map(|number| frame_of(&whole, per_frame.get(number)))
         .collect()
 }
 
-fn frame_of(
-    set: &DataSet<'_>,
-    shared: Option<&DataSet<'_>>,
-    own: Option<&DataSet<'_>>,
+/// What all frames share.
+struct Whole<'a> {
+    set: &'a DataSet<'a>,
+    shared: Option<&'a DataSet<'a>>,
     count: usize,
-    character_sets: &str,
-) -> Frame {
+    character_sets: &'a str,
+    /// Rescaled samples may be negative.
+    signed: bool,
+    tables: Tables,
+}
+
+/// VOI LUTs, and a window for each.
+#[derive(Clone)]
+struct Tables {
+    tables: Arc<[VoiTable]>,
+    windows: Vec<NamedWindow>,
+}
+
+fn frame_of(whole: &Whole<'_>, own: Option<&DataSet<'_>>) -> Frame {
+    let Whole {
+        set, shared, count, ..
+    } = *whole;
     // The data set that holds an attribute: a group's item, or the root. A root position of a multi-frame image is
     // that of its first frame only.
     let group = |sequence: Tag| {
@@ -189,6 +228,17 @@ fn frame_of(
         tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE,
         tags::RESCALE_SLOPE,
     );
+    let mut windows = windows_of(
+        holder(tags::FRAME_VOILUT_SEQUENCE, tags::WINDOW_CENTER),
+        whole.character_sets,
+    );
+    let rescale = rescale_of(rescale);
+    let own_tables = own
+        .and_then(|own| own.item(tags::FRAME_VOILUT_SEQUENCE))
+        .filter(|item| item.get(tags::VOILUT_SEQUENCE).is_some())
+        .map(|item| tables_of(item, whole.signed, whole.character_sets));
+    let tables = own_tables.unwrap_or_else(|| whole.tables.clone());
+    windows.extend(tables.windows);
     let content = group(tags::FRAME_CONTENT_SEQUENCE).unwrap_or(set);
     let echo = group(tags::MR_ECHO_SEQUENCE)
         .and_then(|item| item.number(tags::EFFECTIVE_ECHO_TIME))
@@ -206,11 +256,9 @@ fn frame_of(
             .iter()
             .filter_map(|tag| thickness.number(*tag))
             .find(positive),
-        rescale: rescale_of(rescale),
-        windows: windows_of(
-            holder(tags::FRAME_VOILUT_SEQUENCE, tags::WINDOW_CENTER),
-            character_sets,
-        ),
+        rescale,
+        windows,
+        voi_tables: tables.tables,
         stack: content.text(tags::STACK_ID),
         location: set.number(tags::SLICE_LOCATION),
         order: [
@@ -241,16 +289,28 @@ fn rescale_of(set: &DataSet<'_>) -> Option<Rescale> {
     })
 }
 
-/// Windows at least one unit wide; a width of 0 is no window (PS3.3 C.11.2.1.2).
+/// Windows at least one unit wide (PS3.3 C.11.2.1.2), or wider than nothing for the other functions (C.11.2.1.3).
 fn windows_of(set: &DataSet<'_>, character_sets: &str) -> Vec<NamedWindow> {
     let centers = set.numbers(tags::WINDOW_CENTER);
     let widths = set.numbers(tags::WINDOW_WIDTH);
     let names = set.bytes(tags::WINDOW_CENTER_WIDTH_EXPLANATION);
     let names = text::decode(names.unwrap_or_default(), character_sets);
     let names: Vec<&str> = names.split('\\').map(str::trim).collect();
-    let windows = centers.into_iter().zip(widths).enumerate();
+    let function = VoiFunction::from_code(&set.text(tags::VOILUT_FUNCTION));
+    let narrowest = if function.is_linear() {
+        1.0
+    } else {
+        f64::MIN_POSITIVE
+    };
+    let windows = centers
+        .into_iter()
+        .zip(widths)
+        .take(MAX_WINDOWS)
+        .enumerate();
     windows
-        .filter(|(_, (center, width))| center.is_finite() && width.is_finite() && *width >= 1.0)
+        .filter(|(_, (center, width))| {
+            center.is_finite() && width.is_finite() && *width >= narrowest
+        })
         .map(|(number, (center, width))| NamedWindow {
             name: match names.get(number) {
                 Some(name) if !name.is_empty() => (*name).to_owned(),
@@ -259,7 +319,42 @@ fn windows_of(set: &DataSet<'_>, character_sets: &str) -> Vec<NamedWindow> {
             window: Window {
                 center: center as f32,
                 width: width as f32,
+                function,
             },
         })
         .collect()
+}
+
+/// The VOI LUT Sequence (PS3.3 C.11.2.1.1).
+fn tables_of(set: &DataSet<'_>, signed: bool, character_sets: &str) -> Tables {
+    let mut windows = Vec::new();
+    let mut tables = Vec::new();
+    for item in set.items(tags::VOILUT_SEQUENCE).iter().take(MAX_WINDOWS) {
+        let Some(lut) = lut_of(item, tags::LUT_DESCRIPTOR, tags::LUT_DATA, signed) else {
+            continue;
+        };
+        let name = item.bytes(tags::LUT_EXPLANATION).unwrap_or_default();
+        let name = text::decode(name, character_sets);
+        let (first, last) = (lut.first as f32, lut.entries.len() as f32 - 1.0);
+        windows.push(NamedWindow {
+            name: if name.is_empty() {
+                format!("File table {}", tables.len() + 1)
+            } else {
+                name
+            },
+            window: Window {
+                function: VoiFunction::Table(tables.len()),
+                ..Window::from_range(first, first + last)
+            },
+        });
+        tables.push(VoiTable {
+            first,
+            bits: lut.bits,
+            entries: lut.entries,
+        });
+    }
+    Tables {
+        tables: tables.into(),
+        windows,
+    }
 }

@@ -307,6 +307,7 @@ fn volume_of(
         modality: first.header.modality.clone(),
         body_part: first.header.body_part.clone(),
         windows: middle.frame.windows.clone(),
+        voi_tables: Arc::clone(&middle.frame.voi_tables),
         inverted: image.photometric == "MONOCHROME1",
         lossy: slices.iter().any(|slice| slice.header.lossy),
         instance_uids: slices

@@ -224,7 +224,8 @@ impl Image {
     }
 }
 
-fn lut_of(set: &DataSet<'_>, descriptor: Tag, data: Tag, signed: bool) -> Option<Lut> {
+/// A table of a look-up sequence or of a palette, unless it has fewer entries than it says.
+pub fn lut_of(set: &DataSet<'_>, descriptor: Tag, data: Tag, signed: bool) -> Option<Lut> {
     let [count, first, bits] = *set.numbers(descriptor).first_chunk::<3>()?;
     let count = if count == 0.0 { 65_536 } else { count as usize };
     // The first value has the sign of the pixels, whatever its VR says (PS3.3 C.11.1.1.1).

@@ -105,5 +105,6 @@ fn info_of(
         } else {
             Vec::new()
         },
+        volumes: 1,
     })
 }

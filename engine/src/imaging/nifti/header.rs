@@ -1,6 +1,7 @@
 //! The headers of NIfTI-1 and NIfTI-2 and the affine they give (nifti1.h and nifti2.h, "methods 1 to 3").
 
 use crate::imaging::geometry::{Affine, cross, dot, length};
+use crate::imaging::series::VOLUMES_NOTE;
 use crate::imaging::volume::Rescale;
 use crate::imaging::window::Window;
 
@@ -163,7 +164,7 @@ pub fn parse(bytes: &[u8]) -> Result<Header, Invalid> {
         .then(|| Window::from_range(low as f32, high as f32));
     let mut notes = Vec::new();
     if volumes > 1 {
-        notes.push(format!("{volumes} volumes in one file: the first is shown"));
+        notes.push(format!("{volumes}{VOLUMES_NOTE}: number 1 is shown"));
     }
     let (ras, ras_from) = fields.affine(&mut notes);
     let mm_per_unit = fields.mm_per_unit();

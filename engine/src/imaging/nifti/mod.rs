@@ -113,6 +113,7 @@ pub fn series_of(path: &Path) -> Result<SeriesInfo, ImagingError> {
         notes,
         files: vec![path.to_owned()],
         frames: Vec::new(),
+        volumes: header.volumes,
     })
 }
 

@@ -162,6 +162,7 @@ pub fn load_nifti(
             })
             .into_iter()
             .collect(),
+        voi_tables: Arc::default(),
         inverted: false,
         lossy: false,
         instance_uids: Vec::new(),
