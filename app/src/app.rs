@@ -201,3 +201,32 @@ pub fn desk_ui(ui: &mut Ui, state: &mut State, pictures: &mut Pictures) -> Vec<E
     let effects = actions.into_iter().map(|action| state.perform(action));
     effects.flatten().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_of_events_draws_at_once_and_then_after_the_pause() {
+        let ctx = Context::default();
+        let delays = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&delays);
+        ctx.set_request_repaint_callback(move |request| {
+            seen.lock().unwrap().push(request.delay);
+        });
+        let wake = waker(ctx.clone(), Duration::from_secs(5));
+        let delay_of = || {
+            // A frame or two, so that egui waits for nothing more.
+            for _ in 0..3 {
+                let _ = ctx.run_ui(egui::RawInput::default(), |_| {});
+            }
+            delays.lock().unwrap().clear();
+            wake();
+            delays.lock().unwrap().last().copied().unwrap()
+        };
+        let first = delay_of();
+        assert!(first <= Duration::from_millis(1), "{first:?}");
+        let second = delay_of();
+        assert!(second > Duration::from_secs(3), "{second:?}");
+    }
+}

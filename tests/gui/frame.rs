@@ -50,6 +50,7 @@ fn every_focusable_widget_has_a_name() {
     let mut harness = harness(desk);
     for place in [
         "Result 1: CT → MRI",
+        "Swipe",
         "Slice view",
         "Settings for answers and images",
         "Keys",

@@ -58,6 +58,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Make a model folder (model.toml, safetensors, hashes) from raw downloads
     Convert(ConvertArgs),
+    /// Score a model's images on paired volumes of subjects it has not seen
+    Eval(EvalArgs),
     /// Train an image autoencoder on paired volumes, from the last checkpoint if there is one
     Train(TrainArgs),
     /// Run the sample study through everything: answers, a converted image, a picture of the window
@@ -224,6 +226,23 @@ pub struct ConvertArgs {
     /// The weights are random: every surface will say so
     #[arg(long)]
     pub untrained: bool,
+}
+
+/// `workbench eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Folder with SUBJECT/ct.nii.gz and SUBJECT/mr_t1.nii.gz
+    #[arg(long, value_name = "FOLDER")]
+    pub pairs: PathBuf,
+    /// reconstruct, ct2mri, mri2ct or sr4
+    #[arg(long, value_parser = generating_task)]
+    pub task: Task,
+    /// Only every N-th usable slice of a subject
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub every: u32,
+    /// Write input, result (marked) and target of every slice side by side
+    #[arg(long, value_name = "DIR")]
+    pub save_images: Option<PathBuf>,
 }
 
 /// `workbench train`.

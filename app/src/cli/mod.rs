@@ -9,6 +9,7 @@ mod assets;
 mod console;
 mod convert;
 mod demo;
+mod eval;
 mod failure;
 mod generate;
 mod headless;
@@ -94,6 +95,7 @@ fn perform(
             }
         }
         Command::Convert(args) => convert::run(args, console)?,
+        Command::Eval(args) => eval::run(args, global, console)?,
         Command::Train(args) => train::run(args, global, console)?,
         Command::Demo(args) => demo::run(args, global, console)?,
         Command::Screenshot(args) => {

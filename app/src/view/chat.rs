@@ -90,6 +90,11 @@ fn turn_ui(ui: &mut Ui, turn: &Turn) -> Option<Action> {
                         .size(12.5),
                 );
             }
+            let edit = ui.small_button("Edit");
+            let edit = edit.on_hover_text("Put this question back into the field");
+            if edit.clicked() {
+                action = Some(Action::EditQuestion(turn.question.clone()));
+            }
             if turn.history > 0 {
                 let words = match turn.history {
                     1 => "follows 1 earlier question".to_owned(),
@@ -99,12 +104,6 @@ fn turn_ui(ui: &mut Ui, turn: &Turn) -> Option<Action> {
             }
         });
         ui.add(Label::new(&turn.question).wrap());
-        let edit = ui
-            .small_button("Edit")
-            .on_hover_text("Put this question back into the field");
-        if edit.clicked() {
-            action = Some(Action::EditQuestion(turn.question.clone()));
-        }
     });
     let answer = Frame::new()
         .fill(theme::CARD)
@@ -122,6 +121,7 @@ fn turn_ui(ui: &mut Ui, turn: &Turn) -> Option<Action> {
 
 fn reply_ui(ui: &mut Ui, reply: &Reply) -> Option<Action> {
     let text = reply.text().trim();
+    let mut numbers = String::new();
     if !text.is_empty() {
         ui.add(Label::new(text).wrap());
     }
@@ -145,28 +145,34 @@ fn reply_ui(ui: &mut Ui, reply: &Reply) -> Option<Action> {
                 AnswerEnd::Limit => " · cut at the token limit",
                 AnswerEnd::Stopped => " · stopped",
             };
-            let words = format!(
+            numbers = format!(
                 "{:.1} tokens/s · first token after {:.2} s · {} tokens of prompt, {} of answer{end}",
                 answer.tokens_per_sec,
                 answer.first_token_secs,
                 answer.prompt_tokens,
                 answer.ids.len(),
             );
-            ui.add(Label::new(RichText::new(words).color(theme::QUIET).size(12.5)).wrap());
         }
-        Reply::Stopped(_) => {
-            ui.label(RichText::new("Stopped").color(theme::QUIET).size(12.5));
-        }
+        Reply::Stopped(_) => numbers.push_str("stopped"),
         Reply::Failed(_, why) => {
             let why = RichText::new(format!("No answer: {why}")).color(theme::ERROR);
             ui.add(Label::new(why).wrap());
         }
     }
-    if text.is_empty() || matches!(reply, Reply::Streaming(_)) {
+    if matches!(reply, Reply::Waiting | Reply::Streaming(_)) {
         return None;
     }
-    let copy = ui.small_button("Copy").on_hover_text("Copy this answer");
-    copy.clicked().then(|| Action::Copy(text.to_owned()))
+    let mut action = None;
+    ui.horizontal_wrapped(|ui| {
+        if !text.is_empty() {
+            let copy = ui.small_button("Copy").on_hover_text("Copy this answer");
+            action = copy.clicked().then(|| Action::Copy(text.to_owned()));
+        }
+        if !numbers.is_empty() {
+            ui.label(RichText::new(numbers).color(theme::QUIET).size(12.5));
+        }
+    });
+    action
 }
 
 /// A picture by name, to be pressed.

@@ -204,7 +204,8 @@ fn swipe_ui(ui: &mut Ui, input: &Texture, output: &Texture, share: f32) -> Optio
     painter.vline(curtain, place.y_range(), Stroke::new(2.0, theme::WARNING));
     let border = Stroke::new(3.0, theme::WARNING);
     painter.rect_stroke(place, 0.0, border, egui::StrokeKind::Outside);
-    let drag = ui.interact(place, ui.scope_id().with("curtain"), Sense::drag());
+    // By keyboard the slider above does the same, so this takes no focus.
+    let drag = ui.interact(place, ui.scope_id().with("curtain"), Sense::DRAG);
     let moved = drag.drag_delta().x / place.width().max(1.0);
     (slider.changed() || moved != 0.0)
         .then(|| Action::SetCompareMode(CompareMode::Swipe((share + moved).clamp(0.0, 1.0))))

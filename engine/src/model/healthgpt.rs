@@ -169,7 +169,8 @@ impl HealthGpt {
         let codes = vqgan_config.as_ref().map_or(8192, |config| config.n_embed);
         let tokenizer = Tokenizer::open(&llm, codes)?;
 
-        let decoder_precision = precision.unwrap_or_else(|| Precision::for_model(&llm_config));
+        let decoder_precision =
+            precision.unwrap_or_else(|| Precision::for_model(&llm_config, device));
         let mut unused = Vec::new();
         let parts = 2 + layout.manifest.plugins.len() + usize::from(vqgan.is_some());
         let mut done = 0;

@@ -23,15 +23,15 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// f32 up to half a billion weights in the decoder (2 GB), then f16. bf16 files are converted: the CPU backend is
+    /// f32 up to half a billion weights in the decoder (2 GB), then f16 where the device has it. bf16 files are converted: the CPU backend is
     /// twenty times slower on bf16.
-    pub fn for_model(config: &LlmConfig) -> Self {
+    pub fn for_model(config: &LlmConfig, device: &Device) -> Self {
         let kv = config.num_key_value_heads * config.head_dim;
         let per_layer =
             config.hidden_size * (2 * config.hidden_size + 2 * kv + 3 * config.intermediate_size);
         let weights =
             config.num_hidden_layers * per_layer + 2 * config.vocab_size * config.hidden_size;
-        if weights > 500_000_000 {
+        if weights > 500_000_000 && device.supports_dtype(DType::F16) {
             Self::F16
         } else {
             Self::F32
