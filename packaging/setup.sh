@@ -65,7 +65,7 @@ case "$(uname -s)" in
             echo "setup: this is no Debian or Ubuntu; install what these packages hold there: ${packages[*]}" >&2
         fi
         ;;
-    Darwin) echo "setup: macOS needs nothing but Rust and the command line tools (xcode-select --install)" ;;
-    *) echo "setup: this system is not known; Rust, a C linker and a Vulkan or DirectX 12 driver are needed" >&2 ;;
+    Darwin) echo "setup: macOS needs Rust, the command line tools (xcode-select --install) and CMake (brew install cmake)" ;;
+    *) echo "setup: this system is not known; Rust, a C++ compiler, CMake and a Vulkan or DirectX 12 driver are needed" >&2 ;;
 esac
 check_rust

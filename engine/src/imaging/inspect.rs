@@ -25,7 +25,7 @@ pub struct FileReport {
     pub opens: Opens,
     /// `dicom-image`, `dicom-float-image`, `dicom-nonimage`, `dicom`, `nifti`, `nifti-img`, `picture` or `other-format`.
     pub kind: &'static str,
-    /// Transfer Syntax UID, as declared or as the first element shows.
+    /// Transfer Syntax UID, or `none` where the file does not declare one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transfer_syntax: Option<String>,
     /// Rows.

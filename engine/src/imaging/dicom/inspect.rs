@@ -19,7 +19,11 @@ pub fn inspect(path: &Path, report: &mut FileReport) -> Result<(), ImagingError>
     report.kind = "dicom";
     let mut source = Source::open(path)?;
     let has_image = source.data_set(|source, set, pixels| {
-        report.transfer_syntax = Some(source.transfer_syntax.clone());
+        report.transfer_syntax = Some(if source.declared {
+            source.transfer_syntax.clone()
+        } else {
+            "none".to_owned()
+        });
         report.kind = match pixels.map(|pixels| pixels.tag) {
             None => "dicom-nonimage",
             Some(tags::PIXEL_DATA) => "dicom-image",
@@ -27,8 +31,8 @@ pub fn inspect(path: &Path, report: &mut FileReport) -> Result<(), ImagingError>
         };
         if pixels.is_some() {
             attributes(set, report);
-        } else if let Some(what) = missing(set) {
-            return Err(ImagingError::damaged(path, what));
+        } else if set.elements.is_empty() {
+            return Err(ImagingError::damaged(path, "it has no data set"));
         }
         Ok(pixels.is_some())
     })?;
@@ -56,19 +60,6 @@ pub fn inspect(path: &Path, report: &mut FileReport) -> Result<(), ImagingError>
         report.nan_count = None;
     }
     Ok(())
-}
-
-/// What should be in a data set without pixel data, but is not.
-fn missing(set: &DataSet<'_>) -> Option<&'static str> {
-    let elsewhere = [tags::SPECTROSCOPY_DATA, tags::PIXEL_DATA_PROVIDER_URL];
-    let describes_pixels = set.get(tags::ROWS).is_some() && set.get(tags::BITS_ALLOCATED).is_some();
-    if set.elements.is_empty() {
-        Some("it has no data set")
-    } else if describes_pixels && elsewhere.iter().all(|tag| set.get(*tag).is_none()) {
-        Some("it has Rows and Columns but no pixel data")
-    } else {
-        None
-    }
 }
 
 fn reals<const N: usize, T: Into<f64>>(

@@ -32,6 +32,8 @@ pub struct Source {
     encoding: Encoding,
     /// The transfer syntax as declared, or as the first element shows.
     pub transfer_syntax: String,
+    /// The file says it.
+    pub declared: bool,
 }
 
 /// Bytes that were read already, and those that follow.
@@ -103,6 +105,7 @@ impl Source {
             complete,
             start,
             encoding: Encoding::EXPLICIT,
+            declared: declared.is_some(),
             transfer_syntax: declared.clone().unwrap_or_default(),
         };
         let deflated = [
