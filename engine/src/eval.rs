@@ -210,14 +210,17 @@ fn scores(a: &[f64], b: &[f64]) -> Scores {
     }
 }
 
-const FIELDS: [(&str, fn(&Scores) -> f64); 4] = [
+/// Takes one number of a picture.
+type Field = fn(&Scores) -> f64;
+
+const FIELDS: [(&str, Field); 4] = [
     ("ssim", |s| s.ssim),
     ("psnr", |s| s.psnr),
     ("mse", |s| s.mse),
     ("mae", |s| s.mae),
 ];
 
-fn mean(rows: &[&Scores], of: fn(&Scores) -> f64) -> f64 {
+fn mean(rows: &[&Scores], of: Field) -> f64 {
     rows.iter().map(|row| of(row)).sum::<f64>() / rows.len().max(1) as f64
 }
 
@@ -241,7 +244,7 @@ fn summarise(rows: &[Row]) -> Summary {
                 .collect()
         })
         .collect();
-    let interval = |of: fn(&Scores) -> f64| {
+    let interval = |of: Field| {
         let mut means: Vec<f64> = samples.iter().map(|sample| mean(sample, of)).collect();
         means.sort_by(f64::total_cmp);
         let at = |share: f64| {
