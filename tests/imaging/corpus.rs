@@ -126,6 +126,54 @@ fn a_compressed_header_must_agree_with_the_file() {
     }
 }
 
+/// The codestream of the JPEG 2000 fixture.
+fn codestream() -> Vec<u8> {
+    let file = fs::read(fixtures().join("dicom/pydicom/MR_small_jp2klossless.dcm")).unwrap();
+    let soc = [0xFF, 0x4F, 0xFF, 0x51];
+    let start = file.windows(4).position(|four| four == soc).unwrap();
+    let length = u32::from_le_bytes(*file[start - 4..].first_chunk().unwrap());
+    file[start..start + length as usize].to_vec()
+}
+
+fn report_of_frame(frame: &[u8]) -> engine::imaging::FileReport {
+    let folder = folder();
+    let path = folder.path().join("frame.dcm");
+    let mut file = Dicom::ct_slice(1, 0.0);
+    file.size(64, 64)
+        .bits(16, 16, true)
+        .fragments("1.2.840.10008.1.2.4.90", &[frame]);
+    file.write(&path);
+    engine::imaging::inspect_file(&path)
+}
+
+#[test]
+fn a_codestream_in_the_boxes_of_a_jp2_file_is_found() {
+    let plain = codestream();
+    let mut boxed = b"\0\0\0\x0CjP  \r\n\x87\n\0\0\0\x14ftypjp2 \0\0\0\0jp2 ".to_vec();
+    boxed.extend((plain.len() as u32 + 8).to_be_bytes());
+    boxed.extend(b"jp2c");
+    boxed.extend(&plain);
+    let (plain, boxed) = (report_of_frame(&plain), report_of_frame(&boxed));
+    assert_eq!(plain.error, None);
+    assert!(plain.sha256_first_frame.is_some());
+    assert_eq!(plain.sha256_first_frame, boxed.sha256_first_frame);
+}
+
+#[test]
+fn more_tiles_than_the_bytes_can_hold_are_refused() {
+    let mut frame = codestream();
+    for tile in [24, 28] {
+        frame[tile..tile + 4].copy_from_slice(&1_u32.to_be_bytes()); // 64 x 64 tiles of one pixel
+    }
+    let error = report_of_frame(&frame).error.unwrap();
+    assert_eq!(error.kind, "damaged");
+    assert!(
+        error.message.contains("has 4096 tiles"),
+        "{}",
+        error.message
+    );
+}
+
 #[test]
 fn a_colour_volume_is_shown_by_its_middle_slice() {
     for name in ["rgb", "rgba"] {
