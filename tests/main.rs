@@ -4,6 +4,7 @@ mod cli;
 mod fixtures;
 mod golden;
 mod gui;
+mod hostile;
 mod imaging;
 mod model;
 mod session;
