@@ -118,6 +118,14 @@ fn a_folder_without_images_and_a_path_that_is_not_there_are_told_apart() {
         matches!(none, ImagingError::NoImages { files: 1, .. }),
         "{none}"
     );
+    let mut cut = Dicom::ct_slice(1, 0.0).bytes();
+    cut.truncate(cut.len() - 9);
+    fs::write(folder.path().join("cut.dcm"), cut).unwrap();
+    let damaged = scan_one(folder.path()).unwrap_err().to_string();
+    assert!(
+        damaged.contains("2 files looked at, 1 damaged"),
+        "{damaged}"
+    );
     let missing = scan_one(&folder.path().join("nothing")).unwrap_err();
     assert_eq!(missing.kind(), "io");
     // A single file is told what is wrong with it, not that a folder is empty.

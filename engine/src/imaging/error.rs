@@ -14,10 +14,14 @@ pub enum ImagingError {
         path: PathBuf,
     },
     /// Not one file could be shown.
-    #[error("no images found ({files} files looked at); choose a folder with DICOM, NIfTI, PNG or JPEG files: {}", path.display())]
+    #[error("no images found ({files} files looked at{}); choose a folder with DICOM, NIfTI, PNG or JPEG files: {}", reasons(damaged, unsupported), path.display())]
     NoImages {
         /// Files looked at.
         files: usize,
+        /// Of these, files that are damaged.
+        damaged: usize,
+        /// Of these, images that this program does not read.
+        unsupported: usize,
         /// The folder.
         path: PathBuf,
     },
@@ -115,4 +119,15 @@ impl ImagingError {
             path: path.to_owned(),
         }
     }
+}
+
+fn reasons(damaged: &usize, unsupported: &usize) -> String {
+    let part = |count: usize, what: &str| {
+        if count > 0 {
+            format!(", {count} {what}")
+        } else {
+            String::new()
+        }
+    };
+    part(*damaged, "damaged") + &part(*unsupported, "of a kind that is not read")
 }

@@ -20,6 +20,8 @@ pub fn load_series(
     let Some(first) = series.files.first() else {
         return Err(ImagingError::NoImages {
             files: 0,
+            damaged: 0,
+            unsupported: 0,
             path: series.description.clone().into(),
         });
     };

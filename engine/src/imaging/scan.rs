@@ -69,10 +69,21 @@ pub fn scan(
         (true, Some(error)) if files.len() == 1 && paths.iter().all(|path| path.is_file()) => {
             Err(error)
         }
-        (true, _) => Err(ImagingError::NoImages {
-            files: files.len(),
-            path: paths.first().cloned().unwrap_or_default(),
-        }),
+        (true, _) => {
+            let count = |kind: &str| {
+                found
+                    .skipped
+                    .iter()
+                    .filter(|file| file.kind == kind)
+                    .count()
+            };
+            Err(ImagingError::NoImages {
+                files: files.len(),
+                damaged: count("damaged"),
+                unsupported: count("unsupported"),
+                path: paths.first().cloned().unwrap_or_default(),
+            })
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub fn load_dicom(
     let Some(first) = slices.first() else {
         return Err(ImagingError::NoImages {
             files: 0,
+            damaged: 0,
+            unsupported: 0,
             path: PathBuf::new(),
         });
     };
@@ -286,6 +288,8 @@ fn volume_of(
     let (Some(first), Some(middle)) = (slices.first(), slices.get(slices.len() / 2)) else {
         return Err(ImagingError::NoImages {
             files: 0,
+            damaged: 0,
+            unsupported: 0,
             path: PathBuf::new(),
         });
     };
