@@ -3,6 +3,7 @@
 mod chat;
 mod frame;
 mod images;
+mod turning;
 mod viewing;
 
 use std::sync::{Arc, Mutex};

@@ -7,7 +7,7 @@ use engine::Task;
 use engine::imaging::{Generated, Plane, Window};
 use engine::session::{Command, JobId};
 
-use crate::state::{CompareMode, JobKind, PictureRef};
+use crate::state::{CompareMode, JobKind, PictureRef, ViewTurn};
 
 /// Something the user wants. Views return it, `State::perform` does it.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +51,14 @@ pub enum Action {
     },
     /// Fit the picture and go back to the first window.
     ResetView,
+    /// Turn or flip what is on screen.
+    Turn(ViewTurn),
+    /// Begin or end to show slice after slice.
+    ToggleCine,
+    /// Show so many slices a second.
+    SetCineRate(f32),
+    /// Show the next slice; after the last comes the first.
+    NextSlice,
     /// Fit the picture.
     FitView,
     /// Send the question that is typed.

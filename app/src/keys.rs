@@ -3,10 +3,10 @@
 use egui::{Context, Key};
 
 use crate::action::Action;
-use crate::state::{Stage, State};
+use crate::state::{Stage, State, ViewTurn};
 
 /// Keys and what they do; modifiers must be up, but for Shift where the key needs it.
-const MAP: [(Key, Action); 19] = [
+const MAP: [(Key, Action); 24] = [
     (Key::ArrowUp, Action::StepSlices(-1)),
     (Key::ArrowDown, Action::StepSlices(1)),
     (Key::Home, Action::SetSlice(0)),
@@ -23,6 +23,11 @@ const MAP: [(Key, Action); 19] = [
     (Key::Num7, Action::Preset(7)),
     (Key::Num8, Action::Preset(8)),
     (Key::I, Action::ToggleInvert),
+    (Key::H, Action::Turn(ViewTurn::FlipHorizontally)),
+    (Key::V, Action::Turn(ViewTurn::FlipVertically)),
+    (Key::R, Action::Turn(ViewTurn::RotateRight)),
+    (Key::L, Action::Turn(ViewTurn::RotateLeft)),
+    (Key::C, Action::ToggleCine),
     (Key::Space, Action::ResetView),
     (
         Key::Plus,
@@ -41,7 +46,7 @@ const MAP: [(Key, Action); 19] = [
 ];
 
 /// The map in words, for people.
-pub const HELP: [(&str, &str); 15] = [
+pub const HELP: [(&str, &str); 18] = [
     ("Up, Down, wheel", "slice back, forward"),
     ("Home, End", "first, last slice"),
     ("Page up, Page down", "previous, next series"),
@@ -49,6 +54,9 @@ pub const HELP: [(&str, &str); 15] = [
     ("1, 2", "the file's own windows"),
     ("3 … 8", "brain, abdomen, mediastinum, bone, lung, MIP (CT)"),
     ("I", "exchange black and white"),
+    ("H, V", "flip horizontally, vertically"),
+    ("R, L", "rotate right, left"),
+    ("C", "cine: slice after slice"),
     ("+, -, =", "zoom in, zoom out, fit"),
     ("Space, double click", "reset the view"),
     ("Left drag", "window: width to the side, center up and down"),
@@ -56,7 +64,10 @@ pub const HELP: [(&str, &str); 15] = [
     ("Right drag, Ctrl+wheel", "zoom"),
     ("Enter", "send the question"),
     ("Shift+Enter", "new line in the question"),
-    ("Esc", "stop the answer or image, close the comparison"),
+    (
+        "Esc",
+        "stop the answer, image or cine, close the comparison",
+    ),
 ];
 
 /// What the keys pressed in this frame ask for. `slice_id` is the slice view, which may have the focus.

@@ -9,8 +9,9 @@ use image::RgbImage;
 use image::imageops::thumbnail;
 
 use super::chat::Reply;
+use super::orientation::Orientation;
 use super::results::Comparison;
-use super::viewer::{Camera, Content, OpenSeries, Viewer, VolumeView};
+use super::viewer::{Camera, Cine, Content, OpenSeries, Viewer, VolumeView};
 use super::{DeviceState, JobKind, ModelState, Notice, Stage, State};
 use crate::action::Effect;
 
@@ -151,6 +152,8 @@ impl State {
             series,
             content,
             camera: Camera::default(),
+            orientation: Orientation::default(),
+            cine: Cine::default(),
         }));
     }
 

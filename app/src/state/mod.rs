@@ -3,6 +3,7 @@
 
 mod apply;
 mod chat;
+mod orientation;
 mod perform;
 mod ready;
 mod results;
@@ -18,8 +19,9 @@ use engine::{DeviceInfo, Task};
 use image::RgbImage;
 
 pub use chat::{Chat, Draft, Evidence, PictureRef, Reply, Turn};
+pub use orientation::{Orientation, Turn as ViewTurn};
 pub use results::{CompareMode, Comparison, Results};
-pub use viewer::{Camera, Content, OpenSeries, Preset, Viewer, VolumeView, window_words};
+pub use viewer::{Camera, Cine, Content, OpenSeries, Preset, Viewer, VolumeView, window_words};
 
 /// Everything the window shows.
 #[derive(Debug, Default)]

@@ -3,7 +3,8 @@
 use engine::session::{AskRequest, Command, GenerateRequest, JobId};
 
 use super::chat::{PictureRef, Reply, Turn};
-use super::viewer::{Camera, Viewer};
+use super::orientation::Orientation;
+use super::viewer::{Camera, Cine, Content, Viewer};
 use super::{JobKind, ModelState, Stage, State};
 use crate::action::{Action, Effect};
 
@@ -47,7 +48,7 @@ impl State {
             Action::Stop(job) => self.stop(job).into_iter().collect(),
             Action::Cancel => {
                 let effects = self.stop_jobs(is_answer_or_image);
-                if effects.is_empty() {
+                if effects.is_empty() && !self.stop_cine() {
                     self.stage = Stage::Slice;
                 }
                 effects
@@ -88,6 +89,7 @@ impl State {
                 {
                     view.plane = plane;
                     self.fit();
+                    self.turn_back();
                 }
             }
             Action::SetSlice(index) => {
@@ -138,6 +140,29 @@ impl State {
                     view.reset_window();
                 }
                 self.fit();
+                self.turn_back();
+            }
+            Action::Turn(turn) => {
+                if let Some(open) = self.viewer.open_mut() {
+                    open.orientation = open.orientation.turned(turn);
+                }
+            }
+            Action::ToggleCine if !self.stop_cine() => {
+                if let Some(open) = self.viewer.open_mut()
+                    && matches!(&open.content, Content::Volume(view) if view.count() > 1)
+                {
+                    open.cine.playing = true;
+                }
+            }
+            Action::SetCineRate(fps) => {
+                if let Some(open) = self.viewer.open_mut() {
+                    open.cine.fps = fps.clamp(Cine::RATES[0], Cine::RATES[1]);
+                }
+            }
+            Action::NextSlice => {
+                if let Some(view) = self.viewer.volume_mut() {
+                    view.set_index((view.index() + 1) % view.count().max(1));
+                }
             }
             Action::FitView => self.fit(),
             Action::AddPicture => {
@@ -164,6 +189,18 @@ impl State {
                 self.results.failed = None;
             }
             _ => {}
+        }
+    }
+
+    /// Ends the cine; false if none was under way.
+    fn stop_cine(&mut self) -> bool {
+        let open = self.viewer.open_mut();
+        open.is_some_and(|open| std::mem::take(&mut open.cine.playing))
+    }
+
+    fn turn_back(&mut self) {
+        if let Some(open) = self.viewer.open_mut() {
+            open.orientation = Orientation::default();
         }
     }
 

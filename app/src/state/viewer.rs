@@ -6,6 +6,7 @@ use engine::imaging::{CT_PRESETS, Modality, Plane, SeriesInfo, ViewDescriptor, V
 use image::RgbImage;
 
 use super::chat::{Evidence, PictureRef};
+use super::orientation::Orientation;
 use engine::session::Source;
 
 /// What is open.
@@ -69,6 +70,33 @@ pub struct OpenSeries {
     pub content: Content,
     /// How large and where.
     pub camera: Camera,
+    /// How it is turned on screen.
+    pub orientation: Orientation,
+    /// Slices that are shown one after the other.
+    pub cine: Cine,
+}
+
+/// Slices shown one after the other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cine {
+    /// Under way.
+    pub playing: bool,
+    /// Slices a second.
+    pub fps: f32,
+}
+
+impl Cine {
+    /// The fewest and the most slices a second.
+    pub const RATES: [f32; 2] = [1.0, 60.0];
+}
+
+impl Default for Cine {
+    fn default() -> Self {
+        Self {
+            playing: false,
+            fps: 10.0,
+        }
+    }
 }
 
 impl OpenSeries {

@@ -3,18 +3,29 @@
 use egui::{Align2, Color32, FontId, Painter, Pos2, Rect, Ui};
 use engine::imaging::{Direction, Modality};
 
-use crate::state::{Content, OpenSeries, VolumeView, window_words};
+use crate::state::{Content, OpenSeries, Orientation, VolumeView, window_words};
 use crate::theme;
 
 /// Below this width, in points, there is no room for words in both lower corners.
 const BOTH_CORNERS_WIDTH: f32 = 430.0;
+
+/// Points on screen for one pixel of a picture of this size that lies at `place`.
+pub fn pixel_scale(open: &OpenSeries, place: Rect, size: [u32; 2]) -> f32 {
+    let [columns, rows] = size;
+    let across = if open.orientation.swaps_sides() {
+        rows
+    } else {
+        columns
+    };
+    place.width() / across.max(1) as f32
+}
 
 /// Draws the words over the picture that lies at `place` in `area`.
 pub fn overlay_ui(ui: &Ui, open: &OpenSeries, area: Rect, place: Rect, size: [u32; 2]) {
     let painter = ui.painter_at(area);
     let inner = area.shrink(12.0);
     let series = &open.series;
-    let scale = place.width() * ui.pixels_per_point() / size[0].max(1) as f32;
+    let scale = pixel_scale(open, place, size) * ui.pixels_per_point();
     let zoom = format!("Zoom {:.0} %", scale * 100.0);
     let title = if series.description.is_empty() {
         series.modality.code().to_owned()
@@ -25,6 +36,7 @@ pub fn overlay_ui(ui: &Ui, open: &OpenSeries, area: Rect, place: Rect, size: [u3
             series.description
         )
     };
+    let title = format!("{}\n{}", title.trim(), open.orientation.words());
     corner(&painter, inner.left_top(), Align2::LEFT_TOP, title.trim());
     match &open.content {
         Content::Volume(view) => {
@@ -47,7 +59,7 @@ pub fn overlay_ui(ui: &Ui, open: &OpenSeries, area: Rect, place: Rect, size: [u3
             }
             notes(&painter, view, inner);
             if view.volume.calibrated {
-                letters(&painter, view, area);
+                letters(&painter, view, open.orientation, area);
             }
         }
         Content::Picture(image) => {
@@ -122,8 +134,9 @@ fn steps(view: &VolumeView) -> [Direction; 2] {
 }
 
 /// Orientation letters on the four edges.
-fn letters(painter: &Painter, view: &VolumeView, area: Rect) {
+fn letters(painter: &Painter, view: &VolumeView, orientation: Orientation, area: Rect) {
     let [right, down] = steps(view);
+    let [right, down] = orientation.on_screen(right.0, down.0).map(Direction);
     let inner = area.shrink(12.0);
     for (direction, at, align) in [
         (right.opposite(), inner.left_center(), Align2::LEFT_CENTER),
@@ -143,14 +156,19 @@ fn letters(painter: &Painter, view: &VolumeView, area: Rect) {
 }
 
 /// `R 17.6  P 35.3  S 12.1 mm   voxel 120, 88, 11   43 HU`.
-pub fn under_pointer(view: &VolumeView, place: Rect, at: Pos2) -> Option<String> {
+pub fn under_pointer(
+    view: &VolumeView,
+    orientation: Orientation,
+    place: Rect,
+    at: Pos2,
+) -> Option<String> {
     if !place.contains(at) {
         return None;
     }
     let [columns, rows] = view.volume.slice_size(view.plane);
-    let share = (at - place.min) / place.size();
-    let x = ((share.x * columns as f32) as usize).min(columns.checked_sub(1)?);
-    let y = ((share.y * rows as f32) as usize).min(rows.checked_sub(1)?);
+    let [across, along] = orientation.to_picture(((at - place.min) / place.size()).into());
+    let x = ((across * columns as f32) as usize).min(columns.checked_sub(1)?);
+    let y = ((along * rows as f32) as usize).min(rows.checked_sub(1)?);
     let voxel @ [i, j, k] = view.volume.voxel_at(view.plane, view.index(), x, y);
     let sample = view.volume.sample(voxel);
     let value = match view.volume.modality {

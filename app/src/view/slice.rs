@@ -7,11 +7,11 @@ use egui::{
 use egui::{MouseWheelUnit, Role, Slider, WidgetInfo};
 use engine::imaging::Window;
 
-use super::overlay::{overlay_ui, under_pointer};
+use super::overlay::{overlay_ui, pixel_scale, under_pointer};
 use super::toolbar::toolbar_ui;
 use crate::action::Action;
 use crate::pictures::Pictures;
-use crate::state::{Camera, Content, OpenSeries, Viewer, VolumeView};
+use crate::state::{Cine, Content, OpenSeries, Orientation, Viewer, VolumeView};
 use crate::theme;
 
 /// Height of the line below the image, in points.
@@ -20,6 +20,11 @@ const READ_OUT_HEIGHT: f32 = 24.0;
 /// The slice view's id, whose focus lets the keys through.
 pub fn slice_id() -> egui::Id {
     egui::Id::unique("slice view")
+}
+
+/// Where the screen pixels that one pixel of the picture took in the last frame are kept.
+pub fn scale_id() -> egui::Id {
+    slice_id().with("scale")
 }
 
 /// The middle of the window while no result is compared.
@@ -79,14 +84,15 @@ fn slice_ui(ui: &mut Ui, open: &OpenSeries, pictures: &Pictures) -> Option<Actio
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
     match pictures.slice() {
         Some(Ok(texture)) => {
-            let place = place(area, texture.size, &open.camera);
+            let place = place(area, texture.size, open);
             let painter = ui.painter_at(full);
             for rest in around(full, place.intersect(area)) {
                 painter.rect_filled(rest, 0.0, Color32::BLACK);
             }
             let painter = ui.painter_at(area);
-            let whole = Rect::from_min_max(egui::pos2(0.0, 0.0), egui::pos2(1.0, 1.0));
-            painter.image(texture.handle.id(), place, whole, Color32::WHITE);
+            painter.add(turned_picture(texture.handle.id(), place, open.orientation));
+            let scale = pixel_scale(open, place, texture.size) * ui.pixels_per_point();
+            ui.data_mut(|data| data.insert_temp(scale_id(), scale));
             overlay_ui(ui, open, area, place, texture.size);
             read_out_ui(
                 ui,
@@ -96,6 +102,7 @@ fn slice_ui(ui: &mut Ui, open: &OpenSeries, pictures: &Pictures) -> Option<Actio
                 response.hover_pos(),
             );
             action = action.or(gestures(ui, open, &response, area));
+            action = action.or(cine_ui(ui, open.cine));
         }
         Some(Err(why)) => {
             ui.painter_at(full).rect_filled(full, 0.0, Color32::BLACK);
@@ -128,7 +135,9 @@ fn slice_ui(ui: &mut Ui, open: &OpenSeries, pictures: &Pictures) -> Option<Actio
 /// Position and value under the pointer, below the image.
 fn read_out_ui(ui: &mut Ui, open: &OpenSeries, line: Rect, place: Rect, pointer: Option<Pos2>) {
     let words = match &open.content {
-        Content::Volume(view) => pointer.and_then(|at| under_pointer(view, place, at)),
+        Content::Volume(view) => {
+            pointer.and_then(|at| under_pointer(view, open.orientation, place, at))
+        }
         Content::Picture(_) => None,
     };
     let help = "Wheel: slice · left drag: window · middle drag: pan · right drag: zoom · double click: reset";
@@ -139,7 +148,7 @@ fn read_out_ui(ui: &mut Ui, open: &OpenSeries, line: Rect, place: Rect, pointer:
 
 /// What a screen reader says, and what tests look for.
 fn name_of(open: &OpenSeries) -> String {
-    match &open.content {
+    let name = match &open.content {
         Content::Volume(view) => format!(
             "Slice {} of {}, {}, window {}{}",
             view.index() + 1,
@@ -149,6 +158,10 @@ fn name_of(open: &OpenSeries) -> String {
             if view.invert { ", inverted" } else { "" },
         ),
         Content::Picture(_) => format!("Picture {}", open.series.description),
+    };
+    match open.orientation.words() {
+        "" => name,
+        turned => format!("{name}, {turned}"),
     }
 }
 
@@ -184,11 +197,52 @@ fn around(area: Rect, hole: Rect) -> [Rect; 4] {
 }
 
 /// Where the picture lies, in points.
-fn place(area: Rect, size: [u32; 2], camera: &Camera) -> Rect {
+fn place(area: Rect, size: [u32; 2], open: &OpenSeries) -> Rect {
+    let camera = &open.camera;
     let size = Vec2::new(size[0].max(1) as f32, size[1].max(1) as f32);
+    let size = if open.orientation.swaps_sides() {
+        size.yx()
+    } else {
+        size
+    };
     let fit = (area.width() / size.x).min(area.height() / size.y);
     let center = area.center() + Vec2::from(camera.pan);
     Rect::from_center_size(center, size * fit * camera.zoom)
+}
+
+/// The picture as two triangles, each corner of the screen with its corner of the picture.
+fn turned_picture(texture: egui::TextureId, place: Rect, orientation: Orientation) -> egui::Mesh {
+    let mut mesh = egui::Mesh::with_texture(texture);
+    for share in [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]] {
+        let [u, v] = orientation.to_picture(share);
+        mesh.vertices.push(egui::epaint::Vertex {
+            pos: place.lerp_inside(Vec2::from(share)),
+            uv: egui::pos2(u, v),
+            color: Color32::WHITE,
+        });
+    }
+    mesh.add_triangle(0, 1, 2);
+    mesh.add_triangle(0, 2, 3);
+    mesh
+}
+
+/// The next slice, when it is its time.
+fn cine_ui(ui: &Ui, cine: Cine) -> Option<Action> {
+    let due_id = slice_id().with("cine");
+    if !cine.playing {
+        ui.data_mut(|data| data.remove::<f64>(due_id));
+        return None;
+    }
+    let now = ui.input(|input| input.time);
+    let pause = 1.0 / f64::from(cine.fps);
+    let due = ui.data(|data| data.get_temp(due_id)).unwrap_or(now + pause);
+    let step = now >= due;
+    // After a slow frame the pace is kept, but nothing is made up for.
+    let due = if step { (due + pause).max(now) } else { due };
+    ui.data_mut(|data| data.insert_temp(due_id, due));
+    let rest = std::time::Duration::from_secs_f64((due - now).max(0.0));
+    ui.ctx().request_repaint_after(rest);
+    step.then_some(Action::NextSlice)
 }
 
 fn gestures(ui: &Ui, open: &OpenSeries, response: &Response, area: Rect) -> Option<Action> {

@@ -3,8 +3,9 @@
 use egui::{Button, ComboBox, DragValue, Frame, Panel, Ui};
 use engine::imaging::{Plane, Window};
 
+use super::slice::scale_id;
 use crate::action::Action;
-use crate::state::{Content, OpenSeries, VolumeView, window_words};
+use crate::state::{Cine, Content, OpenSeries, ViewTurn, VolumeView, window_words};
 
 /// The tools of the open series.
 pub fn toolbar_ui(ui: &mut Ui, open: &OpenSeries, frame: Frame) -> Option<Action> {
@@ -30,8 +31,75 @@ pub fn toolbar_ui(ui: &mut Ui, open: &OpenSeries, frame: Frame) -> Option<Action
             {
                 action = Some(Action::FitView);
             }
+            action = actual_size_ui(ui).or(action.take());
+            ui.separator();
+            action = turns_ui(ui).or(action.take());
+            if matches!(&open.content, Content::Volume(view) if view.count() > 1) {
+                ui.separator();
+                action = cine_ui(ui, open.cine).or(action.take());
+            }
         });
     });
+    action
+}
+
+fn actual_size_ui(ui: &mut Ui) -> Option<Action> {
+    let button = ui
+        .button("1:1")
+        .on_hover_text("One pixel of the picture on one pixel of the screen")
+        .accessible_name("Zoom 1:1");
+    let scale: f32 = ui.data(|data| data.get_temp(scale_id()))?;
+    (button.clicked() && scale > 0.0).then_some(Action::Zoom {
+        factor: 1.0 / scale,
+        about: [0.0; 2],
+    })
+}
+
+fn turns_ui(ui: &mut Ui) -> Option<Action> {
+    let mut action = None;
+    for (words, name, key, turn) in [
+        (
+            "Flip H",
+            "Flip horizontally",
+            "H",
+            ViewTurn::FlipHorizontally,
+        ),
+        ("Flip V", "Flip vertically", "V", ViewTurn::FlipVertically),
+        ("Rotate R", "Rotate right", "R", ViewTurn::RotateRight),
+        ("Rotate L", "Rotate left", "L", ViewTurn::RotateLeft),
+    ] {
+        let hint = format!("{name} ({key}). On screen only: the model's picture stays as it is");
+        let button = ui.button(words).on_hover_text(hint).accessible_name(name);
+        if button.clicked() {
+            action = Some(Action::Turn(turn));
+        }
+    }
+    action
+}
+
+fn cine_ui(ui: &mut Ui, cine: Cine) -> Option<Action> {
+    let mut action = None;
+    let play = Button::selectable(cine.playing, "Cine");
+    if ui
+        .add(play)
+        .on_hover_text("Slice after slice (C)")
+        .clicked()
+    {
+        action = Some(Action::ToggleCine);
+    }
+    let mut fps = cine.fps;
+    let [least, most] = Cine::RATES;
+    let rate = DragValue::new(&mut fps)
+        .suffix(" fps")
+        .range(least..=most)
+        .max_decimals(0);
+    let rate = ui
+        .add(rate)
+        .on_hover_text("Slices a second")
+        .accessible_name("Slices a second");
+    if rate.changed() {
+        action = Some(Action::SetCineRate(fps));
+    }
     action
 }
 

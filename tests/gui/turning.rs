@@ -1,0 +1,116 @@
+//! Flip, rotate, 1:1 and cine.
+
+use super::*;
+
+#[test]
+fn h_v_r_and_l_turn_the_picture_and_space_turns_it_back() {
+    let mut harness = harness(ct_desk());
+    let before = slice_name(&harness);
+    let picture = harness.state().state.viewer.open().unwrap().evidence();
+    for (key, words) in [
+        (Key::H, "flipped horizontally"),
+        (Key::V, "flipped vertically"),
+        (Key::R, "rotated 90° right"),
+        (Key::L, "rotated 90° left"),
+    ] {
+        harness.key_press(key);
+        harness.run();
+        assert_eq!(slice_name(&harness), format!("{before}, {words}"));
+        let open = harness.state().state.viewer.open().unwrap();
+        assert_eq!(
+            open.evidence().picture,
+            picture.picture,
+            "the model's picture stays"
+        );
+        harness.key_press(Key::Space);
+        harness.run();
+        assert_eq!(slice_name(&harness), before);
+    }
+    assert_eq!(harness.state().pictures.slice_uploads, 1);
+}
+
+#[test]
+fn the_buttons_turn_as_the_keys_do() {
+    let mut harness = harness(ct_desk());
+    harness.get_by_label("Flip horizontally").click();
+    harness.run();
+    harness.get_by_label("Rotate right").click();
+    harness.run();
+    assert!(slice_name(&harness).ends_with("flipped horizontally, rotated 90° right"));
+    harness.get_by_label("Rotate left").click();
+    harness.run();
+    harness.get_by_label("Flip horizontally").click();
+    harness.run();
+    assert!(!slice_name(&harness).contains("rotated"));
+    assert!(!slice_name(&harness).contains("flipped"));
+}
+
+#[test]
+fn turning_keys_do_not_fire_while_typing() {
+    let mut harness = harness(ct_desk());
+    let before = slice_name(&harness);
+    harness.get_by_label("Question").focus();
+    harness.run();
+    for key in [Key::H, Key::V, Key::R, Key::L, Key::C] {
+        harness.key_press(key);
+    }
+    harness.run();
+    assert_eq!(slice_name(&harness), before);
+    let open = harness.state().state.viewer.open().unwrap();
+    assert!(!open.cine.playing);
+}
+
+/// Left of the middle on screen before a flip, right of it after: the same voxel is read out.
+#[test]
+fn the_value_under_the_pointer_turns_with_the_picture() {
+    let mut harness = harness(ct_desk());
+    let area = harness
+        .get_by_role_and_label(Role::Image, &slice_name(&harness))
+        .rect();
+    let left = area.center() - vec2(113.0, 0.0);
+    let right = area.center() + vec2(113.0, 0.0);
+    let read = |harness: &mut Harness<'_, Desk>, at| {
+        harness.hover_at(at);
+        harness.run();
+        let lines = harness.query_all_by_label_contains("voxel ");
+        let mut lines = lines.filter_map(|node| node.accesskit_node().value());
+        lines.next_back().expect("a read-out")
+    };
+    let before = read(&mut harness, left);
+    harness.key_press(Key::H);
+    harness.run();
+    assert_eq!(read(&mut harness, right), before);
+    assert_ne!(read(&mut harness, left), before);
+}
+
+#[test]
+fn one_to_one_shows_a_pixel_on_a_pixel() {
+    let mut harness = harness(ct_desk());
+    let name = slice_name(&harness);
+    let area = harness.get_by_role_and_label(Role::Image, &name).rect();
+    let fit = (area.width() / 40.0).min(area.height() / 32.0);
+    harness.get_by_label("Zoom 1:1").click();
+    harness.run();
+    let zoom = harness.state().state.viewer.open().unwrap().camera.zoom;
+    let wanted = (1.0 / fit).max(0.1);
+    assert!((zoom - wanted).abs() < 1e-3, "{zoom} for {wanted}");
+    assert!(wanted < 0.5, "the picture was enlarged before");
+}
+
+#[test]
+fn c_plays_the_slices_round_and_escape_stops() {
+    let mut harness = harness(ct_desk());
+    harness.state_mut().perform(Action::LastSlice);
+    harness.run();
+    harness.key_press(Key::C);
+    harness.run_steps(8);
+    let name = slice_name(&harness);
+    assert!(!name.starts_with("Slice 20 of 20"), "{name}");
+    harness.key_press(Key::Escape);
+    harness.run_steps(2);
+    let stopped = slice_name(&harness);
+    harness.run_steps(8);
+    assert_eq!(slice_name(&harness), stopped);
+    let open = harness.state().state.viewer.open().unwrap();
+    assert!(!open.cine.playing);
+}
