@@ -5,7 +5,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use engine::model::checkpoint::Checkpoint;
-use engine::model::initializer::Random;
+use engine::model::random::Random;
 use engine::model::tokenizer::Tokenizer;
 
 use crate::support::{repo, tiny_model};

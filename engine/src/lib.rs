@@ -7,6 +7,7 @@
 pub mod device;
 pub mod error;
 pub mod eval;
+mod hex;
 pub mod imaging;
 pub mod model;
 pub mod session;

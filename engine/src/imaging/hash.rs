@@ -4,6 +4,8 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use crate::hex::hex;
+
 /// The first 16 hexadecimal digits of the SHA-256 of these parts.
 pub fn short_hash(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
@@ -11,9 +13,7 @@ pub fn short_hash(parts: &[&str]) -> String {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
-    let digest = hash.finalize();
-    let digits = digest.iter().take(8).map(|byte| format!("{byte:02x}"));
-    digits.collect()
+    hex(&hash.finalize()[..8])
 }
 
 /// The short name of a file, however its path is written.

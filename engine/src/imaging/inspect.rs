@@ -13,6 +13,7 @@ use super::error::ImagingError;
 use super::picture::open_picture;
 use super::scan::{Content, content_of};
 use super::{dicom, nifti};
+use crate::hex::hex;
 
 /// A file and what was found in it. What does not apply is left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -311,8 +312,7 @@ impl Values {
             .all(|probe| probe.0.is_finite())
             .then_some(self.probes);
         report.nan_count = Some(self.nan_count);
-        let digest = self.hash.finalize();
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.hash.finalize())
     }
 }
 

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::error::ImagingError;
 use super::volume::{Plane, Slice, Volume};
 use super::window::{VoiFunction, Window};
+use crate::hex::hex;
 
 /// What was looked at: enough to draw it again.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,8 +97,5 @@ pub fn picture_hash(image: &RgbImage) -> String {
     hash.update(image.width().to_le_bytes());
     hash.update(image.height().to_le_bytes());
     hash.update(image.as_raw());
-    hash.finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&hash.finalize())
 }

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::checkpoint::{Checkpoint, DType, canonical_name};
 use super::error::ModelError;
 use super::manifest::{Manifest, ModelLayout, Parts};
+use crate::hex::hex;
 
 /// What the raw files cannot say.
 #[derive(Clone, Debug, Default)]
@@ -261,9 +262,5 @@ pub fn file_sha256(path: &Path) -> Result<String, ModelError> {
             _ => break,
         }
     }
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hex(&hash.finalize()))
 }

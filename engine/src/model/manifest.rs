@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::checkpoint::{Checkpoint, TensorLedger};
 use super::error::ModelError;
 use super::prompt::Template;
+use crate::hex::sha256_hex;
 use crate::task::{Capability, Task};
 
 /// `model.toml`.
@@ -116,10 +116,7 @@ impl ModelLayout {
     /// SHA-256 of the manifest, which names the SHA-256 of every part: what a provenance record calls the model.
     pub fn identity(&self) -> String {
         let text = toml::to_string(&self.manifest).unwrap_or_default();
-        Sha256::digest(text.as_bytes())
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        sha256_hex(text.as_bytes())
     }
 
     /// Compares the files with the manifest's SHA-256, up to `limit` bytes a file (a full-size base takes minutes to

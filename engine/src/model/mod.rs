@@ -21,6 +21,7 @@ pub mod plugin;
 pub mod preprocess;
 pub mod projector;
 pub mod prompt;
+pub mod random;
 mod sampler;
 pub mod tokenizer;
 pub mod verify;

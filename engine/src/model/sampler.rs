@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::random::Random;
+
 /// How tokens are chosen. The default is greedy, as the reference runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sampling {
@@ -45,7 +47,7 @@ pub struct Sampler {
     penalty: f32,
     /// Tokens chosen so far. The penalty sees only these: the prompt enters as embeddings.
     seen: Vec<u32>,
-    state: u64,
+    random: Random,
 }
 
 impl Sampler {
@@ -55,7 +57,7 @@ impl Sampler {
             penalty: sampling.repetition_penalty.unwrap_or(default_penalty),
             sampling: sampling.clone(),
             seen: Vec::new(),
-            state: sampling.seed,
+            random: Random(sampling.seed),
         }
     }
 
@@ -116,7 +118,7 @@ impl Sampler {
                 break;
             }
         }
-        let mut point = self.uniform() * kept;
+        let mut point = self.random.uniform() * kept;
         for (i, weight) in order.iter().zip(&weights).take(count) {
             point -= weight;
             if point < 0.0 {
@@ -124,15 +126,6 @@ impl Sampler {
             }
         }
         order.get(count.saturating_sub(1)).copied().unwrap_or(0)
-    }
-
-    /// SplitMix64 (Steele, Lea, Flood 2014), as a number in [0, 1).
-    fn uniform(&mut self) -> f64 {
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 

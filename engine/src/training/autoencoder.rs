@@ -17,18 +17,19 @@ use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::checkpoint::{self, RunState};
 use super::error::TrainError;
 use super::pairs::{Pair, SIDE, load_pairs, rgb};
 use super::params::{NamedOptimizer, save_module};
+use crate::hex::sha256_hex;
 use crate::imaging::metrics;
 use crate::model::checkpoint::{Checkpoint, TensorLedger};
 use crate::model::config::VqganConfig;
-use crate::model::initializer::{Initializer, Random};
+use crate::model::initializer::Initializer;
 use crate::model::loader::{Loader, NamedParam, Precision, Source};
 use crate::model::preprocess::{Filter, pillow_resize, vqgan_pixels};
+use crate::model::random::Random;
 use crate::model::vqgan::{Vqgan, to_rgb};
 
 /// `train.toml` of an autoencoder.
@@ -153,10 +154,7 @@ impl AutoencoderConfig {
         let mut same = self.clone();
         (same.out, same.checkpoint_every, same.validate_slices) = (PathBuf::new(), 0, 0);
         let text = toml::to_string(&same).unwrap_or_default();
-        Sha256::digest(text.as_bytes())
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        sha256_hex(text.as_bytes())
     }
 
     fn vqgan(&self) -> VqganConfig {
