@@ -17,10 +17,10 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     /// Reading or showing a scan failed.
     #[error(transparent)]
-    Imaging(#[from] ImagingError),
+    Imaging(ImagingError),
     /// Loading or running a model failed.
     #[error(transparent)]
-    Model(#[from] ModelError),
+    Model(ModelError),
     /// Training failed.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -33,7 +33,7 @@ pub enum Error {
         /// The task.
         task: Task,
         /// `CT` or `MR`.
-        needs: &'static str,
+        needs: String,
         /// What it is.
         found: String,
     },
@@ -49,6 +49,25 @@ pub enum Error {
     /// The engine thread is gone.
     #[error("the engine has stopped; restart the program")]
     EngineGone,
+}
+
+// Stops look the same wherever they were noticed.
+impl From<ImagingError> for Error {
+    fn from(error: ImagingError) -> Self {
+        match error {
+            ImagingError::Stopped => Self::Stopped,
+            other => Self::Imaging(other),
+        }
+    }
+}
+
+impl From<ModelError> for Error {
+    fn from(error: ModelError) -> Self {
+        match error {
+            ModelError::Stopped => Self::Stopped,
+            other => Self::Model(other),
+        }
+    }
 }
 
 impl Error {

@@ -10,6 +10,9 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
+use crate::imaging::Modality;
+
 /// One thing a HealthGPT model can be asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -55,6 +58,26 @@ impl Task {
     /// What it tells the model, from `assets/tasks.toml`; empty for comprehension, where the user asks.
     pub fn instruction(self) -> &'static str {
         &texts(self).instruction
+    }
+
+    /// Is a series of this modality what the task starts from? A series that does not say may be.
+    ///
+    /// # Errors
+    /// [`Error::WrongModality`].
+    pub fn check_source(self, modality: &Modality) -> Result<(), Error> {
+        let needs = match self {
+            Self::Ct2Mri => Modality::Ct,
+            Self::Mri2Ct => Modality::Mr,
+            Self::Comprehend | Self::Reconstruct | Self::Sr4 => return Ok(()),
+        };
+        if [&needs, &Modality::Unknown].contains(&modality) {
+            return Ok(());
+        }
+        Err(Error::WrongModality {
+            task: self,
+            needs: needs.code().to_owned(),
+            found: modality.code().to_owned(),
+        })
     }
 
     /// Does this task answer with an image?
@@ -191,6 +214,17 @@ mod tests {
                 .unwrap_err()
                 .to_string()
                 .contains("ct2mri")
+        );
+    }
+
+    #[test]
+    fn an_mr_series_is_no_source_for_ct_to_mri() {
+        assert!(Task::Ct2Mri.check_source(&Modality::Ct).is_ok());
+        assert!(Task::Sr4.check_source(&Modality::Mr).is_ok());
+        let error = Task::Ct2Mri.check_source(&Modality::Mr).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "CT → MRI starts from CT, but this series is MR; choose another series"
         );
     }
 }

@@ -15,8 +15,7 @@ use super::queue::Queue;
 use crate::device::{DeviceChoice, DeviceInfo, choose};
 use crate::error::{Error, Result};
 use crate::imaging::{Generated, Provenance, load_series, metrics, render, scan};
-use crate::model::{AskInput, HealthGpt, ModelError};
-use crate::task::Task;
+use crate::model::{AskInput, HealthGpt};
 
 /// The engine thread: runs until the handle is dropped.
 pub fn tensors(choice: DeviceChoice, jobs: &Receiver<(JobId, Command)>, queue: &Queue) {
@@ -101,7 +100,7 @@ fn run(job: JobId, queue: &Queue, work: impl FnOnce() -> Result<EventKind>) {
             .unwrap_or_else(|panic| Err(Error::Internal(panic_text(&*panic))))
     };
     queue.forget(job);
-    let kind = outcome.unwrap_or_else(|error| EventKind::Failed(Arc::new(error.normalised())));
+    let kind = outcome.unwrap_or_else(|error| EventKind::Failed(Arc::new(error)));
     queue.push(Event { job, kind });
 }
 
@@ -294,36 +293,6 @@ fn similarity(input: &RgbImage, output: &RgbImage) -> f64 {
     )
 }
 
-impl Task {
-    /// Is a series of this modality what the task starts from?
-    ///
-    /// # Errors
-    /// [`Error::WrongModality`].
-    pub fn check_source(self, modality: &crate::imaging::Modality) -> Result<()> {
-        use crate::imaging::Modality::{Ct, Mr, Unknown};
-        match (self, modality) {
-            (_, Unknown) | (Self::Ct2Mri, Ct) | (Self::Mri2Ct, Mr) => Ok(()),
-            (Self::Ct2Mri | Self::Mri2Ct, other) => Err(Error::WrongModality {
-                task: self,
-                needs: if self == Self::Ct2Mri { "CT" } else { "MR" },
-                found: other.code().to_owned(),
-            }),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Error {
-    /// Stops look the same wherever they were noticed.
-    fn normalised(self) -> Self {
-        match self {
-            Self::Model(ModelError::Stopped)
-            | Self::Imaging(crate::imaging::ImagingError::Stopped) => Self::Stopped,
-            other => other,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -334,17 +303,5 @@ mod tests {
         let cut = unpad(&square, 100, 200, true);
         assert_eq!(cut.dimensions(), (32, 64));
         assert_eq!(cut.get_pixel(0, 0).0, [6; 3]); // (16 + 0 + 3 + 1) / 3
-    }
-
-    #[test]
-    fn an_mr_series_is_no_source_for_ct_to_mri() {
-        use crate::imaging::Modality;
-        assert!(Task::Ct2Mri.check_source(&Modality::Ct).is_ok());
-        assert!(Task::Sr4.check_source(&Modality::Mr).is_ok());
-        let error = Task::Ct2Mri.check_source(&Modality::Mr).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "CT → MRI starts from CT, but this series is MR; choose another series"
-        );
     }
 }
