@@ -10,7 +10,8 @@ use engine::Task;
 use engine::eval::{PairEval, evaluate};
 use engine::model::checkpoint::Checkpoint;
 use engine::training::TrainError;
-use engine::training::autoencoder::{AutoencoderConfig, ModelSizes, TrainStep, train};
+use engine::training::autoencoder::{TrainStep, train};
+use engine::training::config::{AutoencoderConfig, ModelSizes};
 use engine::training::pairs::load_pairs;
 
 use crate::fixtures::Nifti;

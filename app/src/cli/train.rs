@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use engine::device::choose;
-use engine::training::autoencoder::{AutoencoderConfig, TrainStep, train};
+use engine::training::autoencoder::{TrainStep, train};
+use engine::training::config::AutoencoderConfig;
 use engine::{DeviceChoice, Error};
 use serde_json::json;
 

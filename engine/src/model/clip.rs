@@ -94,6 +94,23 @@ impl ClipVision {
     /// Hidden states 0 (embeddings after `pre_layrnorm`) to `last` (output of block `last`, counted from 1).
     /// Shapes: `pixels` `[batch, 3, side, side]`, each state `[batch, 1 + patches, hidden]`.
     pub fn hidden_states(&self, pixels: Tensor<4>, last: usize) -> Vec<Tensor<3>> {
+        let mut x = self.embeddings(pixels);
+        let mut states = vec![x.clone()];
+        for layer in self.layers.iter().take(last) {
+            x = layer.forward(x);
+            states.push(x.clone());
+        }
+        states
+    }
+
+    /// One hidden state, by its index. Shapes as [`Self::hidden_states`].
+    pub fn hidden_state(&self, pixels: Tensor<4>, index: usize) -> Tensor<3> {
+        let layers = self.layers.iter().take(index);
+        layers.fold(self.embeddings(pixels), |x, layer| layer.forward(x))
+    }
+
+    /// Hidden state 0.
+    fn embeddings(&self, pixels: Tensor<4>) -> Tensor<3> {
         let [batch, _, _, _] = pixels.dims();
         let [_, hidden] = self.position_embedding.dims();
         let patches = matmul_rows(self.unfold(pixels), self.patch_embedding.val());
@@ -103,13 +120,7 @@ impl ClipVision {
             .reshape([1, 1, hidden])
             .expand([batch, 1, hidden]);
         let x = Tensor::cat(vec![class, patches], 1) + self.position_embedding.val().unsqueeze();
-        let mut states = vec![self.pre_layrnorm.forward(x)];
-        for layer in self.layers.iter().take(last) {
-            if let Some(x) = states.last() {
-                states.push(layer.forward(x.clone()));
-            }
-        }
-        states
+        self.pre_layrnorm.forward(x)
     }
 
     /// Cuts the picture into patches, row by row. A stride-`patch` convolution without overlap is a product with

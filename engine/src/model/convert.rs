@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::checkpoint::{Checkpoint, DType, canonical_name};
 use super::error::ModelError;
 use super::manifest::{Manifest, ModelLayout, Parts};
+use super::vqgan::weights_file;
 use crate::hex::hex;
 
 /// What the raw files cannot say.
@@ -135,7 +136,7 @@ fn write_parts(
         let needed = |name: &str| !name.starts_with("loss.") && !name.starts_with("model_ema.");
         write_safetensors(
             &vqgan.join("model.safetensors"),
-            &[Checkpoint::open(&vqgan_file(&folder))?],
+            &[Checkpoint::open(&weights_file(&folder))?],
             needed,
         )?;
     }
@@ -146,16 +147,6 @@ fn write_parts(
     let path = out.join("model.toml");
     fs::write(&path, text).map_err(ModelError::io(&path))?;
     Ok(manifest)
-}
-
-/// The VQGAN's weights: `model.safetensors` of a converted model, or `last.ckpt`.
-pub fn vqgan_file(folder: &Path) -> PathBuf {
-    let converted = folder.join("model.safetensors");
-    if converted.is_file() {
-        converted
-    } else {
-        folder.join("last.ckpt")
-    }
 }
 
 /// Configurations, tokenizers and licences; never weights or their index.

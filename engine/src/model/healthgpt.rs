@@ -10,22 +10,20 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor};
 use image::RgbImage;
 
-use super::checkpoint::{Checkpoint, TensorLedger};
 use super::clip::{ClipVision, hidden_state_index, pixels_tensor};
 use super::config::{ClipConfig, GenerationConfig, LlmConfig, PreprocessorConfig, VqganConfig};
-use super::convert::vqgan_file;
 use super::decoder::Decoder;
 use super::error::ModelError;
 use super::kv_cache::KvCache;
 use super::layers::matmul_rows;
-use super::loader::{Loader, Precision, Source};
+use super::loader::{PartReader, Precision};
 use super::manifest::{ModelLayout, Parts};
 use super::plugin::{PlugIn, resize_rows};
 use super::preprocess::clip_pixels;
 use super::prompt::{PromptPiece, neutral, pieces};
 use super::sampler::{Sampler, Sampling};
 use super::tokenizer::{StreamDecoder, Tokenizer};
-use super::vqgan::{Vqgan, to_rgb};
+use super::vqgan::{Vqgan, to_rgb, weights_file};
 use crate::task::Task;
 
 /// Everything of one model, on one device.
@@ -171,76 +169,43 @@ impl HealthGpt {
 
         let decoder_precision =
             precision.unwrap_or_else(|| Precision::for_model(&llm_config, device));
-        let mut unused = Vec::new();
-        let parts = 2 + layout.manifest.plugins.len() + usize::from(vqgan.is_some());
-        let mut done = 0;
-        let mut read =
-            |part: &str, precision, paths: &[&Path], build: &mut dyn FnMut(&mut Loader<'_>)| {
-                let stage = format!("loading the {part}");
-                if on_progress(&stage, done, parts).is_break() {
-                    return Err(ModelError::Stopped);
-                }
-                let sources = paths
-                    .iter()
-                    .map(|path| Checkpoint::open(path))
-                    .collect::<Result<_, _>>()?;
-                let mut ledger = TensorLedger::new(sources);
-                let mut loader = Loader {
-                    source: Source::Files(&mut ledger),
-                    device,
-                    precision,
-                    on_tensor: &mut || on_progress(&stage, done, parts),
-                    stopped: false,
-                    made: Vec::new(),
-                };
-                build(&mut loader);
-                if loader.stopped {
-                    return Err(ModelError::Stopped);
-                }
-                unused.extend(ledger.finish()?.unused);
-                done += 1;
-                Ok(())
-            };
-
-        let mut tower = None;
-        read("vision tower", Precision::F32, &[&clip], &mut |loader| {
-            tower = Some(ClipVision::load(loader, &clip_config))
-        })?;
-        let mut decoder = None;
-        read(
-            "language model",
-            decoder_precision,
-            &[&llm],
-            &mut |loader| decoder = Some(Decoder::load(loader, &llm_config)),
-        )?;
-        let (Some(tower), Some(mut decoder)) = (tower, decoder) else {
-            return Err(ModelError::Stopped);
+        let mut reader = PartReader {
+            device,
+            on_progress,
+            done: 0,
+            parts: 2 + layout.manifest.plugins.len() + usize::from(vqgan.is_some()),
+            unused: Vec::new(),
         };
+        let tower = reader.read("vision tower", Precision::F32, &[&clip], |loader| {
+            ClipVision::load(loader, &clip_config)
+        })?;
+        let mut decoder = reader.read("language model", decoder_precision, &[&llm], |loader| {
+            Decoder::load(loader, &llm_config)
+        })?;
         let vocabulary = resize(&mut decoder, &tokenizer)?;
-
         let mut plugins = Vec::new();
         for entry in &layout.manifest.plugins {
             let file = dir.join(&entry.file);
             let fusion = entry.fusion.as_ref().map(|fusion| dir.join(fusion));
-            let mut paths: Vec<&Path> = vec![&file];
-            paths.extend(fusion.as_deref()); // the fusion file comes second and wins, as in the reference
-            read(
-                &format!("plug-in {}", entry.name),
-                decoder_precision,
-                &paths,
-                &mut |loader| {
-                    let hidden = clip_config.hidden_size;
-                    plugins.push(PlugIn::load(loader, entry, &llm_config, hidden, vocabulary));
-                },
-            )?;
+            let mut files: Vec<&Path> = vec![&file];
+            files.extend(fusion.as_deref()); // the fusion file comes second and wins, as in the reference
+            let part = format!("plug-in {}", entry.name);
+            plugins.push(reader.read(&part, decoder_precision, &files, |loader| {
+                let hidden = clip_config.hidden_size;
+                PlugIn::load(loader, entry, &llm_config, hidden, vocabulary)
+            })?);
         }
-        let mut autoencoder = None;
-        if let (Some(folder), Some(config)) = (vqgan, vqgan_config) {
-            let file = vqgan_file(&folder);
-            read("image decoder", Precision::F32, &[&file], &mut |loader| {
-                autoencoder = Some((Vqgan::load(loader, &config), config.clone()));
-            })?;
-        }
+        let autoencoder = match (vqgan, vqgan_config) {
+            (Some(folder), Some(config)) => {
+                let file = weights_file(&folder);
+                let vqgan = reader.read("image decoder", Precision::F32, &[&file], |loader| {
+                    Vqgan::load(loader, &config)
+                })?;
+                Some((vqgan, config))
+            }
+            _ => None,
+        };
+        let unused = reader.unused;
         Ok(Self {
             layout,
             tokenizer,
@@ -261,8 +226,20 @@ impl HealthGpt {
     /// # Errors
     /// [`ModelError::NoCapability`].
     pub fn plugin_for(&self, task: Task) -> Result<&PlugIn, ModelError> {
-        let index = self.layout.plugin_for(task)?;
-        self.plugins.get(index).ok_or(ModelError::Stopped)
+        let fits = |plugin: &&PlugIn| {
+            plugin
+                .entry
+                .capabilities
+                .iter()
+                .any(|capability| capability.task == task)
+        };
+        self.plugins
+            .iter()
+            .find(fits)
+            .ok_or_else(|| ModelError::NoCapability {
+                model: self.layout.manifest.name.clone(),
+                task: task.to_string(),
+            })
     }
 
     /// Features of one picture for a plug-in. Result `[1, patches, hidden]`.
@@ -280,8 +257,7 @@ impl HealthGpt {
             [side, side],
             &self.device,
         );
-        let mut states = self.clip.hidden_states(pixels, layer);
-        let state = states.pop().ok_or(ModelError::Stopped)?;
+        let state = self.clip.hidden_state(pixels, layer);
         let [_, tokens, _] = state.dims();
         Ok(plugin.mm_projector.forward(state.narrow(1, 1, tokens - 1))) // without the class token
     }
@@ -487,11 +463,8 @@ impl HealthGpt {
                 expected,
             });
         }
-        let (rgb, [width, height]) = to_rgb(vqgan.decode(vqgan.latents(&codes, &self.device)));
-        let image =
-            RgbImage::from_raw(width as u32, height as u32, rgb).ok_or(ModelError::Stopped)?;
         Ok(GeneratedImage {
-            image,
+            image: to_rgb(vqgan.decode(vqgan.latents(&codes, &self.device))),
             codes,
             ids,
             secs: started.elapsed().as_secs_f64(),

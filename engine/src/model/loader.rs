@@ -4,12 +4,14 @@
 //! one error at the end lists all of them. Nothing is used before that error has been checked.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use burn::module::{Param, ParamId};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use super::checkpoint::TensorLedger;
+use super::checkpoint::{Checkpoint, TensorLedger};
 use super::config::LlmConfig;
+use super::error::ModelError;
 use super::initializer::Initializer;
 use super::layers::{LayerNorm, Linear, RmsNorm};
 
@@ -176,5 +178,60 @@ impl Loader<'_> {
                 Tensor::from_data(TensorData::new(raw.to_f32(), held), (self.device, dtype))
             }
         }
+    }
+}
+
+/// Reads the parts of one model, each from its own files, with progress and cancel.
+pub struct PartReader<'a> {
+    /// Where tensors go.
+    pub device: &'a Device,
+    /// Gets what is being read, and the parts done and in all; asked again before every tensor.
+    pub on_progress: &'a mut dyn FnMut(&str, usize, usize) -> ControlFlow<()>,
+    /// Parts done.
+    pub done: usize,
+    /// Parts in all.
+    pub parts: usize,
+    /// Tensors of the files that nothing used.
+    pub unused: Vec<String>,
+}
+
+impl PartReader<'_> {
+    /// One part from its files; where two hold a tensor, the later one wins.
+    ///
+    /// # Errors
+    /// A file that cannot be read, tensors that are missing or misshaped, or a stop.
+    pub fn read<T>(
+        &mut self,
+        part: &str,
+        precision: Precision,
+        files: &[&Path],
+        build: impl FnOnce(&mut Loader<'_>) -> T,
+    ) -> Result<T, ModelError> {
+        let stage = format!("loading the {part}");
+        let (done, parts) = (self.done, self.parts);
+        let mut on_tensor = || (self.on_progress)(&stage, done, parts);
+        if on_tensor().is_break() {
+            return Err(ModelError::Stopped);
+        }
+        let sources = files
+            .iter()
+            .map(|file| Checkpoint::open(file))
+            .collect::<Result<_, _>>()?;
+        let mut ledger = TensorLedger::new(sources);
+        let mut loader = Loader {
+            source: Source::Files(&mut ledger),
+            device: self.device,
+            precision,
+            on_tensor: &mut on_tensor,
+            stopped: false,
+            made: Vec::new(),
+        };
+        let built = build(&mut loader);
+        if loader.stopped {
+            return Err(ModelError::Stopped);
+        }
+        self.unused.extend(ledger.finish()?.unused);
+        self.done += 1;
+        Ok(built)
     }
 }

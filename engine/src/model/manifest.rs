@@ -186,26 +186,6 @@ impl ModelLayout {
             })
         }
     }
-
-    /// The plug-in for a task.
-    ///
-    /// # Errors
-    /// [`ModelError::NoCapability`].
-    pub fn plugin_for(&self, task: Task) -> Result<usize, ModelError> {
-        self.manifest
-            .plugins
-            .iter()
-            .position(|plugin| {
-                plugin
-                    .capabilities
-                    .iter()
-                    .any(|capability| capability.task == task)
-            })
-            .ok_or_else(|| ModelError::NoCapability {
-                model: self.manifest.name.clone(),
-                task: task.to_string(),
-            })
-    }
 }
 
 /// The manifest of raw downloads. Alpha is twice the merged rank, as in every script of the reference; the public

@@ -408,7 +408,7 @@ impl Verifier<'_> {
             self.close("vq", file, &format!("{name}.z"), &values(z.clone()), 1e-4);
             let x = vqgan.decode(z);
             self.close("vq", file, &format!("{name}.x"), &values(x.clone()), 1e-4);
-            let rgb: Vec<f32> = to_rgb(x).0.into_iter().map(f32::from).collect();
+            let rgb: Vec<f32> = to_rgb(x).iter().map(|level| f32::from(*level)).collect();
             self.close("vq", file, &format!("{name}.rgb"), &rgb, 1.0);
         }
         let pixels = vqgan_pixels(&self.image, config.resolution);

@@ -3,11 +3,15 @@
 //! The encoder's code is the argmax of learned logits, not the nearest codebook entry of the paper's Equation 2, and
 //! without the Gumbel noise that the reference adds even in evaluation. Field names are the checkpoint's.
 
+use std::path::{Path, PathBuf};
+
 use burn::module::{Module, Param};
 use burn::tensor::activation::{silu, softmax};
 use burn::tensor::module::{conv2d, interpolate};
 use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use image::RgbImage;
 
 use super::config::VqganConfig;
 use super::loader::Loader;
@@ -195,15 +199,27 @@ pub fn argmax_columns(values: &[f32], rows: usize, columns: usize) -> Vec<u32> {
         .collect()
 }
 
-/// An image of about [-1, 1] as 8-bit RGB, row by row: clamped, scaled, and *truncated* as the reference does.
-pub fn to_rgb(x: Tensor<4>) -> (Vec<u8>, [usize; 2]) {
+/// An image of about [-1, 1] as 8-bit RGB: clamped, scaled, and *truncated* as the reference does.
+/// Shape: `[1, 3, height, width]`.
+pub fn to_rgb(x: Tensor<4>) -> RgbImage {
     let [_, _, height, width] = x.dims();
     let values: Vec<f32> = x.permute([0, 2, 3, 1]).into_data().iter::<f32>().collect();
-    let bytes = values
-        .iter()
-        .map(|v| ((v.clamp(-1.0, 1.0) + 1.0) / 2.0 * 255.0) as u8)
-        .collect();
-    (bytes, [width, height])
+    let level = |v: &f32| ((v.clamp(-1.0, 1.0) + 1.0) / 2.0 * 255.0) as u8;
+    let mut image = RgbImage::new(width as u32, height as u32);
+    for (byte, value) in image.iter_mut().zip(&values) {
+        *byte = level(value);
+    }
+    image
+}
+
+/// The weights in a VQGAN's folder: `model.safetensors` of a converted model, or `last.ckpt`.
+pub fn weights_file(folder: &Path) -> PathBuf {
+    let converted = folder.join("model.safetensors");
+    if converted.is_file() {
+        converted
+    } else {
+        folder.join("last.ckpt")
+    }
 }
 
 impl Conv {

@@ -8,7 +8,7 @@
 use std::fs;
 use std::io::Write;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use burn::module::Module;
@@ -16,81 +16,20 @@ use burn::optim::GradientsParams;
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::checkpoint::{self, RunState};
+use super::config::AutoencoderConfig;
 use super::error::TrainError;
 use super::pairs::{Pair, SIDE, load_pairs, rgb};
 use super::params::{NamedOptimizer, save_module};
-use crate::hex::sha256_hex;
 use crate::imaging::metrics;
 use crate::model::checkpoint::{Checkpoint, TensorLedger};
-use crate::model::config::VqganConfig;
 use crate::model::initializer::Initializer;
 use crate::model::loader::{Loader, NamedParam, Precision, Source};
 use crate::model::preprocess::{Filter, pillow_resize, vqgan_pixels};
 use crate::model::random::Random;
 use crate::model::vqgan::{Vqgan, to_rgb};
-
-/// `train.toml` of an autoencoder.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AutoencoderConfig {
-    /// Folder of training subjects.
-    pub train: PathBuf,
-    /// Folder of validation subjects.
-    pub val: PathBuf,
-    /// Where checkpoints, the log and the result go.
-    pub out: PathBuf,
-    /// Sizes, as in `model.yaml`.
-    pub model: ModelSizes,
-    /// Steps in all.
-    pub steps: u64,
-    /// Pictures in a step.
-    pub batch: usize,
-    /// Highest learning rate.
-    pub learning_rate: f64,
-    /// Steps of linear warm-up; a cosine to a tenth follows.
-    pub warmup: u64,
-    /// Lowest temperature of the Gumbel softmax.
-    pub min_temperature: f64,
-    /// Share of the run after which codes are one-hot.
-    pub hard_from: f64,
-    /// Weight of the KL term.
-    pub kl_weight: f64,
-    /// Weight of the edge term.
-    pub edge_weight: f64,
-    /// Seed of weights, order and noise.
-    pub seed: u64,
-    /// Steps between checkpoints.
-    pub checkpoint_every: u64,
-    /// Steps between validations.
-    pub validate_every: u64,
-    /// Validation slices looked at.
-    pub validate_slices: usize,
-}
-
-/// Sizes of a VQGAN.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelSizes {
-    /// Side of the image.
-    pub resolution: usize,
-    /// Base width, a multiple of 32.
-    pub ch: usize,
-    /// Width of each level over the base.
-    pub ch_mult: Vec<usize>,
-    /// Blocks per level.
-    pub num_res_blocks: usize,
-    /// Resolutions with attention.
-    pub attn_resolutions: Vec<usize>,
-    /// Channels of the latents.
-    pub z_channels: usize,
-    /// Width of a code.
-    pub embed_dim: usize,
-    /// Codes.
-    pub n_embed: usize,
-}
 
 /// One line of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -109,103 +48,6 @@ pub struct TrainStep {
     pub elapsed_secs: f64,
     /// SSIM of validation reconstructions at 256 x 256, times 100: CT, then MR.
     pub val_ssim: Option<[f64; 2]>,
-}
-
-impl AutoencoderConfig {
-    /// Reads a configuration; its paths are relative to the file.
-    ///
-    /// # Errors
-    /// [`TrainError::Config`].
-    pub fn open(path: &Path) -> Result<Self, TrainError> {
-        let wrong = |what: String| TrainError::Config {
-            what,
-            path: path.to_owned(),
-        };
-        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        let mut config: Self =
-            toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
-        let base = path.parent().unwrap_or(Path::new("."));
-        for entry in [&mut config.train, &mut config.val, &mut config.out] {
-            *entry = base.join(&*entry);
-        }
-        let model = &config.model;
-        if model.ch == 0 || !model.ch.is_multiple_of(32) {
-            return Err(wrong(
-                "ch is not a multiple of 32, which group norm needs".to_owned(),
-            ));
-        }
-        if config.batch == 0 || config.steps == 0 || model.n_embed < 2 || model.ch_mult.is_empty() {
-            return Err(wrong(
-                "batch, steps, n_embed or ch_mult is too small".to_owned(),
-            ));
-        }
-        let factor = 1 << (model.ch_mult.len() - 1);
-        if model.resolution == 0 || !model.resolution.is_multiple_of(factor) {
-            return Err(wrong(format!(
-                "resolution is not a multiple of {factor}, which {} levels need",
-                model.ch_mult.len()
-            )));
-        }
-        Ok(config)
-    }
-
-    fn sha256(&self) -> String {
-        // Where files lie and how often they are written changes no weight.
-        let mut same = self.clone();
-        (same.out, same.checkpoint_every, same.validate_slices) = (PathBuf::new(), 0, 0);
-        let text = toml::to_string(&same).unwrap_or_default();
-        sha256_hex(text.as_bytes())
-    }
-
-    fn vqgan(&self) -> VqganConfig {
-        let model = &self.model;
-        VqganConfig {
-            embed_dim: model.embed_dim,
-            n_embed: model.n_embed,
-            z_channels: model.z_channels,
-            resolution: model.resolution,
-            in_channels: 3,
-            out_ch: 3,
-            ch: model.ch,
-            ch_mult: model.ch_mult.clone(),
-            num_res_blocks: model.num_res_blocks,
-            attn_resolutions: model.attn_resolutions.clone(),
-        }
-    }
-
-    fn yaml(&self) -> String {
-        let m = &self.model;
-        format!(
-            "model:\n  target: taming.models.vqgan.GumbelVQ\n  params:\n    kl_weight: {}\n    embed_dim: {}\n    n_embed: {}\n    \
-             ddconfig:\n      double_z: false\n      z_channels: {}\n      resolution: {}\n      in_channels: 3\n      out_ch: 3\n      \
-             ch: {}\n      ch_mult: {:?}\n      num_res_blocks: {}\n      attn_resolutions: {:?}\n      dropout: 0.0\n",
-            self.kl_weight,
-            m.embed_dim,
-            m.n_embed,
-            m.z_channels,
-            m.resolution,
-            m.ch,
-            m.ch_mult,
-            m.num_res_blocks,
-            m.attn_resolutions
-        )
-    }
-
-    /// Linear warm-up, then a cosine from the highest rate to a tenth of it.
-    fn rate(&self, step: u64) -> f64 {
-        if step < self.warmup {
-            return self.learning_rate * (step + 1) as f64 / self.warmup as f64;
-        }
-        let share =
-            (step - self.warmup) as f64 / self.steps.saturating_sub(self.warmup).max(1) as f64;
-        self.learning_rate * (0.55 + 0.45 * (std::f64::consts::PI * share.min(1.0)).cos())
-    }
-
-    /// From 1 to the lowest temperature, exponentially over the first 60 % of the run.
-    fn temperature(&self, step: u64) -> f64 {
-        let share = (step as f64 / (0.6 * self.steps as f64)).min(1.0);
-        self.min_temperature.powf(share)
-    }
 }
 
 /// Trains, or goes on from the last checkpoint in `config.out`. `on_step` gets every step and may stop the run, which then
@@ -254,7 +96,7 @@ pub fn train(
 
 struct Run<'a> {
     config: &'a AutoencoderConfig,
-    model: Option<Vqgan>,
+    model: Vqgan,
     params: Vec<NamedParam>,
     optimizer: NamedOptimizer,
     state: RunState,
@@ -288,7 +130,7 @@ impl<'a> Run<'a> {
         };
         Ok(Self {
             config,
-            model: Some(model),
+            model,
             params,
             optimizer,
             state,
@@ -317,10 +159,7 @@ impl<'a> Run<'a> {
             TensorData::new(pixels, [config.batch, 3, side, side]),
             &self.device,
         );
-        let Some(model) = self.model.take() else {
-            return Err(TrainError::NotANumber { step });
-        };
-
+        let model = &self.model;
         let logits = model.encode_logits(x.clone()); // [batch, codes, h, w]
         let noise = gumbel(logits.dims(), &mut random, &self.device);
         let hard = step as f64 >= config.hard_from * config.steps as f64;
@@ -333,7 +172,7 @@ impl<'a> Run<'a> {
         } else {
             weights
         };
-        let decoded = model.decode(mix(weights, &model));
+        let decoded = model.decode(mix(weights, model));
 
         let l1 = (decoded.clone() - x.clone()).abs().mean();
         let loss = l1.clone()
@@ -341,12 +180,11 @@ impl<'a> Run<'a> {
             + divergence(logits).mul_scalar(config.kl_weight);
         let (loss_value, l1_value): (f32, f32) = (loss.clone().into_scalar(), l1.into_scalar());
         if !loss_value.is_finite() {
-            self.model = Some(model);
             return Err(TrainError::NotANumber { step });
         }
-        let grads = GradientsParams::from_grads(loss.backward(), &model);
-        let (model, report) = self.optimizer.step(model, grads, config.rate(step));
-        self.model = Some(model);
+        let grads = GradientsParams::from_grads(loss.backward(), model);
+        let (model, report) = self.optimizer.step(model.clone(), grads, config.rate(step));
+        self.model = model;
         self.state.random = random.0;
         self.state.step += 1;
         Ok(TrainStep {
@@ -378,36 +216,30 @@ impl<'a> Run<'a> {
     }
 
     fn reconstruction_ssim(&self, levels: &[u8]) -> f64 {
-        let Some(model) = &self.model else { return 0.0 };
         let picture = rgb(levels);
         let device = self.device.clone().inner();
         let side = self.config.model.resolution;
         let data = TensorData::new(vqgan_pixels(&picture, side), [1, 3, side, side]);
-        let plain = model.valid();
+        let plain = self.model.valid();
         let codes = plain.encode(Tensor::from_data(data, &device));
-        let (bytes, [width, height]) = to_rgb(plain.decode(plain.latents(&codes, &device)));
-        let Some(small) = RgbImage::from_raw(width as u32, height as u32, bytes) else {
-            return 0.0;
-        };
+        let small = to_rgb(plain.decode(plain.latents(&codes, &device)));
         let large = pillow_resize(&small, SIDE as u32, SIDE as u32, Filter::Bicubic);
         metrics::ssim(&metrics::grey(&picture), &metrics::grey(&large), SIDE)
     }
 
     fn save(&self) -> Result<(), TrainError> {
-        let Some(model) = &self.model else {
-            return Ok(());
-        };
         checkpoint::save(&self.config.out, &self.state, |folder| {
-            save_module(model, &self.params, &folder.join("weights.safetensors"))?;
+            save_module(
+                &self.model,
+                &self.params,
+                &folder.join("weights.safetensors"),
+            )?;
             self.optimizer.save(&folder.join("moments.safetensors"))
         })
     }
 
     /// The VQGAN folder that a model directory takes.
     fn finish(&self) -> Result<(), TrainError> {
-        let Some(model) = &self.model else {
-            return Ok(());
-        };
         let folder = self.config.out.join("vqgan");
         let failed = |error: std::io::Error| TrainError::Checkpoint {
             why: error.to_string(),
@@ -415,7 +247,7 @@ impl<'a> Run<'a> {
         };
         fs::create_dir_all(&folder).map_err(failed)?;
         fs::write(folder.join("model.yaml"), self.config.yaml()).map_err(failed)?;
-        save_module(model, &self.params, &folder.join("model.safetensors"))
+        save_module(&self.model, &self.params, &folder.join("model.safetensors"))
     }
 }
 

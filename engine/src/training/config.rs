@@ -1,0 +1,170 @@
+//! `train.toml`: what a VQGAN is trained on, how large it is and how its run goes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::TrainError;
+use crate::hex::sha256_hex;
+use crate::model::config::VqganConfig;
+
+/// `train.toml` of an autoencoder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AutoencoderConfig {
+    /// Folder of training subjects.
+    pub train: PathBuf,
+    /// Folder of validation subjects.
+    pub val: PathBuf,
+    /// Where checkpoints, the log and the result go.
+    pub out: PathBuf,
+    /// Sizes, as in `model.yaml`.
+    pub model: ModelSizes,
+    /// Steps in all.
+    pub steps: u64,
+    /// Pictures in a step.
+    pub batch: usize,
+    /// Highest learning rate.
+    pub learning_rate: f64,
+    /// Steps of linear warm-up; a cosine to a tenth follows.
+    pub warmup: u64,
+    /// Lowest temperature of the Gumbel softmax.
+    pub min_temperature: f64,
+    /// Share of the run after which codes are one-hot.
+    pub hard_from: f64,
+    /// Weight of the KL term.
+    pub kl_weight: f64,
+    /// Weight of the edge term.
+    pub edge_weight: f64,
+    /// Seed of weights, order and noise.
+    pub seed: u64,
+    /// Steps between checkpoints.
+    pub checkpoint_every: u64,
+    /// Steps between validations.
+    pub validate_every: u64,
+    /// Validation slices looked at.
+    pub validate_slices: usize,
+}
+
+/// Sizes of a VQGAN.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSizes {
+    /// Side of the image.
+    pub resolution: usize,
+    /// Base width, a multiple of 32.
+    pub ch: usize,
+    /// Width of each level over the base.
+    pub ch_mult: Vec<usize>,
+    /// Blocks per level.
+    pub num_res_blocks: usize,
+    /// Resolutions with attention.
+    pub attn_resolutions: Vec<usize>,
+    /// Channels of the latents.
+    pub z_channels: usize,
+    /// Width of a code.
+    pub embed_dim: usize,
+    /// Codes.
+    pub n_embed: usize,
+}
+
+impl AutoencoderConfig {
+    /// Reads a configuration; its paths are relative to the file.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`].
+    pub fn open(path: &Path) -> Result<Self, TrainError> {
+        let wrong = |what: String| TrainError::Config {
+            what,
+            path: path.to_owned(),
+        };
+        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let mut config: Self =
+            toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        for entry in [&mut config.train, &mut config.val, &mut config.out] {
+            *entry = base.join(&*entry);
+        }
+        let model = &config.model;
+        if model.ch == 0 || !model.ch.is_multiple_of(32) {
+            return Err(wrong(
+                "ch is not a multiple of 32, which group norm needs".to_owned(),
+            ));
+        }
+        if config.batch == 0 || config.steps == 0 || model.n_embed < 2 || model.ch_mult.is_empty() {
+            return Err(wrong(
+                "batch, steps, n_embed or ch_mult is too small".to_owned(),
+            ));
+        }
+        let factor = 1 << (model.ch_mult.len() - 1);
+        if model.resolution == 0 || !model.resolution.is_multiple_of(factor) {
+            return Err(wrong(format!(
+                "resolution is not a multiple of {factor}, which {} levels need",
+                model.ch_mult.len()
+            )));
+        }
+        Ok(config)
+    }
+
+    /// What makes two runs the same run, in hexadecimal.
+    pub fn sha256(&self) -> String {
+        // Where files lie and how often they are written changes no weight.
+        let mut same = self.clone();
+        (same.out, same.checkpoint_every, same.validate_slices) = (PathBuf::new(), 0, 0);
+        let text = toml::to_string(&same).unwrap_or_default();
+        sha256_hex(text.as_bytes())
+    }
+
+    /// The sizes as the model takes them.
+    pub fn vqgan(&self) -> VqganConfig {
+        let model = &self.model;
+        VqganConfig {
+            embed_dim: model.embed_dim,
+            n_embed: model.n_embed,
+            z_channels: model.z_channels,
+            resolution: model.resolution,
+            in_channels: 3,
+            out_ch: 3,
+            ch: model.ch,
+            ch_mult: model.ch_mult.clone(),
+            num_res_blocks: model.num_res_blocks,
+            attn_resolutions: model.attn_resolutions.clone(),
+        }
+    }
+
+    /// `model.yaml` of the result.
+    pub fn yaml(&self) -> String {
+        let m = &self.model;
+        format!(
+            "model:\n  target: taming.models.vqgan.GumbelVQ\n  params:\n    kl_weight: {}\n    embed_dim: {}\n    n_embed: {}\n    \
+             ddconfig:\n      double_z: false\n      z_channels: {}\n      resolution: {}\n      in_channels: 3\n      out_ch: 3\n      \
+             ch: {}\n      ch_mult: {:?}\n      num_res_blocks: {}\n      attn_resolutions: {:?}\n      dropout: 0.0\n",
+            self.kl_weight,
+            m.embed_dim,
+            m.n_embed,
+            m.z_channels,
+            m.resolution,
+            m.ch,
+            m.ch_mult,
+            m.num_res_blocks,
+            m.attn_resolutions
+        )
+    }
+
+    /// Linear warm-up, then a cosine from the highest rate to a tenth of it.
+    pub fn rate(&self, step: u64) -> f64 {
+        if step < self.warmup {
+            return self.learning_rate * (step + 1) as f64 / self.warmup as f64;
+        }
+        let share =
+            (step - self.warmup) as f64 / self.steps.saturating_sub(self.warmup).max(1) as f64;
+        self.learning_rate * (0.55 + 0.45 * (std::f64::consts::PI * share.min(1.0)).cos())
+    }
+
+    /// From 1 to the lowest temperature, exponentially over the first 60 % of the run.
+    pub fn temperature(&self, step: u64) -> f64 {
+        let share = (step as f64 / (0.6 * self.steps as f64)).min(1.0);
+        self.min_temperature.powf(share)
+    }
+}
