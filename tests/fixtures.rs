@@ -78,15 +78,18 @@ impl Dicom {
 
     /// Sets 16-bit numbers.
     pub fn shorts(&mut self, tag: u32, values: &[u16]) -> &mut Self {
-        let big = self.big_endian;
-        let bytes = values.iter().flat_map(|value| {
-            if big {
-                value.to_be_bytes()
-            } else {
-                value.to_le_bytes()
-            }
-        });
-        self.set(tag, "US", bytes.collect())
+        let bytes = self.words(values.iter().copied());
+        self.set(tag, "US", bytes)
+    }
+
+    /// 16-bit words in the order of the file.
+    fn words(&self, values: impl Iterator<Item = u16>) -> Vec<u8> {
+        let order = if self.big_endian {
+            u16::to_be_bytes
+        } else {
+            u16::to_le_bytes
+        };
+        values.flat_map(order).collect()
     }
 
     /// Columns and rows.
@@ -126,15 +129,8 @@ impl Dicom {
 
     /// Pixel Data of 16-bit words.
     pub fn pixels_i16(&mut self, values: &[i16]) -> &mut Self {
-        let big = self.big_endian;
-        let bytes = values.iter().flat_map(|value| {
-            if big {
-                value.to_be_bytes()
-            } else {
-                value.to_le_bytes()
-            }
-        });
-        self.set(0x7FE0_0010, "OW", bytes.collect())
+        let bytes = self.words(values.iter().map(|value| value.cast_unsigned()));
+        self.set(0x7FE0_0010, "OW", bytes)
     }
 
     /// Pixel Data as fragments behind an empty offset table.

@@ -13,7 +13,7 @@ use egui::{Event, Key, Modifiers, MouseWheelUnit, PointerButton, TouchPhase, vec
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 use engine::imaging::{
-    Affine, Format, Generated, Loaded, Modality, PatientLabel, Provenance, Rescale, SeriesInfo,
+    Affine, Format, Generated, Loaded, Modality, PatientLabel, Provenance, SeriesInfo,
     Volume, Voxels,
 };
 use engine::model::{Answer, AnswerEnd};
@@ -104,24 +104,15 @@ fn ct_volume() -> Volume {
             }
         }
     }
+    let rows = [
+        [0.8, 0.0, 0.0, -16.0],
+        [0.0, 0.8, 0.0, -12.8],
+        [0.0, 0.0, 2.5, -25.0],
+    ];
     Volume {
-        size: [40, 32, 20],
-        voxels: Voxels::I16(voxels),
-        rescale: vec![Rescale::NONE],
-        patient_from_voxel: Affine([
-            [0.8, 0.0, 0.0, -16.0],
-            [0.0, 0.8, 0.0, -12.8],
-            [0.0, 0.0, 2.5, -25.0],
-        ]),
-        calibrated: true,
         modality: Modality::Ct,
         body_part: Some("KNEE".to_owned()),
-        windows: Vec::new(),
-        voi_tables: Arc::default(),
-        inverted: false,
-        lossy: false,
-        instance_uids: Vec::new(),
-        notes: Vec::new(),
+        ..Volume::new([40, 32, 20], Voxels::I16(voxels), Affine(rows))
     }
 }
 

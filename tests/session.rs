@@ -55,22 +55,13 @@ impl Script {
 fn volume(modality: Modality) -> Arc<Volume> {
     let voxels = (0..40 * 30 * 3).map(|i| (i % 300) as i16).collect();
     Arc::new(Volume {
-        size: [40, 30, 3],
-        voxels: Voxels::I16(voxels),
         rescale: vec![Rescale {
             slope: 1.0,
             intercept: -100.0,
         }],
-        patient_from_voxel: Affine::IDENTITY,
-        calibrated: true,
         modality,
-        body_part: None,
-        windows: Vec::new(),
-        voi_tables: Arc::default(),
-        inverted: false,
-        lossy: false,
         instance_uids: vec!["1.2.3".to_owned(), "1.2.4".to_owned(), "1.2.5".to_owned()],
-        notes: Vec::new(),
+        ..Volume::new([40, 30, 3], Voxels::I16(voxels), Affine::IDENTITY)
     })
 }
 

@@ -104,6 +104,16 @@ impl ImagingError {
         }
     }
 
+    /// A series that names no file.
+    pub fn no_files() -> Self {
+        Self::NoImages {
+            files: 0,
+            damaged: 0,
+            unsupported: 0,
+            path: PathBuf::new(),
+        }
+    }
+
     /// A damaged file.
     pub fn damaged(path: &Path, what: impl Into<String>) -> Self {
         Self::Damaged {

@@ -18,12 +18,7 @@ pub fn load_series(
     on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Loaded, ImagingError> {
     let Some(first) = series.files.first() else {
-        return Err(ImagingError::NoImages {
-            files: 0,
-            damaged: 0,
-            unsupported: 0,
-            path: series.description.clone().into(),
-        });
+        return Err(ImagingError::no_files());
     };
     if on_progress(0, series.files.len()).is_break() {
         return Err(ImagingError::Stopped);

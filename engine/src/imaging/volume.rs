@@ -197,6 +197,25 @@ pub struct Volume {
 }
 
 impl Volume {
+    /// Voxels on a known grid, of which nothing more is known. The samples are as stored.
+    pub fn new(size: [usize; 3], voxels: Voxels, patient_from_voxel: Affine) -> Self {
+        Self {
+            size,
+            voxels,
+            rescale: vec![Rescale::NONE],
+            patient_from_voxel,
+            calibrated: true,
+            modality: Modality::Unknown,
+            body_part: None,
+            windows: Vec::new(),
+            voi_tables: Arc::default(),
+            inverted: false,
+            lossy: false,
+            instance_uids: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
     /// The plane in which it was acquired.
     pub fn acquired_plane(&self) -> Plane {
         let nearest = self.patient_from_voxel.nearest_axes();
@@ -353,25 +372,12 @@ mod tests {
                 }
             }
         }
-        Volume {
-            size: [2, 3, 4],
-            voxels: Voxels::I16(voxels),
-            rescale: vec![Rescale::NONE],
-            patient_from_voxel: Affine([
-                [-1.0, 0.0, 0.0, 0.0],
-                [0.0, -2.0, 0.0, 0.0],
-                [0.0, 0.0, 3.0, 0.0],
-            ]),
-            calibrated: true,
-            modality: Modality::Unknown,
-            body_part: None,
-            windows: Vec::new(),
-            voi_tables: Arc::default(),
-            inverted: false,
-            lossy: false,
-            instance_uids: Vec::new(),
-            notes: Vec::new(),
-        }
+        let rows = [
+            [-1.0, 0.0, 0.0, 0.0],
+            [0.0, -2.0, 0.0, 0.0],
+            [0.0, 0.0, 3.0, 0.0],
+        ];
+        Volume::new([2, 3, 4], Voxels::I16(voxels), Affine(rows))
     }
 
     #[test]

@@ -32,12 +32,7 @@ pub fn load_dicom(
 ) -> Result<Loaded, ImagingError> {
     let slices = slices_of(series)?;
     let Some(first) = slices.first() else {
-        return Err(ImagingError::NoImages {
-            files: 0,
-            damaged: 0,
-            unsupported: 0,
-            path: PathBuf::new(),
-        });
+        return Err(ImagingError::no_files());
     };
     let mut reader = FrameReader::open(&first.path)?;
     if !reader.header.image.grey() {
@@ -286,12 +281,7 @@ fn volume_of(
     let frames: Vec<&Frame> = slices.iter().map(|slice| &slice.frame).collect();
     let geometry = geometry(&frames);
     let (Some(first), Some(middle)) = (slices.first(), slices.get(slices.len() / 2)) else {
-        return Err(ImagingError::NoImages {
-            files: 0,
-            damaged: 0,
-            unsupported: 0,
-            path: PathBuf::new(),
-        });
+        return Err(ImagingError::no_files());
     };
     let rescale = |slice: &SliceOf| match slice.header.image.modality_lut {
         Some(_) => Rescale::NONE,

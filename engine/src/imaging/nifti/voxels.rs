@@ -13,7 +13,7 @@ use crate::imaging::archive;
 use crate::imaging::error::ImagingError;
 use crate::imaging::memory::check_fits;
 use crate::imaging::series::{Loaded, SeriesInfo};
-use crate::imaging::volume::{Modality, Volume, Voxels};
+use crate::imaging::volume::{Volume, Voxels};
 use crate::imaging::window::NamedWindow;
 
 /// Inflate makes at most 1032 bytes of one.
@@ -144,13 +144,8 @@ pub fn load_nifti(
     let voxels = slices.voxels(header.datatype).map_err(failed)?;
     slices.finish().map_err(failed)?;
     Ok(Loaded::Volume(Arc::new(Volume {
-        size: header.size,
-        voxels,
         rescale: vec![header.rescale],
-        patient_from_voxel: header.patient_from_voxel,
         calibrated: header.calibrated,
-        modality: Modality::Unknown,
-        body_part: None,
         windows: header
             .window
             .map(|window| NamedWindow {
@@ -159,11 +154,8 @@ pub fn load_nifti(
             })
             .into_iter()
             .collect(),
-        voi_tables: Arc::default(),
-        inverted: false,
-        lossy: false,
-        instance_uids: Vec::new(),
         notes: series.notes.clone(),
+        ..Volume::new(header.size, voxels, header.patient_from_voxel)
     })))
 }
 
