@@ -13,8 +13,8 @@ use egui::{Event, Key, Modifiers, MouseWheelUnit, PointerButton, TouchPhase, vec
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 use engine::imaging::{
-    Affine, Format, Generated, Loaded, Modality, PatientLabel, Provenance, SeriesInfo,
-    Volume, Voxels,
+    Affine, Format, Generated, Loaded, Modality, PatientLabel, Provenance, SeriesInfo, Volume,
+    Voxels,
 };
 use engine::model::{Answer, AnswerEnd};
 use engine::session::{self, Command, EventKind, JobId, ModelInfo};

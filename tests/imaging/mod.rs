@@ -20,6 +20,7 @@ mod dicom;
 mod encodings;
 mod nifti;
 mod orientation;
+mod second_reader;
 mod voi;
 
 /// Scans one path without progress.
