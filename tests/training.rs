@@ -11,7 +11,7 @@ use engine::eval::{PairEval, evaluate};
 use engine::model::checkpoint::Checkpoint;
 use engine::training::TrainError;
 use engine::training::autoencoder::{TrainStep, train};
-use engine::training::config::{AutoencoderConfig, ModelSizes};
+use engine::training::config::{AutoencoderConfig, ModelSizes, Quantizer};
 use engine::training::pairs::load_pairs;
 
 use crate::fixtures::Nifti;
@@ -77,10 +77,13 @@ fn config(root: &Path, out: &str, steps: u64) -> AutoencoderConfig {
         batch: 2,
         learning_rate: 2e-3,
         warmup: 2,
-        min_temperature: 0.1,
-        hard_from: 0.5,
-        kl_weight: 1e-3,
+        quantizer: Quantizer::Gumbel {
+            min_temperature: 0.1,
+            hard_from: 0.5,
+            kl_weight: 1e-3,
+        },
         edge_weight: 0.5,
+        ssim_weight: 0.5,
         seed: 3,
         checkpoint_every: 3,
         validate_every: 1000,

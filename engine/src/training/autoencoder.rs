@@ -1,9 +1,10 @@
 //! Training a VQGAN (GumbelVQ) from nothing on CT and MR slices.
 //!
-//! Loss: L1 of the image, plus L1 of its differences between neighbours (edges), plus `kl_weight` times the KL divergence of
-//! the code distribution from uniform, as taming-transformers' GumbelVQ. Codes are drawn by Gumbel softmax whose temperature
-//! falls from 1 to `min_temperature`; from `hard_from` of the run on they are one-hot with a straight-through gradient, so that
-//! the decoder sees what it will see in use. Validation encodes by argmax, as the model does.
+//! Loss: L1 of the image, plus L1 of its differences between neighbours (edges), plus `1 - SSIM`, plus the quantiser's own term.
+//! [`Quantizer::Gumbel`]: codes are drawn by Gumbel softmax whose temperature falls from 1 to `min_temperature`; from `hard_from`
+//! of the run on they are one-hot with a straight-through gradient, so that the decoder sees what it will see in use; the term is
+//! `kl_weight` times the KL divergence of the code distribution from uniform, as taming-transformers' GumbelVQ.
+//! [`Quantizer::Nearest`]: see [`super::codebook`]. Validation encodes by argmax, as the model does.
 
 use std::fs;
 use std::io::Write;
@@ -19,10 +20,12 @@ use image::RgbImage;
 use serde::Serialize;
 
 use super::checkpoint::{self, RunState};
-use super::config::AutoencoderConfig;
+use super::codebook::{Codebook, Nearest};
+use super::config::{AutoencoderConfig, Quantizer};
 use super::error::TrainError;
 use super::pairs::{Pair, SIDE, load_pairs, rgb};
 use super::params::{NamedOptimizer, save_module};
+use super::ssim::Ssim;
 use crate::imaging::metrics;
 use crate::model::checkpoint::{Checkpoint, TensorLedger};
 use crate::model::initializer::Initializer;
@@ -99,8 +102,18 @@ struct Run<'a> {
     model: Vqgan,
     params: Vec<NamedParam>,
     optimizer: NamedOptimizer,
+    codebook: Codebook,
+    ssim: Ssim,
     state: RunState,
     device: Device,
+}
+
+/// Latents as the decoder gets them, and what the quantiser adds to the loss.
+struct Quantized {
+    /// `[batch, embed_dim, h, w]`.
+    z: Tensor<4>,
+    loss: Tensor<1>,
+    nearest: Option<Nearest>,
 }
 
 impl<'a> Run<'a> {
@@ -117,8 +130,12 @@ impl<'a> Run<'a> {
             ),
         };
         let mut optimizer = NamedOptimizer::new(&params, 0.0, 1.0);
+        let mut codebook = Codebook::default();
         let state = match resumed {
             Some((path, state)) => {
+                if let Quantizer::Nearest { .. } = config.quantizer {
+                    codebook = Codebook::load(&path.join("codebook.safetensors"))?;
+                }
                 optimizer.load(&path.join("moments.safetensors"), &device.clone().inner())?;
                 state
             }
@@ -133,9 +150,57 @@ impl<'a> Run<'a> {
             model,
             params,
             optimizer,
+            codebook,
+            ssim: Ssim::new(config.model.resolution, &device),
             state,
             device,
         })
+    }
+
+    fn quantize(&self, x: Tensor<4>, random: &mut Random) -> Quantized {
+        let (config, model, step) = (self.config, &self.model, self.state.step);
+        match config.quantizer {
+            Quantizer::Gumbel {
+                min_temperature,
+                hard_from,
+                kl_weight,
+            } => {
+                let logits = model.encode_logits(x); // [batch, codes, h, w]
+                let noise = gumbel(logits.dims(), random, &self.device);
+                let temperature = config.temperature(min_temperature, step);
+                let weights = softmax((logits.clone() + noise).div_scalar(temperature), 1);
+                let hard = step as f64 >= hard_from * config.steps as f64;
+                let weights = if hard {
+                    straight_through(weights)
+                } else {
+                    weights
+                };
+                Quantized {
+                    z: mix(weights, model),
+                    loss: divergence(logits).mul_scalar(kl_weight),
+                    nearest: None,
+                }
+            }
+            Quantizer::Nearest {
+                commitment_weight, ..
+            } => {
+                let latents = model.encode_latents(x);
+                let [batch, dim, h, w] = latents.dims();
+                let rows = latents
+                    .permute([0, 2, 3, 1])
+                    .reshape([batch * h * w, dim]);
+                let nearest = Codebook::nearest(model, rows);
+                Quantized {
+                    z: nearest
+                        .codes
+                        .clone()
+                        .reshape([batch, h, w, dim])
+                        .permute([0, 3, 1, 2]),
+                    loss: nearest.commitment.clone().mul_scalar(commitment_weight),
+                    nearest: Some(nearest),
+                }
+            }
+        }
     }
 
     fn step(&mut self, train: &[Pair]) -> Result<TrainStep, TrainError> {
@@ -159,32 +224,29 @@ impl<'a> Run<'a> {
             TensorData::new(pixels, [config.batch, 3, side, side]),
             &self.device,
         );
+        let quantized = self.quantize(x.clone(), &mut random);
         let model = &self.model;
-        let logits = model.encode_logits(x.clone()); // [batch, codes, h, w]
-        let noise = gumbel(logits.dims(), &mut random, &self.device);
-        let hard = step as f64 >= config.hard_from * config.steps as f64;
-        let weights = softmax(
-            (logits.clone() + noise).div_scalar(config.temperature(step)),
-            1,
-        );
-        let weights = if hard {
-            straight_through(weights)
-        } else {
-            weights
-        };
-        let decoded = model.decode(mix(weights, model));
+        let decoded = model.decode(quantized.z);
 
         let l1 = (decoded.clone() - x.clone()).abs().mean();
+        let similarity = self.ssim.mean(grey(decoded.clone()), grey(x.clone()));
         let loss = l1.clone()
             + edges(decoded, x).mul_scalar(config.edge_weight)
-            + divergence(logits).mul_scalar(config.kl_weight);
+            + similarity.neg().add_scalar(1.0).mul_scalar(config.ssim_weight)
+            + quantized.loss;
         let (loss_value, l1_value): (f32, f32) = (loss.clone().into_scalar(), l1.into_scalar());
         if !loss_value.is_finite() {
             return Err(TrainError::NotANumber { step });
         }
         let grads = GradientsParams::from_grads(loss.backward(), model);
         let (model, report) = self.optimizer.step(model.clone(), grads, config.rate(step));
-        self.model = model;
+        self.model = match (&config.quantizer, quantized.nearest) {
+            (Quantizer::Nearest { decay, .. }, Some(nearest)) => {
+                let codebook = &mut self.codebook;
+                codebook.follow(model, &nearest, *decay as f32, &mut random)
+            }
+            _ => model,
+        };
         self.state.random = random.0;
         self.state.step += 1;
         Ok(TrainStep {
@@ -234,6 +296,9 @@ impl<'a> Run<'a> {
                 &self.params,
                 &folder.join("weights.safetensors"),
             )?;
+            if let Quantizer::Nearest { .. } = self.config.quantizer {
+                self.codebook.save(&folder.join("codebook.safetensors"))?;
+            }
             self.optimizer.save(&folder.join("moments.safetensors"))
         })
     }
@@ -322,6 +387,11 @@ fn mix(weights: Tensor<4>, model: &Vqgan) -> Tensor<4> {
     rows.matmul(model.embed.val())
         .reshape([batch, h, w, dim])
         .permute([0, 3, 1, 2])
+}
+
+/// The mean of the channels. Shapes: `[batch, 3, side, side]` to `[batch, side, side]`.
+fn grey(x: Tensor<4>) -> Tensor<3> {
+    x.mean_dim(1).squeeze_dim(1)
 }
 
 /// Mean absolute difference of the differences between neighbours, along rows and along columns.

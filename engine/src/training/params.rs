@@ -229,7 +229,11 @@ impl ModuleVisitor for Collector {
     }
 }
 
-fn write_f32(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Result<(), TrainError> {
+/// Tensors by name, shape and values, as f32 safetensors.
+///
+/// # Errors
+/// [`TrainError::Checkpoint`].
+pub fn write_f32(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Result<(), TrainError> {
     let failed = |why: String| TrainError::Checkpoint {
         why,
         path: path.to_owned(),
