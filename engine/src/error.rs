@@ -3,6 +3,7 @@
 //! Each area has its own enum ([`ImagingError`], [`ModelError`]); this one joins them, so that a caller has one
 //! type to show. A message says what is wrong and what to do; anything about the patient (a path) comes last.
 
+use crate::dataset::DatasetError;
 use crate::device::NoAdapter;
 use crate::imaging::ImagingError;
 use crate::model::ModelError;
@@ -24,6 +25,9 @@ pub enum Error {
     /// Training failed.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// Data for training or evaluation cannot be read, made or written.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
     /// A GPU was asked for and there is none.
     #[error(transparent)]
     NoAdapter(NoAdapter),
@@ -77,6 +81,7 @@ impl Error {
             Self::Imaging(error) => error.kind(),
             Self::Model(error) => error.kind(),
             Self::Train(error) => error.kind(),
+            Self::Dataset(error) => error.kind(),
             Self::NoAdapter(_) => "no-gpu",
             Self::WrongModality { .. } => "wrong-modality",
             Self::Internal(_) => "internal",
