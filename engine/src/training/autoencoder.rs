@@ -6,8 +6,8 @@
 //! `kl_weight` times the KL divergence of the code distribution from uniform, as taming-transformers' GumbelVQ.
 //! [`Quantizer::Nearest`]: see [`super::codebook`]. Validation encodes by argmax, as the model does.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
@@ -17,7 +17,6 @@ use burn::optim::GradientsParams;
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
-use serde::Serialize;
 
 use super::checkpoint::{self, RunState};
 use super::codebook::{Codebook, Nearest};
@@ -26,6 +25,7 @@ use super::error::TrainError;
 use super::pairs::{Pair, SIDE, load_pairs, rgb};
 use super::params::{NamedOptimizer, save_module};
 use super::ssim::Ssim;
+use super::step::{Log, TrainStep};
 use crate::imaging::metrics;
 use crate::model::checkpoint::{Checkpoint, TensorLedger};
 use crate::model::initializer::Initializer;
@@ -34,24 +34,9 @@ use crate::model::preprocess::{Filter, pillow_resize, vqgan_pixels};
 use crate::model::random::Random;
 use crate::model::vqgan::{Vqgan, to_rgb};
 
-/// One line of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct TrainStep {
-    /// Steps done.
-    pub step: u64,
-    /// Steps in all.
-    pub of: u64,
-    /// The loss.
-    pub loss: f64,
-    /// L1 of the image, in units of the range -1 to 1.
-    pub l1: f64,
-    /// Global norm of the gradients.
-    pub grad_norm: f64,
-    /// Seconds trained, over all starts.
-    pub elapsed_secs: f64,
-    /// SSIM of validation reconstructions at 256 x 256, times 100: CT, then MR.
-    pub val_ssim: Option<[f64; 2]>,
-}
+/// Names of the scores: L1 of the image in units of the range -1 to 1; SSIM of validation reconstructions at 256 x 256,
+/// times 100.
+const SCORES: [&str; 4] = ["l1", "codes used", "val ssim ct", "val ssim mr"];
 
 /// Trains, or goes on from the last checkpoint in `config.out`. `on_step` gets every step and may stop the run, which then
 /// saves a checkpoint. Result: the last step done.
@@ -73,6 +58,7 @@ pub fn train(
         path: config.out.clone(),
     })?;
     let mut run = Run::start(config, device)?;
+    let log = Log::new(&config.out, &SCORES.map(str::to_owned));
     let started = Instant::now();
     let before = run.state.elapsed_secs;
     while run.state.step < config.steps {
@@ -82,9 +68,11 @@ pub fn train(
         let done = run.state.step;
         let last = done == config.steps;
         if last || done.is_multiple_of(config.validate_every.max(1)) {
-            report.val_ssim = Some(run.validate(&val));
+            for (name, value) in ["val ssim ct", "val ssim mr"].into_iter().zip(run.validate(&val)) {
+                let _ = report.scores.insert(name.to_owned(), value);
+            }
         }
-        log(&config.out.join("log.csv"), &report)?;
+        log.write(&report)?;
         let stop = on_step(&report).is_break();
         if stop || last || done.is_multiple_of(config.checkpoint_every.max(1)) {
             run.save()?;
@@ -239,7 +227,8 @@ impl<'a> Run<'a> {
             return Err(TrainError::NotANumber { step });
         }
         let grads = GradientsParams::from_grads(loss.backward(), model);
-        let (model, report) = self.optimizer.step(model.clone(), grads, config.rate(step));
+        let rate = config.rate(step);
+        let (model, report) = self.optimizer.step(model.clone(), grads, &|_| rate);
         self.model = match (&config.quantizer, quantized.nearest) {
             (Quantizer::Nearest { decay, .. }, Some(nearest)) => {
                 let codebook = &mut self.codebook;
@@ -249,14 +238,17 @@ impl<'a> Run<'a> {
         };
         self.state.random = random.0;
         self.state.step += 1;
+        let mut scores = BTreeMap::from([("l1".to_owned(), f64::from(l1_value))]);
+        if let Quantizer::Nearest { .. } = config.quantizer {
+            let _ = scores.insert("codes used".to_owned(), self.codebook.used());
+        }
         Ok(TrainStep {
             step: self.state.step,
             of: config.steps,
             loss: f64::from(loss_value),
-            l1: f64::from(l1_value),
             grad_norm: f64::from(report.grad_norm),
             elapsed_secs: 0.0,
-            val_ssim: None,
+            scores,
         })
     }
 
@@ -410,35 +402,4 @@ fn divergence(logits: Tensor<4>) -> Tensor<1> {
     (p * (log_softmax(logits, 1).add_scalar((codes as f64).ln())))
         .sum_dim(1)
         .mean()
-}
-
-fn log(path: &Path, step: &TrainStep) -> Result<(), TrainError> {
-    let failed = |error: std::io::Error| TrainError::Checkpoint {
-        why: error.to_string(),
-        path: path.to_owned(),
-    };
-    let new = !path.exists();
-    let mut file = fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(failed)?;
-    if new {
-        writeln!(
-            file,
-            "step,loss,l1,grad_norm,elapsed_secs,val_ssim_ct,val_ssim_mr"
-        )
-        .map_err(failed)?;
-    }
-    let [ct, mr] = step
-        .val_ssim
-        .map_or([String::new(), String::new()], |ssim| {
-            ssim.map(|value| format!("{value:.2}"))
-        });
-    writeln!(
-        file,
-        "{},{:.6},{:.6},{:.4},{:.1},{ct},{mr}",
-        step.step, step.loss, step.l1, step.grad_norm, step.elapsed_secs
-    )
-    .map_err(failed)
 }

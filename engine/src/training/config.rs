@@ -13,6 +13,8 @@ use crate::model::config::VqganConfig;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AutoencoderConfig {
+    /// `vqgan`.
+    pub stage: String,
     /// Folder of training subjects.
     pub train: PathBuf,
     /// Folder of validation subjects.

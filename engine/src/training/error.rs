@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::dataset::DatasetError;
 use crate::imaging::ImagingError;
 use crate::model::ModelError;
 
@@ -29,6 +30,35 @@ pub enum TrainError {
         what: String,
         /// The subject's folder.
         path: PathBuf,
+    },
+    /// A file of records could not be used.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// A record could not become an example.
+    #[error("a record cannot be trained on ({what}): {}", path.display())]
+    Record {
+        /// What.
+        what: String,
+        /// Its picture.
+        path: PathBuf,
+    },
+    /// The sequence is too long.
+    #[error(
+        "a record makes a sequence of {tokens} tokens, but max_tokens is {limit}; raise it, or leave the record out"
+    )]
+    TooLong {
+        /// Tokens of the sequence.
+        tokens: usize,
+        /// The configuration's limit.
+        limit: usize,
+    },
+    /// The model has no such plug-in.
+    #[error("the model has no plug-in named '{name}'; it has {}", known.join(", "))]
+    NoPlugIn {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
     },
     /// There is nothing to train on.
     #[error("no pairs found; a folder holds SUBJECT/ct.nii.gz and SUBJECT/mr_t1.nii.gz: {}", path.display())]
@@ -68,6 +98,10 @@ impl TrainError {
             Self::Model(error) => error.kind(),
             Self::Config { .. } => "train-config",
             Self::Pair { .. } => "train-pair",
+            Self::Dataset(error) => error.kind(),
+            Self::Record { .. } => "train-record",
+            Self::TooLong { .. } => "train-too-long",
+            Self::NoPlugIn { .. } => "train-no-plug-in",
             Self::NoPairs { .. } => "train-no-pairs",
             Self::NotANumber { .. } => "train-not-a-number",
             Self::OtherConfig { .. } => "train-other-config",
