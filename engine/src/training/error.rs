@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::dataset::DatasetError;
 use crate::imaging::ImagingError;
 use crate::model::ModelError;
 
@@ -22,20 +23,9 @@ pub enum TrainError {
         /// The file.
         path: PathBuf,
     },
-    /// A folder of pairs does not fit together.
-    #[error("the pair cannot be used ({what}): {}", path.display())]
-    Pair {
-        /// What.
-        what: String,
-        /// The subject's folder.
-        path: PathBuf,
-    },
-    /// There is nothing to train on.
-    #[error("no pairs found; a folder holds SUBJECT/ct.nii.gz and SUBJECT/mr_t1.nii.gz: {}", path.display())]
-    NoPairs {
-        /// The folder.
-        path: PathBuf,
-    },
+    /// The data could not be read.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
     /// The loss is no number.
     #[error(
         "the loss is not a number at step {step}; lower the learning rate and resume from the last checkpoint"
@@ -67,8 +57,7 @@ impl TrainError {
             Self::Imaging(error) => error.kind(),
             Self::Model(error) => error.kind(),
             Self::Config { .. } => "train-config",
-            Self::Pair { .. } => "train-pair",
-            Self::NoPairs { .. } => "train-no-pairs",
+            Self::Dataset(error) => error.kind(),
             Self::NotANumber { .. } => "train-not-a-number",
             Self::OtherConfig { .. } => "train-other-config",
             Self::Checkpoint { .. } => "train-checkpoint",

@@ -9,7 +9,7 @@ pub mod autoencoder;
 pub mod checkpoint;
 pub mod config;
 mod error;
-pub mod pairs;
 pub mod params;
 
+pub use crate::dataset::pairs;
 pub use error::TrainError;
