@@ -5,25 +5,37 @@ use std::collections::BTreeSet;
 use super::record::Record;
 use crate::model::random::Random;
 
-/// Records to learn from and records to check with. About `share` of the subjects, but at least one and not all, are on the
-/// second side. A record without a subject stays with all others of its picture.
-pub fn split(records: Vec<Record>, share: f64, seed: u64) -> [Vec<Record>; 2] {
-    let subjects: BTreeSet<String> = records.iter().map(key).collect();
-    let mut subjects: Vec<String> = subjects.into_iter().collect();
-    let mut random = Random(seed);
-    for last in (1..subjects.len()).rev() {
-        subjects.swap(last, random.below(last + 1));
+/// Which subjects are held out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Division {
+    held: BTreeSet<String>,
+}
+
+impl Division {
+    /// Holds out about `share` of the subjects of all these records, but at least one and not all. A record without a subject
+    /// stays with all others of its picture.
+    pub fn new<'a>(records: impl IntoIterator<Item = &'a Record>, share: f64, seed: u64) -> Self {
+        let subjects: BTreeSet<String> = records.into_iter().map(key).collect();
+        let mut subjects: Vec<String> = subjects.into_iter().collect();
+        let mut random = Random(seed);
+        for last in (1..subjects.len()).rev() {
+            subjects.swap(last, random.below(last + 1));
+        }
+        let count = (share * subjects.len() as f64).round() as usize;
+        let most = subjects.len().saturating_sub(1);
+        subjects.truncate(count.clamp(1.min(most), most));
+        Self {
+            held: subjects.into_iter().collect(),
+        }
     }
-    let count = (share * subjects.len() as f64).round() as usize;
-    let most = subjects.len().saturating_sub(1);
-    let held: BTreeSet<String> = subjects
-        .into_iter()
-        .take(count.clamp(1.min(most), most))
-        .collect();
-    let (val, train) = records
-        .into_iter()
-        .partition(|record| held.contains(&key(record)));
-    [train, val]
+
+    /// Records to learn from and records to check with.
+    pub fn divide(&self, records: Vec<Record>) -> [Vec<Record>; 2] {
+        let (val, train) = records
+            .into_iter()
+            .partition(|record| self.held.contains(&key(record)));
+        [train, val]
+    }
 }
 
 fn key(record: &Record) -> String {
@@ -46,6 +58,10 @@ mod tests {
                 ..Record::about(format!("{i}.png"), "Q?", "A")
             })
             .collect()
+    }
+
+    fn split(records: Vec<Record>, share: f64, seed: u64) -> [Vec<Record>; 2] {
+        Division::new(&records, share, seed).divide(records)
     }
 
     #[test]
