@@ -7,7 +7,6 @@
 
 pub mod alignment;
 mod atomic;
-pub mod augment;
 pub mod card;
 mod error;
 pub mod facts;

@@ -23,9 +23,35 @@ pub enum TrainError {
         /// The file.
         path: PathBuf,
     },
-    /// The data could not be read.
+    /// A file of records could not be used.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// A record could not become an example.
+    #[error("a record cannot be trained on ({what}): {}", path.display())]
+    Record {
+        /// What.
+        what: String,
+        /// Its picture.
+        path: PathBuf,
+    },
+    /// The sequence is too long.
+    #[error(
+        "a record makes a sequence of {tokens} tokens, but max_tokens is {limit}; raise it, or leave the record out"
+    )]
+    TooLong {
+        /// Tokens of the sequence.
+        tokens: usize,
+        /// The configuration's limit.
+        limit: usize,
+    },
+    /// The model has no such plug-in.
+    #[error("the model has no plug-in named '{name}'; it has {}", known.join(", "))]
+    NoPlugIn {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
     /// The loss is no number.
     #[error(
         "the loss is not a number at step {step}; lower the learning rate and resume from the last checkpoint"
@@ -58,6 +84,9 @@ impl TrainError {
             Self::Model(error) => error.kind(),
             Self::Config { .. } => "train-config",
             Self::Dataset(error) => error.kind(),
+            Self::Record { .. } => "train-record",
+            Self::TooLong { .. } => "train-too-long",
+            Self::NoPlugIn { .. } => "train-no-plug-in",
             Self::NotANumber { .. } => "train-not-a-number",
             Self::OtherConfig { .. } => "train-other-config",
             Self::Checkpoint { .. } => "train-checkpoint",
