@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use burn::tensor::Device;
-use engine::Task;
 use engine::eval::{PairEval, evaluate};
 use engine::model::checkpoint::Checkpoint;
 use engine::training::TrainError;
@@ -14,6 +13,7 @@ use engine::training::autoencoder::train;
 use engine::training::config::{AutoencoderConfig, ModelSizes, Quantizer};
 use engine::training::pairs::load_pairs;
 use engine::training::step::TrainStep;
+use engine::{DatasetError, Task};
 
 use crate::fixtures::Nifti;
 use crate::support::{load, tiny_model};
@@ -187,13 +187,13 @@ fn a_folder_without_pairs_and_pairs_that_do_not_fit_are_refused() {
     let go_on = &mut |_: usize, _: usize| ControlFlow::Continue(());
     assert!(matches!(
         load_pairs(root.path(), go_on),
-        Err(TrainError::NoPairs { .. })
+        Err(DatasetError::NoPairs { .. })
     ));
     write_subject(&root.path().join("A"), 0);
     let small = Nifti::of_i16([4, 4, 2], &[5; 32]);
     fs::write(root.path().join("A/mr_t1.nii.gz"), small.bytes()).unwrap();
     let error = load_pairs(root.path(), go_on).unwrap_err();
-    assert!(matches!(error, TrainError::Pair { .. }), "{error}");
+    assert!(matches!(error, DatasetError::Pair { .. }), "{error}");
 }
 
 #[test]

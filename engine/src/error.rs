@@ -27,7 +27,7 @@ pub enum Error {
     Train(#[from] TrainError),
     /// Data for training or evaluation cannot be read, made or written.
     #[error(transparent)]
-    Dataset(#[from] DatasetError),
+    Dataset(DatasetError),
     /// A GPU was asked for and there is none.
     #[error(transparent)]
     NoAdapter(NoAdapter),
@@ -61,6 +61,15 @@ impl From<ImagingError> for Error {
         match error {
             ImagingError::Stopped => Self::Stopped,
             other => Self::Imaging(other),
+        }
+    }
+}
+
+impl From<DatasetError> for Error {
+    fn from(error: DatasetError) -> Self {
+        match error {
+            DatasetError::Imaging(ImagingError::Stopped) => Self::Stopped,
+            other => Self::Dataset(other),
         }
     }
 }

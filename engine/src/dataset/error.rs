@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use crate::imaging::ImagingError;
+
 /// A record that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct BadRecord {
@@ -15,6 +17,23 @@ pub struct BadRecord {
 /// What is wrong with data, or with the place it should go to.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
+    /// A scan could not be read.
+    #[error(transparent)]
+    Imaging(#[from] ImagingError),
+    /// A folder of pairs does not fit together.
+    #[error("the pair cannot be used ({what}): {}", path.display())]
+    Pair {
+        /// What.
+        what: String,
+        /// The subject's folder.
+        path: PathBuf,
+    },
+    /// There are no pairs.
+    #[error("no pairs found; a folder holds SUBJECT/ct.nii.gz and SUBJECT/mr_t1.nii.gz: {}", path.display())]
+    NoPairs {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file could not be read.
     #[error("cannot read the data ({why}): {}", path.display())]
     Read {
@@ -67,6 +86,9 @@ impl DatasetError {
     /// A short machine-readable name.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::Imaging(error) => error.kind(),
+            Self::Pair { .. } => "dataset-pair",
+            Self::NoPairs { .. } => "dataset-no-pairs",
             Self::Read { .. } => "dataset-read",
             Self::Write { .. } => "dataset-write",
             Self::Layout { .. } => "dataset-layout",

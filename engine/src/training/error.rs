@@ -23,14 +23,6 @@ pub enum TrainError {
         /// The file.
         path: PathBuf,
     },
-    /// A folder of pairs does not fit together.
-    #[error("the pair cannot be used ({what}): {}", path.display())]
-    Pair {
-        /// What.
-        what: String,
-        /// The subject's folder.
-        path: PathBuf,
-    },
     /// A file of records could not be used.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
@@ -59,12 +51,6 @@ pub enum TrainError {
         name: String,
         /// What there is.
         known: Vec<String>,
-    },
-    /// There is nothing to train on.
-    #[error("no pairs found; a folder holds SUBJECT/ct.nii.gz and SUBJECT/mr_t1.nii.gz: {}", path.display())]
-    NoPairs {
-        /// The folder.
-        path: PathBuf,
     },
     /// The loss is no number.
     #[error(
@@ -97,12 +83,10 @@ impl TrainError {
             Self::Imaging(error) => error.kind(),
             Self::Model(error) => error.kind(),
             Self::Config { .. } => "train-config",
-            Self::Pair { .. } => "train-pair",
             Self::Dataset(error) => error.kind(),
             Self::Record { .. } => "train-record",
             Self::TooLong { .. } => "train-too-long",
             Self::NoPlugIn { .. } => "train-no-plug-in",
-            Self::NoPairs { .. } => "train-no-pairs",
             Self::NotANumber { .. } => "train-not-a-number",
             Self::OtherConfig { .. } => "train-other-config",
             Self::Checkpoint { .. } => "train-checkpoint",

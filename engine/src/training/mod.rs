@@ -19,11 +19,11 @@ pub mod language;
 pub mod learner;
 pub mod model_dir;
 pub mod new_model;
-pub mod pairs;
 pub mod params;
 pub mod ssim;
 pub mod stage;
 pub mod step;
 pub mod validation;
 
+pub use crate::dataset::pairs;
 pub use error::TrainError;
