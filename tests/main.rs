@@ -9,6 +9,7 @@ mod hostile;
 mod imaging;
 mod model;
 mod session;
+mod stages;
 mod support;
 mod tidy;
 mod training;
