@@ -2,6 +2,7 @@
 
 mod cli;
 mod dataset;
+mod evaluation;
 mod fixtures;
 mod golden;
 mod gui;
