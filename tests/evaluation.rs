@@ -5,14 +5,17 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use burn::tensor::Device;
 use engine::dataset::facts::Scanner;
 use engine::dataset::from_pairs::{FromPairs, from_pairs};
 use engine::dataset::{OnBad, RecordTask, records};
+use engine::eval::lpips::Lpips;
 use engine::eval::pictures::{PictureRow, PictureSummary};
 use engine::eval::questions::{AnswerRow, AnswerSummary};
 use engine::eval::{Evaluation, Report, Source, evaluate};
 use engine::imaging::metrics;
 use engine::model::HealthGpt;
+use image::{Rgb, RgbImage};
 use serde_json::Value;
 
 use crate::fixtures::Nifti;
@@ -93,6 +96,33 @@ fn ssim_psnr_mse_and_mae_are_those_of_scikit_image() {
             );
         }
     }
+}
+
+/// The pictures and the network are those of `tests/golden/metrics/make_lpips.py`.
+#[test]
+fn lpips_is_that_of_the_published_formula_and_needs_the_users_network() {
+    let golden = fs::read_to_string(repo("tests/golden/metrics/lpips.json")).unwrap();
+    let golden: Value = serde_json::from_str(&golden).unwrap();
+    let picture = |levels: fn(u32, u32) -> [u32; 3]| {
+        RgbImage::from_fn(64, 64, |x, y| {
+            Rgb(levels(x, y).map(|level| (level % 256) as u8))
+        })
+    };
+    let a = picture(|x, y| [3 * x + 2 * y, 5 * x + y, x * y]);
+    let b = picture(|x, y| [3 * x + 2 * y + 40, 5 * x + 3 * y, x * y + x]);
+    let network = Lpips::open(&repo("tests/golden/metrics/lpips"), &Device::flex()).unwrap();
+    let (distance, expected) = (
+        network.distance(&a, &b),
+        golden["distance_x100"].as_f64().unwrap(),
+    );
+    // 32-bit sums through five convolutions.
+    assert!(
+        (distance - expected).abs() < 1e-3 * expected,
+        "{distance}, {expected}"
+    );
+    assert_eq!(network.distance(&a, &a), 0.0);
+    let error = Lpips::open(&repo("tests/golden/phi4"), &Device::flex()).unwrap_err();
+    assert!(error.to_string().contains("lin0.model.1.weight"), "{error}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod golden;
 mod gui;
 mod hostile;
 mod imaging;
+mod import;
 mod model;
 mod session;
 mod support;

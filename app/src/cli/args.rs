@@ -259,6 +259,9 @@ pub struct EvalArgs {
     /// Write tables (report.md, report.json), a plot (report.png) and the rows (rows.jsonl); a stopped run goes on from them
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Folder with the network of LPIPS: torchvision's AlexNet and the linear layers (lin0.model.1.weight...); not part of the program
+    #[arg(long, value_name = "DIR")]
+    pub lpips: Option<PathBuf>,
     /// Leave out records that cannot be used, and list them
     #[arg(long)]
     pub skip_bad: bool,

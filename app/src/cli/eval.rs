@@ -102,6 +102,7 @@ fn evaluation(args: &EvalArgs) -> Result<Evaluation, Failure> {
         scanners: args.modality.0.clone(),
         seed: args.seed,
         save_images: args.save_images.clone(),
+        lpips: args.lpips.clone(),
         rows: args.out.as_ref().map(|out| out.join("rows.jsonl")),
         ..Evaluation::new(source, args.task)
     })

@@ -2,12 +2,13 @@
 //! [`answers`]), from paired volumes or from a file of records.
 //!
 //! Every number has a 95 % interval over subjects ([`interval`](mod@interval)) and stands beside what no model is needed for.
-//! A long evaluation keeps its rows on disk and goes on where it was stopped. [`report`] makes tables in the layout of the
+//! [`lpips`] only where the user supplies its network. A long evaluation keeps its rows on disk and goes on where it was stopped. [`report`] makes tables in the layout of the
 //! HealthGPT paper and [`plot`] a picture of them.
 
 pub mod answers;
 pub mod interval;
 mod journal;
+pub mod lpips;
 pub mod pictures;
 pub mod plot;
 pub mod questions;
@@ -59,6 +60,8 @@ pub struct Evaluation {
     pub seed: u64,
     /// Where pictures are written, marked: input, result and target side by side.
     pub save_images: Option<PathBuf>,
+    /// Folder with the network of LPIPS, which only the user can supply.
+    pub lpips: Option<PathBuf>,
     /// Where rows are kept, so that a stopped evaluation goes on.
     pub rows: Option<PathBuf>,
 }
@@ -73,6 +76,7 @@ impl Evaluation {
             scanners: vec![Scanner::Mr],
             seed: 20,
             save_images: None,
+            lpips: None,
             rows: None,
         }
     }
@@ -90,13 +94,14 @@ impl Evaluation {
         };
         let source = source.canonicalize().unwrap_or_else(|_| source.clone());
         let what = format!(
-            "{}\0{}\0{}\0{}\0{:?}\0{}",
+            "{}\0{}\0{}\0{}\0{:?}\0{}\0{}",
             model.layout.identity(),
             source.display(),
             self.task,
             self.every,
             self.scanners,
-            self.seed
+            self.seed,
+            self.lpips.is_some()
         );
         let (journal, rows) = Journal::open(path, &sha256_hex(what.as_bytes()))?;
         Ok((Some(journal), rows))

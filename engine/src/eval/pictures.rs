@@ -9,6 +9,8 @@ use std::sync::Arc;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use super::interval::{Interval, interval};
+use super::lpips::Lpips;
 use super::scores::{DEFINITION, Means, Scores, at_side, levels};
 use super::{Evaluation, Source, done_before};
 use crate::dataset::facts::Scanner;
@@ -23,7 +25,9 @@ use crate::task::Task;
 use crate::training::examples::encode;
 
 /// Why there is no LPIPS.
-const NO_LPIPS: &str = "absent: LPIPS needs a trained network that is not part of the program";
+const NO_LPIPS: &str = "absent: LPIPS needs a trained network that is not part of the program; --lpips names a folder with it";
+/// What LPIPS is of.
+const LPIPS: &str = "AlexNet, linear layers of the user's files, x 100, lower is better";
 
 /// One picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +47,8 @@ pub struct PictureRow {
     pub copy: Scores,
     /// The target encoded and decoded by the model's VQGAN, against the target: no codes could do much better.
     pub ceiling: Option<Scores>,
+    /// LPIPS x 100, where the user supplied its network.
+    pub lpips: Option<f64>,
     /// Seconds it took to make.
     pub secs: f64,
 }
@@ -65,9 +71,9 @@ pub struct PictureSummary {
     pub ceiling: Option<Means>,
     /// The model against the copy: differences of the same pictures.
     pub above_copy: Means,
-    /// Always absent: see `lpips_note`.
-    pub lpips: Option<f64>,
-    /// Why.
+    /// LPIPS x 100, where the user supplied its network.
+    pub lpips: Option<Interval>,
+    /// What it is of, or why it is absent.
     pub lpips_note: &'static str,
     /// Grey range, mask and size of every number.
     pub definition: &'static str,
@@ -108,6 +114,10 @@ pub fn evaluate_pictures(
     on_item: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<(Vec<PictureRow>, PictureSummary), Error> {
     let _ = model.plugin_for(task)?;
+    let lpips = match &eval.lpips {
+        Some(folder) => Some(Lpips::open(folder, &model.device)?),
+        None => None,
+    };
     let items = items(eval, task, on_item)?;
     let (mut journal, mut rows) = eval.journal::<PictureRow>(model)?;
     let done = done_before(&rows, |row| &row.id);
@@ -140,6 +150,9 @@ pub fn evaluate_pictures(
             copy: Scores::of(&levels(&input), &true_levels),
             ceiling: reconstruction(model, &target)
                 .map(|image| Scores::of(&levels(&image), &true_levels)),
+            lpips: lpips
+                .as_ref()
+                .map(|network| network.distance(&at_side(made.unmarked()), &at_side(&target))),
             secs: made.secs,
         };
         if let Some(folder) = &eval.save_images {
@@ -169,6 +182,10 @@ fn summarise(rows: &[PictureRow], task: Task) -> Option<PictureSummary> {
         Means::of(&scores)
     };
     let copy = means(&|row| Some(row.copy))?;
+    let lpips = rows
+        .iter()
+        .filter_map(|row| Some((row.subject.as_str(), row.lpips?)));
+    let lpips: Vec<(&str, f64)> = lpips.collect();
     let subjects: std::collections::BTreeSet<&str> =
         rows.iter().map(|row| row.subject.as_str()).collect();
     Some(PictureSummary {
@@ -186,8 +203,8 @@ fn summarise(rows: &[PictureRow], task: Task) -> Option<PictureSummary> {
                 mae: row.scores.mae - row.copy.mae,
             })
         })?,
-        lpips: None,
-        lpips_note: NO_LPIPS,
+        lpips_note: if lpips.is_empty() { NO_LPIPS } else { LPIPS },
+        lpips: interval(&lpips),
         definition: DEFINITION,
     })
 }

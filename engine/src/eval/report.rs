@@ -193,9 +193,9 @@ fn super_resolution(summary: &PictureSummary, model: &str, data: &str) -> Table 
             .collect(),
     )];
     let ours = std::iter::once((model, summary.model)).chain(beside(summary));
-    rows.extend(ours.map(|(name, means)| {
+    rows.extend(ours.enumerate().map(|(i, (name, means))| {
         let mut cells = cells(&means, true);
-        cells.insert(3, None);
+        cells.insert(3, summary.lpips.filter(|_| i == 0).and_then(with_interval));
         (format!("{name} ({data})"), cells)
     }));
     Table {
