@@ -42,7 +42,7 @@ pub struct Nearest {
 impl Codebook {
     /// The codes nearest to latents `[n, dim]`.
     pub fn nearest(model: &Vqgan, latents: Tensor<2>) -> Nearest {
-        let embed = model.embed.val().detach();
+        let embed = model.embed.val().set_require_grad(false);
         let [codes, _] = embed.dims();
         let plain = latents.clone().detach();
         let half_norms = embed.clone().powi_scalar(2).sum_dim(1).mul_scalar(0.5);

@@ -77,7 +77,7 @@ pub fn train(
         let stop = on_step(&report).is_break();
         let tired = config.patience > 0 && run.state.since_best >= config.patience;
         if best {
-            write_model(&run.model, &run.learner, &config.out.join("model"))?;
+            run.write_model()?;
         }
         if stop || last || tired || done.is_multiple_of(config.checkpoint_every.max(1)) {
             run.save()?;
@@ -94,6 +94,8 @@ struct Run<'a> {
     /// Tokenizer, image decoder and sizes, on the plain device; its modules are the learner's when it validates.
     model: HealthGpt,
     learner: Learner,
+    /// Values that the learner leaves out.
+    untouched: HashMap<ParamId, Vec<f32>>,
     sources: Vec<Source>,
     /// Trained parameters.
     names: HashMap<ParamId, String>,
@@ -113,6 +115,7 @@ impl<'a> Run<'a> {
         )?;
         let trained: Vec<String> = config.data.iter().map(|entry| entry.plugin.clone()).collect();
         let trainable = config.stage.trainable();
+        let untouched = super::learner::values(&model.plugins);
         let mut learner = Learner::new(&mut model, trainable, &trained);
         let params: Vec<_> = learner
             .params(&model)
@@ -145,6 +148,7 @@ impl<'a> Run<'a> {
             config,
             model,
             learner,
+            untouched,
             sources: Vec::new(),
             names,
             optimizer,
@@ -288,9 +292,14 @@ impl<'a> Run<'a> {
             self.optimizer.save(&folder.join("moments.safetensors"))
         })?;
         if !self.config.out.join("model").exists() || self.config.validation.is_empty() {
-            write_model(&self.model, &self.learner, &self.config.out.join("model"))?;
+            self.write_model()?;
         }
         Ok(())
+    }
+
+    fn write_model(&self) -> Result<(), TrainError> {
+        let out = self.config.out.join("model");
+        write_model(&self.model, &self.learner, &self.untouched, &out)
     }
 
     fn save_weights(

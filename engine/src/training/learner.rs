@@ -48,6 +48,9 @@ impl Learner {
         }
         let freeze = |plugin: &PlugIn| {
             let mut plugin = plugin.clone();
+            if trainable.base {
+                plugin.layers.clear(); // A new plug-in changes nothing: its B is zero.
+            }
             let answers = plugin
                 .entry
                 .capabilities

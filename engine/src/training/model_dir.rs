@@ -15,11 +15,16 @@ use crate::model::convert::hashes;
 use crate::model::loader::NamedParam;
 use crate::model::manifest::Manifest;
 
-/// Writes `model` with the learner's values to `out`, which is replaced when everything is written.
+/// Writes `model` with the learner's values, and those it left out, to `out`, which is replaced when everything is written.
 ///
 /// # Errors
 /// [`TrainError::Checkpoint`]; the former directory stays.
-pub fn write_model(model: &HealthGpt, learner: &Learner, out: &Path) -> Result<(), TrainError> {
+pub fn write_model(
+    model: &HealthGpt,
+    learner: &Learner,
+    untouched: &HashMap<ParamId, Vec<f32>>,
+    out: &Path,
+) -> Result<(), TrainError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |error: std::io::Error| TrainError::Checkpoint {
@@ -30,7 +35,8 @@ pub fn write_model(model: &HealthGpt, learner: &Learner, out: &Path) -> Result<(
     let new = out.with_extension("new");
     let _ = fs::remove_dir_all(&new);
     copy_tree(&model.layout.dir, &new).map_err(failed(&new))?;
-    let values = super::learner::values(learner);
+    let mut values = untouched.clone();
+    values.extend(super::learner::values(learner));
     let mut manifest = model.layout.manifest.clone();
     manifest.trained = true;
 
