@@ -1,10 +1,11 @@
 //! How good a model is, on subjects it has not seen: its pictures ([`pictures`], [`scores`]) and its answers ([`questions`],
-//! [`answers`]), from paired volumes or from a file of records.
+//! [`answers`], [`accuracy`]), from paired volumes or from a file of records.
 //!
 //! Every number has a 95 % interval over subjects ([`interval`](mod@interval)) and stands beside what no model is needed for.
 //! [`lpips`] only where the user supplies its network. A long evaluation keeps its rows on disk and goes on where it was stopped. [`report`] makes tables in the layout of the
 //! HealthGPT paper and [`plot`] a picture of them.
 
+pub mod accuracy;
 pub mod answers;
 pub mod interval;
 mod journal;
@@ -29,7 +30,8 @@ use crate::hex::sha256_hex;
 use crate::model::HealthGpt;
 use journal::Journal;
 use pictures::{PictureRow, PictureSummary, evaluate_pictures, picture_task};
-use questions::{AnswerRow, AnswerSummary, evaluate_answers};
+use accuracy::AnswerSummary;
+use questions::{AnswerRow, evaluate_answers};
 
 /// Where the items come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,6 +177,24 @@ pub fn evaluate(
 /// The items that an earlier run has done.
 fn done_before<T>(rows: &[T], id: impl Fn(&T) -> &String) -> BTreeSet<String> {
     rows.iter().map(|row| id(row).clone()).collect()
+}
+
+/// Names for records that are their own, and different where the file repeats one.
+#[derive(Default)]
+struct Names(BTreeSet<String>);
+
+impl Names {
+    /// Of the record with this number, from 0.
+    fn of(&mut self, number: usize, record: &Record) -> String {
+        let numbered = format!("record {}", number + 1);
+        let name = match &record.id {
+            None => numbered,
+            Some(id) if self.0.contains(id) => format!("{id} ({numbered})"),
+            Some(id) => id.clone(),
+        };
+        let _ = self.0.insert(name.clone());
+        name
+    }
 }
 
 /// Who a record is about; records that do not say are each on their own.

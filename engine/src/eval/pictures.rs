@@ -280,13 +280,11 @@ fn record_items(records: &Records, eval: &Evaluation) -> Vec<Item> {
         .iter()
         .enumerate()
         .filter(|(_, record)| record.task == Some(eval.task));
+    let mut names = super::Names::default();
     let item = |(number, record): (usize, &crate::dataset::Record)| {
         let (question, _) = record.exchanges().pop()?;
         Some(Item {
-            id: record
-                .id
-                .clone()
-                .unwrap_or_else(|| format!("record {}", number + 1)),
+            id: names.of(number, record),
             subject: super::subject_of(record),
             slice: None,
             modality: record.modality.clone().unwrap_or_default(),

@@ -11,10 +11,10 @@ use image::RgbImage;
 use serde::Serialize;
 
 use super::Report;
+use super::accuracy::{Accuracy, AnswerSummary, Part};
 use super::interval::Interval;
 use super::pictures::PictureSummary;
 use super::plot::{Bar, Panel, bars};
-use super::questions::{Accuracy, AnswerSummary, Part};
 use super::scores::Means;
 use crate::dataset::RecordTask;
 
