@@ -1,11 +1,9 @@
 //! `workbench eval`: a model's pictures and answers against true ones, on subjects it has not seen.
 
-use std::fs;
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use engine::Error;
-use engine::dataset::{DatasetError, OnBad, write_atomically};
+use engine::dataset::{OnBad, write_atomically};
 use engine::device::choose;
 use engine::eval::accuracy::{Accuracy, AnswerSummary, Part};
 use engine::eval::pictures::{PictureRow, PictureSummary};
@@ -64,7 +62,12 @@ pub fn run(args: &EvalArgs, global: &Global, console: &mut Console<'_>) -> Resul
     });
     merge(&mut value, &report)?;
     if let Some(out) = &args.out {
-        let heading = format!("{}: {}", manifest.name, args.task);
+        let untrained = if manifest.trained {
+            ""
+        } else {
+            " (untrained test model)"
+        };
+        let heading = format!("{}{untrained}: {}", manifest.name, args.task);
         let mut text = format!("# {heading}\n\nResearch use only, not for diagnosis.\n");
         if !manifest.trained {
             text.push_str("\nThis is an untrained test model: its numbers mean nothing.\n");
@@ -95,9 +98,6 @@ fn evaluation(args: &EvalArgs) -> Result<Evaluation, Failure> {
         },
         (None, None) => return Err(Failure::usage("give --pairs FOLDER or --records FILE.json")),
     };
-    if let Some(out) = &args.out {
-        make_folder(out)?;
-    }
     Ok(Evaluation {
         every: args.every as usize,
         scanners: args.modality.0.clone(),
@@ -106,16 +106,6 @@ fn evaluation(args: &EvalArgs) -> Result<Evaluation, Failure> {
         lpips: args.lpips.clone(),
         rows: args.out.as_ref().map(|out| out.join("rows.jsonl")),
         ..Evaluation::new(source, args.task)
-    })
-}
-
-fn make_folder(path: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(path).map_err(|error| {
-        Error::from(DatasetError::Write {
-            why: error.to_string(),
-            path: path.to_owned(),
-        })
-        .into()
     })
 }
 

@@ -24,6 +24,8 @@ pub struct Bar {
 pub struct Panel {
     /// Above the bars: the number and its unit.
     pub title: String,
+    /// The end of the scale; `None` is the longest bar.
+    pub end: Option<f64>,
     /// The bars, from above.
     pub bars: Vec<Bar>,
 }
@@ -40,6 +42,7 @@ const INK: Rgb<u8> = Rgb([30, 34, 40]);
 const FAINT: Rgb<u8> = Rgb([214, 218, 224]);
 const OWN: Rgb<u8> = Rgb([31, 119, 180]);
 const OTHER: Rgb<u8> = Rgb([158, 166, 176]);
+const NOTE: Rgb<u8> = Rgb([96, 104, 114]);
 const MARKED: Rgb<u8> = Rgb([214, 39, 40]);
 
 /// Draws panels below each other.
@@ -61,7 +64,7 @@ pub fn bars(title: &str, note: &str, panels: &[Panel]) -> RgbImage {
         y += panel.bars.len() * STEP + MARGIN;
     }
     for text in notes {
-        letters::write(&mut image, &text, [MARGIN, y], SCALE, OTHER);
+        letters::write(&mut image, &text, [MARGIN, y], SCALE, NOTE);
         y += line;
     }
     image
@@ -72,7 +75,9 @@ fn draw(image: &mut RgbImage, panel: &Panel, top: usize) {
         let [low, high] = bar.interval.unwrap_or([bar.value; 2]);
         [bar.value, low, high, bar.mark.unwrap_or(bar.value)]
     });
-    let longest = ends.fold(0.0, f64::max).max(f64::MIN_POSITIVE);
+    let longest = ends
+        .fold(panel.end.unwrap_or(0.0), f64::max)
+        .max(f64::MIN_POSITIVE);
     let space = (WIDTH - 2 * MARGIN - LABELS - VALUES) as f64;
     let start = MARGIN + LABELS;
     let at = |value: f64| start + (value.max(0.0) / longest * space).round() as usize;
@@ -168,6 +173,7 @@ mod tests {
         };
         let panel = Panel {
             title: "SSIM".to_owned(),
+            end: None,
             bars: vec![bar(80.0, true), bar(40.0, false)],
         };
         let image = bars("TITLE", "note", &[panel]);
@@ -176,8 +182,10 @@ mod tests {
                 .filter(|(x, y)| *image.get_pixel(*x, *y) == colour)
                 .count()
         };
-        let notes = image.height() - 70; // the note is written in the colour of the other bars
-        let (own, other) = (count(OWN, 0..notes), count(OTHER, 0..notes));
+        let (own, other) = (
+            count(OWN, 0..image.height()),
+            count(OTHER, 0..image.height()),
+        );
         assert_eq!(own, 402 * BAR);
         assert_eq!(other * 2, own);
     }

@@ -257,18 +257,13 @@ fn comprehension(summary: &AnswerSummary, model: &str, data: &str) -> Table {
 }
 
 fn by(parts: &BTreeMap<String, Part>, title: &str, model: &str) -> Table {
-    let mut columns = PART_COLUMNS.map(str::to_owned).to_vec();
-    columns.insert(0, "n".to_owned());
-    let row = |(name, part): (&String, &Part)| {
-        let mut cells = part_cells(part);
-        cells.insert(0, plain(part.all.n as f64));
-        (name.clone(), cells)
-    };
+    let row =
+        |(name, part): (&String, &Part)| (format!("{name} ({})", part.all.n), part_cells(part));
     Table {
         title: title.to_owned(),
-        columns,
+        columns: PART_COLUMNS.map(str::to_owned).to_vec(),
         rows: parts.iter().map(row).collect(),
-        note: format!("Answers of {model}, in percent."),
+        note: format!("Answers of {model} in percent, with the number of questions in brackets."),
     }
 }
 
@@ -345,6 +340,7 @@ pub fn picture(report: &Report, title: &str) -> RgbImage {
                 }));
                 Panel {
                     title: title.to_owned(),
+                    end: None,
                     bars: rows.into_iter().map(bar).collect(),
                 }
             };
@@ -364,6 +360,7 @@ pub fn picture(report: &Report, title: &str) -> RgbImage {
         Report::Answers { summary, .. } => {
             let panel = |title: &str, parts: &BTreeMap<String, Part>| Panel {
                 title: title.to_owned(),
+                end: Some(100.0),
                 bars: parts
                     .iter()
                     .map(|(name, part)| Bar {

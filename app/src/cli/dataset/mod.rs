@@ -3,7 +3,6 @@
 pub mod args;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -54,7 +53,6 @@ fn pairs(args: &DatasetPairsArgs, console: &mut Console<'_>) -> Result<(), Failu
         shifts: shifts.map_err(Error::from)?,
         seed: args.split.seed,
     };
-    make_folder(&args.out)?;
     let made = worker::run("reading pairs", console, move |reporter| {
         Ok(from_pairs(&what, &mut |done, of| {
             reporter.report("subjects", done, of);
@@ -99,7 +97,6 @@ fn volumes(args: &DatasetVolumesArgs, console: &mut Console<'_>) -> Result<(), F
         side: args.size as usize,
         seed: args.split.seed,
     };
-    make_folder(&args.out)?;
     let made = worker::run("reading", console, move |reporter| {
         Ok(from_volumes(&what, &mut |done, of| {
             reporter.report("series", done, of);
@@ -160,7 +157,6 @@ fn collection(args: &DatasetImportArgs, console: &mut Console<'_>) -> Result<(),
         on_bad: on_bad(args.skip_bad),
         all_languages: args.all_languages,
     };
-    make_folder(&args.out)?;
     let imported = worker::run("reading", console, move |_| Ok(import(&what)?))?;
     say_skipped(&imported.skipped, console);
     let mut warnings = Vec::new();
@@ -324,14 +320,4 @@ fn say_skipped(skipped: &[BadRecord], console: &mut Console<'_>) {
     for BadRecord { line, reason } in skipped {
         console.say(&format!("left out: line {line}: {reason}"));
     }
-}
-
-fn make_folder(path: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(path).map_err(|error| {
-        Error::from(DatasetError::Write {
-            why: error.to_string(),
-            path: path.to_owned(),
-        })
-        .into()
-    })
 }
