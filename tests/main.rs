@@ -2,11 +2,13 @@
 
 mod cli;
 mod dataset;
+mod evaluation;
 mod fixtures;
 mod golden;
 mod gui;
 mod hostile;
 mod imaging;
+mod import;
 mod model;
 mod session;
 mod stages;
