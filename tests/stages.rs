@@ -86,7 +86,7 @@ fn config(root: &Path, out: &str, stage: Stage, steps: u64) -> StageConfig {
         weight_decay: 0.0,
         dropout: 0.05,
         max_norm: 1.0,
-        max_tokens: 200,
+        max_tokens: 400,
         corruption: 0.5,
         augment: true,
         skip_bad: false,
