@@ -23,6 +23,7 @@ use super::params::{NamedOptimizer, write_f32};
 use super::stage::{DataEntry, StageConfig};
 use super::step::{Log, TrainStep};
 use super::validation::{self, ValidationSet};
+use super::workers::share_out;
 use crate::dataset::{OnBad, Records};
 use crate::model::HealthGpt;
 use crate::model::adapter::Dropout;
@@ -121,7 +122,11 @@ impl<'a> Run<'a> {
             Some(Precision::F32),
             &mut |_, _, _| ControlFlow::Continue(()),
         )?;
-        let trained: Vec<String> = config.data.iter().map(|entry| entry.plugin.clone()).collect();
+        let trained: Vec<String> = config
+            .data
+            .iter()
+            .map(|entry| entry.plugin.clone())
+            .collect();
         let trainable = config.stage.trainable();
         let untouched = super::learner::values(&model.plugins);
         let mut learner = Learner::new(&mut model, trainable, &trained);
@@ -134,7 +139,8 @@ impl<'a> Run<'a> {
             .iter()
             .map(|param| (param.id, param.name.clone()))
             .collect();
-        let mut optimizer = NamedOptimizer::new(&params, config.weight_decay as f32, config.max_norm as f32);
+        let mut optimizer =
+            NamedOptimizer::new(&params, config.weight_decay as f32, config.max_norm as f32);
         let sha = config.sha256();
         let state = match checkpoint::last(&config.out, &sha)? {
             Some((path, state)) => {
@@ -175,10 +181,15 @@ impl<'a> Run<'a> {
         };
         let source = |entry: &DataEntry| {
             let plugins = &self.model.plugins;
-            let plugin = plugins.iter().position(|plugin| plugin.entry.name == entry.plugin);
+            let plugin = plugins
+                .iter()
+                .position(|plugin| plugin.entry.name == entry.plugin);
             let plugin = plugin.ok_or_else(|| TrainError::NoPlugIn {
                 name: entry.plugin.clone(),
-                known: plugins.iter().map(|plugin| plugin.entry.name.clone()).collect(),
+                known: plugins
+                    .iter()
+                    .map(|plugin| plugin.entry.name.clone())
+                    .collect(),
             })?;
             let records = Records::read(&entry.records, on_bad)?;
             if records.records.is_empty() {
@@ -218,9 +229,9 @@ impl<'a> Run<'a> {
             };
             share * highest
         };
-        let (learner, report) = self
-            .optimizer
-            .step(self.learner.clone(), accumulator.grads(), &rates);
+        let (learner, report) =
+            self.optimizer
+                .step(self.learner.clone(), accumulator.grads(), &rates);
         if !report.grad_norm.is_finite() {
             return Err(TrainError::NotANumber { step });
         }
@@ -267,45 +278,15 @@ impl<'a> Run<'a> {
         Ok(sequences)
     }
 
-    /// Loss and gradients of every sequence, in their order, shared out among threads: most operations of the CPU backend use
-    /// one. Each sequence is computed the same way whichever thread does it, so their number changes no bit.
+    /// Loss and gradients of every sequence, in their order.
     fn gradients(&self, sequences: &[Sequence]) -> Result<Vec<(f32, GradientsParams)>, TrainError> {
-        let workers = self.config.workers.clamp(1, sequences.len().max(1));
-        let work = |worker: usize| -> Result<Vec<(f32, GradientsParams)>, TrainError> {
+        share_out(
+            self.config.workers,
+            sequences,
             // Leaves of its own: graphs that share them would wait for each other.
-            let learner = self.learner.clone().map(&mut Leaves);
-            let mine = sequences.iter().skip(worker).step_by(workers);
-            mine.map(|sequence| self.gradient(&learner, sequence)).collect()
-        };
-        let results: Vec<Result<Vec<_>, TrainError>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (1..workers)
-                .map(|worker| {
-                    std::thread::Builder::new()
-                        .name(format!("training {worker}"))
-                        .spawn_scoped(scope, move || work(worker))
-                })
-                .collect();
-            let mut results = vec![work(0)];
-            results.extend(threads.into_iter().map(|thread| match thread.map(|thread| thread.join()) {
-                Ok(Ok(result)) => result,
-                Ok(Err(panic)) => std::panic::resume_unwind(panic),
-                Err(error) => Err(TrainError::Checkpoint {
-                    why: error.to_string(),
-                    path: self.config.out.clone(),
-                }),
-            }));
-            results
-        });
-        let mut columns = Vec::new();
-        for result in results {
-            columns.push(result?.into_iter());
-        }
-        // Back in the order of the sequences: one of each worker in turn.
-        let mut ordered = Vec::with_capacity(sequences.len());
-        for i in 0..sequences.len() {
-            ordered.extend(columns.get_mut(i % workers).and_then(Iterator::next));
-        }
-        Ok(ordered)
+            &|| self.learner.clone().map(&mut Leaves),
+            &|learner, sequence| self.gradient(learner, sequence),
+        )
     }
 
     fn gradient(

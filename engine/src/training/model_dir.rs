@@ -184,7 +184,11 @@ fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
 fn remove_weights(folder: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let weights = [".safetensors", ".bin", ".index.json"];
         if weights.iter().any(|end| name.ends_with(end)) {
             fs::remove_file(path)?;

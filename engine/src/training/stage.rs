@@ -207,7 +207,9 @@ impl StageConfig {
             return Err(wrong("batch and steps must be at least 1".to_owned()));
         }
         if !(0.0..1.0).contains(&config.dropout) || !(0.0..=1.0).contains(&config.corruption) {
-            return Err(wrong("dropout and corruption are shares below 1".to_owned()));
+            return Err(wrong(
+                "dropout and corruption are shares below 1".to_owned(),
+            ));
         }
         Ok(config)
     }
