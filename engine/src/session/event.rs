@@ -1,5 +1,6 @@
 //! What the engine reports: plain data, each event with the job it belongs to.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::command::JobId;
@@ -8,6 +9,7 @@ use crate::error::Error;
 use crate::imaging::{Generated, Loaded, SeriesInfo, SkippedFile};
 use crate::model::Answer;
 use crate::task::{Capability, Task};
+use crate::training::step::TrainStep;
 
 /// Something happened.
 #[derive(Clone, Debug)]
@@ -47,6 +49,15 @@ pub enum EventKind {
     Answered(Answer),
     /// An image is ready.
     Generated(Arc<Generated>),
+    /// Training did a step.
+    TrainStep(TrainStep),
+    /// Training ended, or paused after a checkpoint.
+    Trained {
+        /// Where the log, the checkpoint and the result are.
+        out: PathBuf,
+        /// The configuration's last step is done.
+        finished: bool,
+    },
     /// The job ended without a result.
     Failed(Arc<Error>),
 }
@@ -54,7 +65,10 @@ pub enum EventKind {
 impl EventKind {
     /// Is this the last event of its job?
     pub fn ends_job(&self) -> bool {
-        !matches!(self, Self::Device(_) | Self::Progress(_) | Self::Text(_))
+        !matches!(
+            self,
+            Self::Device(_) | Self::Progress(_) | Self::Text(_) | Self::TrainStep(_)
+        )
     }
 }
 

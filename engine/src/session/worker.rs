@@ -18,6 +18,7 @@ use crate::imaging::{
     Generated, Provenance, ViewDescriptor, Volume, load_series, metrics, render, scan,
 };
 use crate::model::{AskInput, HealthGpt};
+use crate::training;
 
 /// The engine thread: runs until the handle is dropped.
 pub fn tensors(choice: DeviceChoice, jobs: &Receiver<(JobId, Command)>, queue: &Queue) {
@@ -61,6 +62,7 @@ pub fn tensors(choice: DeviceChoice, jobs: &Receiver<(JobId, Command)>, queue: &
                 job,
                 queue,
             ),
+            Command::Train { config } => train(&config, &device, job, queue),
             Command::Scan { .. } | Command::LoadSeries { .. } => Err(Error::EngineGone),
         });
     }
@@ -149,6 +151,29 @@ fn load_model(
         load_secs: started.elapsed().as_secs_f64(),
     };
     Ok((model, info))
+}
+
+fn train(
+    config: &std::path::Path,
+    device: &Device,
+    job: JobId,
+    queue: &Queue,
+) -> Result<EventKind> {
+    let run = training::job::Job::open(config)?;
+    let mut finished = true;
+    run.run(device, &mut |step| {
+        queue.push(Event {
+            job,
+            kind: EventKind::TrainStep(step.clone()),
+        });
+        finished = step.step == step.of;
+        let _ = queue.progress(job, "training", step.step as usize, step.of as usize);
+        queue.flow(job)
+    })?;
+    Ok(EventKind::Trained {
+        out: run.out().clone(),
+        finished,
+    })
 }
 
 /// The view of a slice that this model gets: the one on screen, or with the window it was trained on.
