@@ -1,8 +1,12 @@
 //! The window, by its accessibility tree: keys, clicks and engine events in; labels and effects out. No engine runs.
 
+mod access;
 mod chat;
 mod frame;
 mod images;
+mod measuring;
+mod preferences;
+mod snapshots;
 mod turning;
 mod viewing;
 
@@ -267,4 +271,18 @@ fn ask_and_answer(desk: &mut Desk, question: &str, reply: &str) {
     desk.perform(Action::Ask);
     let job = desk.last_job();
     desk.event(job, answer(reply, AnswerEnd::Complete));
+}
+
+fn tab_to(harness: &mut Harness<'_, Desk>, label: &str) {
+    for _ in 0..90 {
+        harness.key_press(Key::Tab);
+        harness.run_steps(2);
+        let focused = harness
+            .query_all_by_label(label)
+            .any(|node| node.is_focused());
+        if focused {
+            return;
+        }
+    }
+    panic!("Tab does not lead to {label}");
 }

@@ -27,6 +27,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use engine::DeviceChoice;
 
 use crate::{ScreenshotPlan, WindowStart};
 use args::{Cli, Command, Global};
@@ -119,11 +120,14 @@ fn window(
 ) -> Result<WindowStart, Failure> {
     Ok(WindowStart {
         device: global.device,
-        studies: if paths.is_empty() {
+        sample: if paths.is_empty() {
             vec![assets::sample_study()?]
         } else {
-            paths
+            Vec::new()
         },
+        studies: paths,
+        // Another window would not know of these.
+        shared: global.model.is_none() && global.device == DeviceChoice::Auto,
         model: Some(match &global.model {
             Some(dir) => dir.clone(),
             None => assets::model()?,

@@ -14,6 +14,7 @@ use super::results::Comparison;
 use super::viewer::{Camera, Cine, Content, OpenSeries, Viewer, VolumeView};
 use super::{DeviceState, JobKind, ModelState, Notice, Stage, State};
 use crate::action::Effect;
+use crate::strings::words;
 
 /// Longer side of a thumbnail, in pixels.
 const THUMBNAIL_SIDE: u32 = 96;
@@ -40,6 +41,10 @@ impl State {
             }
             EventKind::SeriesLoaded { id, loaded } => {
                 self.series_loaded(&id, loaded);
+                self.recall(&id)
+            }
+            EventKind::Header { id, slice, fields } => {
+                self.tags.arrived(&id, slice, fields);
                 None
             }
             EventKind::ModelLoaded(info) => {
@@ -187,7 +192,7 @@ impl State {
         let stopped = matches!(error, Error::Stopped);
         match self.jobs.get(&job).map(|job| job.kind.clone()) {
             Some(JobKind::Scan) if stopped => {
-                self.notice = Some(Notice::Done("Looking for scans was stopped".to_owned()));
+                self.notice = Some(Notice::Done(words().scan_stopped.to_owned()));
             }
             Some(JobKind::Scan) => self.notice = Some(Notice::Failed(why)),
             Some(JobKind::LoadSeries(id)) => {
@@ -197,6 +202,7 @@ impl State {
                     self.viewer = Viewer::Failed(series.clone(), why);
                 }
             }
+            Some(JobKind::ReadHeader) => self.tags.failed(why),
             Some(JobKind::LoadModel) if self.loads_another_model(job) => {}
             Some(JobKind::LoadModel) if stopped => self.model = ModelState::Empty,
             Some(JobKind::LoadModel) => self.model = ModelState::Failed(why),

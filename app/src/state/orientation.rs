@@ -54,6 +54,13 @@ impl Orientation {
         [0, 1].map(|axis| 0.5 + x * f32::from(self.right[axis]) + y * f32::from(self.down[axis]))
     }
 
+    /// The place on screen of a place in the picture: the other way round.
+    pub fn to_screen(self, share: [f32; 2]) -> [f32; 2] {
+        let [u, v] = share.map(|share| share - 0.5);
+        [self.right, self.down]
+            .map(|[across, along]| 0.5 + u * f32::from(across) + v * f32::from(along))
+    }
+
     /// What the steps `right` and `down` of the picture become on screen.
     pub fn on_screen(self, right: [f64; 3], down: [f64; 3]) -> [[f64; 3]; 2] {
         [self.right, self.down].map(|[across, along]| {
@@ -118,5 +125,17 @@ mod tests {
             }
         }
         assert_eq!(names.len(), 8, "{names:?}");
+    }
+
+    #[test]
+    fn a_place_on_screen_is_found_again_however_the_picture_is_turned() {
+        let turns = [Turn::RotateRight, Turn::FlipVertically, Turn::RotateLeft];
+        let mut orientation = Orientation::default();
+        for turn in turns {
+            orientation = orientation.turned(turn);
+            let there = orientation.to_picture([0.2, 0.7]);
+            let [x, y] = orientation.to_screen(there);
+            assert!((x - 0.2).abs() < 1e-6 && (y - 0.7).abs() < 1e-6);
+        }
     }
 }

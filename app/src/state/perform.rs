@@ -17,10 +17,12 @@ impl State {
             Action::ChooseModel => vec![Effect::ChooseModel],
             Action::OpenPaths(paths) => {
                 self.notice = None;
-                vec![Effect::Send {
+                let kept = self.remember_opened(&paths);
+                let scan = Effect::Send {
                     command: Command::Scan { paths },
                     kind: JobKind::Scan,
-                }]
+                };
+                kept.into_iter().chain([scan]).collect()
             }
             Action::LoadModel(dir) => {
                 let mut effects = self.stop_jobs(JobKind::uses_model);
@@ -46,6 +48,7 @@ impl State {
             }
             Action::Ask => self.ask().into_iter().collect(),
             Action::Stop(job) => self.stop(job).into_iter().collect(),
+            Action::Cancel if self.put_down() => Vec::new(),
             Action::Cancel => {
                 let effects = self.stop_jobs(is_answer_or_image);
                 if effects.is_empty() && !self.stop_cine() {
@@ -72,6 +75,17 @@ impl State {
                     .collect()
             }
             Action::Copy(text) => vec![Effect::Copy(text)],
+            Action::Measure(wish) => self.measure(wish).into_iter().collect(),
+            wish @ (Action::Toggle(_)
+            | Action::CloseDialog
+            | Action::Change(_)
+            | Action::Listen(_)
+            | Action::BindKey(..)
+            | Action::ResetKeys) => self.prefer(wish).into_iter().collect(),
+            Action::FocusQuestion => {
+                self.chat.draft.wants_focus = true;
+                Vec::new()
+            }
             Action::ShowPicture(picture) => self.show_picture(picture),
             other => {
                 self.look(other);

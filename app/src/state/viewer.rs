@@ -7,6 +7,7 @@ use image::RgbImage;
 
 use super::chat::{Evidence, PictureRef};
 use super::orientation::Orientation;
+use crate::strings::words;
 use engine::session::Source;
 
 /// What is open.
@@ -304,6 +305,15 @@ pub struct Preset {
     pub name: String,
     /// The window.
     pub window: Window,
+}
+
+/// What a plane is called within a sentence.
+pub fn plane_words(plane: Plane) -> &'static str {
+    match plane {
+        Plane::Axial => words().plane_axial,
+        Plane::Coronal => words().plane_coronal,
+        Plane::Sagittal => words().plane_sagittal,
+    }
 }
 
 /// `C 40 W 400`.

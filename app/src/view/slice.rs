@@ -7,11 +7,12 @@ use egui::{
 use egui::{MouseWheelUnit, Role, Slider, WidgetInfo};
 use engine::imaging::Window;
 
+use super::measure;
 use super::overlay::{overlay_ui, pixel_scale, under_pointer};
 use super::toolbar::toolbar_ui;
 use crate::action::Action;
 use crate::pictures::Pictures;
-use crate::state::{Cine, Content, OpenSeries, Orientation, Viewer, VolumeView};
+use crate::state::{Cine, Content, OpenSeries, Orientation, State, Tool, Viewer, VolumeView};
 use crate::theme;
 
 /// Height of the line below the image, in points.
@@ -28,8 +29,8 @@ pub fn scale_id() -> egui::Id {
 }
 
 /// The middle of the window while no result is compared.
-pub fn stage_ui(ui: &mut Ui, viewer: &Viewer, pictures: &Pictures, bar: Frame) -> Option<Action> {
-    match viewer {
+pub fn stage_ui(ui: &mut Ui, state: &State, pictures: &Pictures, bar: Frame) -> Option<Action> {
+    match &state.viewer {
         Viewer::Empty => {
             let text = "Open a folder, a file or a picture\nto look at it and to ask about it";
             say(ui, text, theme::QUIET);
@@ -50,7 +51,7 @@ pub fn stage_ui(ui: &mut Ui, viewer: &Viewer, pictures: &Pictures, bar: Frame) -
         }
         Viewer::Open(open) => {
             let tools = toolbar_ui(ui, open, bar);
-            tools.or(slice_ui(ui, open, pictures))
+            tools.or(slice_ui(ui, state, open, pictures))
         }
     }
 }
@@ -63,7 +64,7 @@ fn say(ui: &mut Ui, text: &str, color: Color32) {
     ui.put(area, label);
 }
 
-fn slice_ui(ui: &mut Ui, open: &OpenSeries, pictures: &Pictures) -> Option<Action> {
+fn slice_ui(ui: &mut Ui, state: &State, open: &OpenSeries, pictures: &Pictures) -> Option<Action> {
     let mut action = None;
     if let Content::Volume(view) = &open.content
         && view.count() > 1
@@ -101,7 +102,13 @@ fn slice_ui(ui: &mut Ui, open: &OpenSeries, pictures: &Pictures) -> Option<Actio
                 place,
                 response.hover_pos(),
             );
-            action = action.or(gestures(ui, open, &response, area));
+            let measured = measure::canvas_ui(ui, state, open, &response, area, place);
+            let free = measured.is_none();
+            action = action.or(measured);
+            if free {
+                let tool = state.measurements.tool;
+                action = action.or(gestures(ui, open, &response, area, tool));
+            }
             action = action.or(cine_ui(ui, open.cine));
         }
         Some(Err(why)) => {
@@ -245,7 +252,13 @@ fn cine_ui(ui: &Ui, cine: Cine) -> Option<Action> {
     step.then_some(Action::NextSlice)
 }
 
-fn gestures(ui: &Ui, open: &OpenSeries, response: &Response, area: Rect) -> Option<Action> {
+fn gestures(
+    ui: &Ui,
+    open: &OpenSeries,
+    response: &Response,
+    area: Rect,
+    tool: Tool,
+) -> Option<Action> {
     if response.double_clicked() {
         return Some(Action::ResetView);
     }
@@ -255,13 +268,12 @@ fn gestures(ui: &Ui, open: &OpenSeries, response: &Response, area: Rect) -> Opti
     let from_middle = |at: Pos2| <[f32; 2]>::from(at - area.center());
     let moved = response.drag_delta();
     let shift = ui.input(|input| input.modifiers.shift);
+    let primary = response.dragged_by(PointerButton::Primary);
     if moved != Vec2::ZERO {
-        if response.dragged_by(PointerButton::Middle)
-            || (shift && response.dragged_by(PointerButton::Primary))
-        {
+        if response.dragged_by(PointerButton::Middle) || (primary && (shift || tool == Tool::Pan)) {
             return Some(Action::Pan(moved.into()));
         }
-        if response.dragged_by(PointerButton::Secondary) {
+        if response.dragged_by(PointerButton::Secondary) || (primary && tool == Tool::Zoom) {
             let origin = ui.input(|input| input.pointer.press_origin());
             return Some(Action::Zoom {
                 factor: (-moved.y * 0.008).exp(),
@@ -269,7 +281,8 @@ fn gestures(ui: &Ui, open: &OpenSeries, response: &Response, area: Rect) -> Opti
             });
         }
         if let Content::Volume(view) = &open.content
-            && response.dragged_by(PointerButton::Primary)
+            && primary
+            && tool == Tool::Window
         {
             return Some(Action::SetWindow(dragged_window(view.window, moved)));
         }

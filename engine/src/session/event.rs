@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::command::JobId;
 use crate::device::DeviceInfo;
 use crate::error::Error;
+use crate::imaging::tags::Field;
 use crate::imaging::{Generated, Loaded, SeriesInfo, SkippedFile};
 use crate::model::Answer;
 use crate::task::{Capability, Task};
@@ -38,6 +39,15 @@ pub enum EventKind {
         id: String,
         /// Its voxels or pixels.
         loaded: Loaded,
+    },
+    /// The header of a file of a series was read.
+    Header {
+        /// The series' id.
+        id: String,
+        /// The slice it was read for.
+        slice: usize,
+        /// Its fields.
+        fields: Vec<Field>,
     },
     /// A model is in memory.
     ModelLoaded(Arc<ModelInfo>),

@@ -14,6 +14,7 @@ use super::event::{Event, EventKind, ModelInfo};
 use super::queue::Queue;
 use crate::device::{DeviceChoice, DeviceInfo, choose};
 use crate::error::{Error, Result};
+use crate::imaging::tags::header_fields;
 use crate::imaging::{Generated, Provenance, load_series, metrics, render, scan};
 use crate::model::{AskInput, HealthGpt};
 
@@ -59,7 +60,9 @@ pub fn tensors(choice: DeviceChoice, jobs: &Receiver<(JobId, Command)>, queue: &
                 job,
                 queue,
             ),
-            Command::Scan { .. } | Command::LoadSeries { .. } => Err(Error::EngineGone),
+            Command::Scan { .. } | Command::LoadSeries { .. } | Command::ReadHeader { .. } => {
+                Err(Error::EngineGone)
+            }
         });
     }
 }
@@ -86,6 +89,11 @@ pub fn files(jobs: &Receiver<(JobId, Command)>, queue: &Queue) {
                     loaded,
                 })
             }
+            Command::ReadHeader { series, slice } => Ok(EventKind::Header {
+                fields: header_fields(&series, slice)?,
+                id: series.id.clone(),
+                slice,
+            }),
             _ => Err(Error::EngineGone),
         });
     }
