@@ -3,8 +3,11 @@
 mod chat;
 mod frame;
 mod images;
+mod pairs;
+mod pictures;
 mod turning;
 mod viewing;
+mod viewports;
 
 use std::sync::{Arc, Mutex};
 

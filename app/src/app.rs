@@ -91,7 +91,12 @@ impl WorkbenchApp {
         let engine = Engine::start(start.device, waker(ctx.clone(), pause))?;
         let mut app = Self {
             state: State::default(),
-            pictures: Pictures::default(),
+            pictures: Pictures::new(
+                creation
+                    .wgpu_render_state
+                    .as_ref()
+                    .map(|render| render.target_format),
+            ),
             engine,
             dialogs: Dialogs::new(ctx.clone()),
             plan: start.plan.map(|plan| PlanRun::new(plan, outcome)),

@@ -6,11 +6,13 @@ use crate::action::Action;
 use crate::state::{Stage, State, ViewTurn};
 
 /// Keys and what they do; modifiers must be up, but for Shift where the key needs it.
-const MAP: [(Key, Action); 24] = [
+const MAP: [(Key, Action); 26] = [
     (Key::ArrowUp, Action::StepSlices(-1)),
     (Key::ArrowDown, Action::StepSlices(1)),
     (Key::Home, Action::SetSlice(0)),
     (Key::End, Action::LastSlice),
+    (Key::ArrowLeft, Action::StepViewport(-1)),
+    (Key::ArrowRight, Action::StepViewport(1)),
     (Key::PageUp, Action::StepSeries(-1)),
     (Key::PageDown, Action::StepSeries(1)),
     (Key::Num0, Action::Preset(0)),
@@ -46,9 +48,10 @@ const MAP: [(Key, Action); 24] = [
 ];
 
 /// The map in words, for people.
-pub const HELP: [(&str, &str); 18] = [
+pub const HELP: [(&str, &str); 21] = [
     ("Up, Down, wheel", "slice back, forward"),
     ("Home, End", "first, last slice"),
+    ("Left, Right", "previous, next viewport"),
     ("Page up, Page down", "previous, next series"),
     ("0", "automatic window"),
     ("1, 2", "the file's own windows"),
@@ -58,7 +61,9 @@ pub const HELP: [(&str, &str); 18] = [
     ("R, L", "rotate right, left"),
     ("C", "cine: slice after slice"),
     ("+, -, =", "zoom in, zoom out, fit"),
-    ("Space, double click", "reset the view"),
+    ("Space", "reset the view"),
+    ("Click", "crosshair: all viewports show this place"),
+    ("Double click", "one viewport large, and back"),
     ("Left drag", "window: width to the side, center up and down"),
     ("Middle drag, Shift+drag", "pan"),
     ("Right drag, Ctrl+wheel", "zoom"),

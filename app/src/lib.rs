@@ -8,6 +8,8 @@ pub mod app;
 pub mod cli;
 mod dialogs;
 pub mod keys;
+pub mod offscreen;
+pub mod paint;
 pub mod pictures;
 pub mod plan;
 pub mod state;

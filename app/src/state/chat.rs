@@ -4,7 +4,7 @@ use engine::imaging::ViewDescriptor;
 use engine::model::{Answer, Sampling};
 use engine::session::{self, JobId, Source};
 
-use super::viewer::window_words;
+use super::volume_view::window_words;
 
 /// The conversation.
 #[derive(Clone, Debug, Default)]

@@ -2,12 +2,15 @@
 //! reads a file, draws, or waits.
 
 mod apply;
+mod arrange;
 mod chat;
 mod orientation;
 mod perform;
 mod ready;
 mod results;
 mod viewer;
+mod viewport;
+mod volume_view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +24,9 @@ use image::RgbImage;
 pub use chat::{Chat, Draft, Evidence, PictureRef, Reply, Turn};
 pub use orientation::{Orientation, Turn as ViewTurn};
 pub use results::{CompareMode, Comparison, Results};
-pub use viewer::{Camera, Cine, Content, OpenSeries, Preset, Viewer, VolumeView, window_words};
+pub use viewer::{Link, Links, Viewer};
+pub use viewport::{Camera, Cine, Content, LoadingSeries, OpenSeries, Viewport};
+pub use volume_view::{Preset, VolumeView, window_words};
 
 /// Everything the window shows.
 #[derive(Debug, Default)]
@@ -104,6 +109,8 @@ pub enum JobKind {
     Scan,
     /// Reading a series, by its id.
     LoadSeries(String),
+    /// Drawing small pictures of the series that were not opened yet.
+    Thumbnails,
     /// Loading a model.
     LoadModel,
     /// Answering the last question.
@@ -128,6 +135,7 @@ impl JobKind {
         match self {
             Self::Scan => "Looking for scans",
             Self::LoadSeries(_) => "Opening series",
+            Self::Thumbnails => "Drawing thumbnails",
             Self::LoadModel => "Loading model",
             Self::Ask => "Answering",
             Self::Generate { task, .. } => task.label(),

@@ -54,6 +54,13 @@ impl Orientation {
         [0, 1].map(|axis| 0.5 + x * f32::from(self.right[axis]) + y * f32::from(self.down[axis]))
     }
 
+    /// The place on screen of a place in the picture; the way back of [`Self::to_picture`].
+    pub fn to_screen(self, share: [f32; 2]) -> [f32; 2] {
+        let picture = share.map(|share| share - 0.5);
+        [self.right, self.down]
+            .map(|axis| 0.5 + picture[0] * f32::from(axis[0]) + picture[1] * f32::from(axis[1]))
+    }
+
     /// What the steps `right` and `down` of the picture become on screen.
     pub fn on_screen(self, right: [f64; 3], down: [f64; 3]) -> [[f64; 3]; 2] {
         [self.right, self.down].map(|[across, along]| {
@@ -105,6 +112,21 @@ mod tests {
         assert_eq!(turned.to_picture([0.0, 0.0]), [0.0, 1.0]);
         assert_eq!(turned.to_picture([1.0, 0.0]), [0.0, 0.0]);
         assert!(turned.swaps_sides());
+    }
+
+    #[test]
+    fn a_place_on_screen_and_in_the_picture_lead_to_each_other() {
+        for turns in [
+            &[][..],
+            &[Turn::RotateRight],
+            &[Turn::FlipVertically, Turn::RotateLeft],
+        ] {
+            let turned = after(turns);
+            assert_eq!(
+                turned.to_screen(turned.to_picture([0.25, 0.75])),
+                [0.25, 0.75]
+            );
+        }
     }
 
     #[test]

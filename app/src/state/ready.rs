@@ -2,7 +2,7 @@
 
 use engine::Task;
 
-use super::{ModelState, State, Viewer};
+use super::{ModelState, State, Viewport};
 
 impl State {
     /// Can a question be sent?
@@ -23,12 +23,12 @@ impl State {
     /// The reason why not.
     pub fn check_generate(&self, task: Task) -> Result<(), String> {
         self.check_model(task)?;
-        match &self.viewer {
-            Viewer::Open(open) => task
+        match self.viewer.viewport() {
+            Viewport::Open(open) => task
                 .check_source(open.modality())
                 .map_err(|error| error.to_string())?,
-            Viewer::Loading(_) => return Err("the series is still loading".to_owned()),
-            Viewer::Empty | Viewer::Failed(..) => {
+            Viewport::Loading(_) => return Err("the series is still loading".to_owned()),
+            Viewport::Empty | Viewport::Failed(..) => {
                 return Err("open a series or a picture first".to_owned());
             }
         }

@@ -4,6 +4,7 @@ use egui::{Button, Color32, Frame, Image, Label, Margin, Panel, Rect, RichText, 
 use egui::{Sense, Slider, Stroke, Ui, Vec2};
 use engine::imaging::Generated;
 
+use super::pair::{difference_bar_ui, modes_ui, second_turn};
 use crate::action::Action;
 use crate::pictures::{Pictures, Texture};
 use crate::state::{CompareMode, Comparison, Results, Stage, State};
@@ -79,12 +80,49 @@ pub fn compare_ui(
     match results.mode {
         CompareMode::SideBySide => side_by_side_ui(ui, input, output),
         CompareMode::Swipe(share) => {
-            if let Some(wanted) = swipe_ui(ui, input, output, share) {
-                action = Some(wanted);
+            let wanted = swipe_ui(ui, input, output, share);
+            action = wanted
+                .map(CompareMode::Swipe)
+                .map(Action::SetCompareMode)
+                .or(action);
+        }
+        CompareMode::Blend(share) => {
+            let wanted = blend_ui(ui, input, output, share);
+            action = wanted
+                .map(CompareMode::Blend)
+                .map(Action::SetCompareMode)
+                .or(action);
+        }
+        CompareMode::Flicker => {
+            let area = ui.available_rect_before_wrap().shrink(12.0);
+            if second_turn(ui) {
+                synthetic_ui(ui, area, output);
+            } else {
+                let border = Stroke::new(1.0, Color32::from_gray(90));
+                picture_ui(ui, area, input, "Input", border);
+            }
+        }
+        CompareMode::Difference => {
+            if let Some(difference) = pictures.difference(item.number) {
+                let area = ui.available_rect_before_wrap().shrink(12.0);
+                let title = "Input less synthetic (AI): orange where the input is brighter, blue where the output is";
+                picture_ui(
+                    ui,
+                    area,
+                    difference,
+                    title,
+                    Stroke::new(3.0, theme::WARNING),
+                );
+                difference_bar_ui(ui.painter(), area.left_bottom() - egui::vec2(-6.0, 34.0));
             }
         }
     }
     action
+}
+
+fn synthetic_ui(ui: &mut Ui, area: Rect, output: &Texture) {
+    let border = Stroke::new(3.0, theme::WARNING);
+    picture_ui(ui, area, output, "Synthetic (AI)", border);
 }
 
 fn head_ui(ui: &mut Ui, mode: CompareMode, item: &Comparison, index: usize) -> Option<Action> {
@@ -106,16 +144,12 @@ fn head_ui(ui: &mut Ui, mode: CompareMode, item: &Comparison, index: usize) -> O
             action = Some(Action::SavePng(index));
         }
         ui.separator();
-        let swipe = Button::selectable(matches!(mode, CompareMode::Swipe(_)), "Swipe");
-        if ui.add(swipe).clicked() {
-            action = Some(Action::SetCompareMode(CompareMode::Swipe(0.5)));
-        }
-        let side = Button::selectable(mode == CompareMode::SideBySide, "Side by side");
-        if ui.add(side).clicked() {
-            action = Some(Action::SetCompareMode(CompareMode::SideBySide));
-        }
         let left = egui::Layout::left_to_right(egui::Align::Center);
         ui.with_layout(left, |ui| {
+            action = modes_ui(ui, mode)
+                .map(Action::SetCompareMode)
+                .or(action.take());
+            ui.separator();
             let title = format!("{} of {}", item.task.label(), item.picture.words());
             ui.add(Label::new(RichText::new(title).strong()).truncate());
         });
@@ -142,13 +176,7 @@ fn side_by_side_ui(ui: &mut Ui, input: &Texture, output: &Texture) {
         "Input",
         Stroke::new(1.0, Color32::from_gray(90)),
     );
-    picture_ui(
-        ui,
-        right,
-        output,
-        "Synthetic (AI)",
-        Stroke::new(3.0, theme::WARNING),
-    );
+    synthetic_ui(ui, right, output);
 }
 
 /// A picture with its title above and its border around it.
@@ -178,7 +206,27 @@ fn fitted(area: Rect, texture: &Texture) -> Rect {
 }
 
 /// Input on the left of the curtain, output on the right.
-fn swipe_ui(ui: &mut Ui, input: &Texture, output: &Texture, share: f32) -> Option<Action> {
+fn swipe_ui(ui: &mut Ui, input: &Texture, output: &Texture, share: f32) -> Option<f32> {
+    let (place, mut share, changed) = share_ui(ui, output, share, "Curtain");
+    let curtain = place.left() + place.width() * share;
+    let whole = Rect::from_min_max(egui::pos2(0.0, 0.0), egui::pos2(1.0, 1.0));
+    let painter = ui.painter();
+    let over = painter.with_clip_rect(place.with_max_x(curtain));
+    over.image(input.handle.id(), place, whole, Color32::WHITE);
+    let under = painter.with_clip_rect(place.with_min_x(curtain));
+    under.image(output.handle.id(), place, whole, Color32::WHITE);
+    painter.vline(curtain, place.y_range(), Stroke::new(2.0, theme::WARNING));
+    let border = Stroke::new(3.0, theme::WARNING);
+    painter.rect_stroke(place, 0.0, border, egui::StrokeKind::Outside);
+    // By keyboard the slider above does the same, so this takes no focus.
+    let drag = ui.interact(place, ui.scope_id().with("curtain"), Sense::DRAG);
+    let moved = drag.drag_delta().x / place.width().max(1.0);
+    share = (share + moved).clamp(0.0, 1.0);
+    (changed || moved != 0.0).then_some(share)
+}
+
+/// Titles and a slider over the picture; the result is where the picture lies, the share, and whether it was moved.
+fn share_ui(ui: &mut Ui, output: &Texture, share: f32, name: &str) -> (Rect, f32, bool) {
     let area = ui.available_rect_before_wrap().shrink(12.0);
     let head = area.with_max_y(area.top() + 26.0);
     let place = fitted(area.with_min_y(head.bottom() + 34.0).shrink(4.0), output);
@@ -193,22 +241,21 @@ fn swipe_ui(ui: &mut Ui, input: &Texture, output: &Texture, share: f32) -> Optio
     );
     ui.spacing_mut().slider_width = rail.width();
     let slider = Slider::new(&mut share, 0.0..=1.0).show_value(false);
-    let slider = ui.put(rail, slider).accessible_name("Curtain");
-    let curtain = place.left() + place.width() * share;
+    let slider = ui.put(rail, slider).accessible_name(name);
+    (place, share, slider.changed())
+}
+
+/// The output over the input, as opaque as its share.
+fn blend_ui(ui: &mut Ui, input: &Texture, output: &Texture, share: f32) -> Option<f32> {
+    let (place, share, changed) = share_ui(ui, output, share, "Opacity");
     let whole = Rect::from_min_max(egui::pos2(0.0, 0.0), egui::pos2(1.0, 1.0));
     let painter = ui.painter();
-    let over = painter.with_clip_rect(place.with_max_x(curtain));
-    over.image(input.handle.id(), place, whole, Color32::WHITE);
-    let under = painter.with_clip_rect(place.with_min_x(curtain));
-    under.image(output.handle.id(), place, whole, Color32::WHITE);
-    painter.vline(curtain, place.y_range(), Stroke::new(2.0, theme::WARNING));
+    painter.image(input.handle.id(), place, whole, Color32::WHITE);
+    let tint = Color32::WHITE.gamma_multiply(share);
+    painter.image(output.handle.id(), place, whole, tint);
     let border = Stroke::new(3.0, theme::WARNING);
     painter.rect_stroke(place, 0.0, border, egui::StrokeKind::Outside);
-    // By keyboard the slider above does the same, so this takes no focus.
-    let drag = ui.interact(place, ui.scope_id().with("curtain"), Sense::DRAG);
-    let moved = drag.drag_delta().x / place.width().max(1.0);
-    (slider.changed() || moved != 0.0)
-        .then(|| Action::SetCompareMode(CompareMode::Swipe((share + moved).clamp(0.0, 1.0))))
+    changed.then_some(share)
 }
 
 /// Where it comes from.

@@ -4,9 +4,13 @@
 mod bars;
 mod chat;
 mod compare;
+mod gestures;
 mod library;
 mod overlay;
+mod pair;
+mod probe;
 mod slice;
+mod stage;
 mod tasks;
 mod toolbar;
 
@@ -19,11 +23,13 @@ use crate::state::{Stage, State};
 use crate::theme;
 
 pub use bars::RESEARCH_NOTICE;
-pub use slice::slice_id;
+pub use slice::viewport_id;
+pub(crate) use slice::viewport_ui;
+pub use stage::stage_ui;
 
 /// The whole window.
 pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Action> {
-    let mut actions = keys::pressed(ui.ctx(), state, slice_id());
+    let mut actions = keys::pressed(ui.ctx(), state, viewport_id(state.viewer.scene()));
     let width = ui.available_width();
     let narrow = width < 1400.0;
     // No fill: the window is cleared to the panels' colour, and a pixel drawn twice costs twice where the CPU draws.
@@ -62,10 +68,12 @@ pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Act
         });
     CentralPanel::no_frame().show(ui, |ui| {
         actions.extend(compare::strip_ui(ui, state, pictures, bar));
-        actions.extend(match state.stage {
-            Stage::Compare(index) => compare::compare_ui(ui, &state.results, index, pictures),
-            Stage::Slice => slice::stage_ui(ui, &state.viewer, pictures, bar),
-        });
+        match state.stage {
+            Stage::Compare(index) => {
+                actions.extend(compare::compare_ui(ui, &state.results, index, pictures));
+            }
+            Stage::Slice => actions.extend(stage_ui(ui, &state.viewer, pictures, bar)),
+        }
     });
     drop_target_ui(ui);
     actions.extend(dropped(ui));

@@ -1,54 +1,185 @@
 //! The line over the slice: plane, window, and the ways back.
 
 use egui::{Button, ComboBox, DragValue, Frame, Panel, Ui};
-use engine::imaging::{Plane, Window};
+use engine::imaging::{Axes, ColourMap, Plane, Projection, Slab, Window};
 
+use super::overlay::slab_words;
 use super::slice::scale_id;
 use crate::action::Action;
-use crate::state::{Cine, Content, OpenSeries, ViewTurn, VolumeView, window_words};
+use crate::state::{Cine, Content, OpenSeries, ViewTurn, Viewer, VolumeView, window_words};
 
-/// The tools of the open series.
-pub fn toolbar_ui(ui: &mut Ui, open: &OpenSeries, frame: Frame) -> Option<Action> {
+/// Slabs on offer.
+const SLABS: [Slab; 6] = [
+    slab(Projection::Maximum, 5.0),
+    slab(Projection::Maximum, 10.0),
+    slab(Projection::Maximum, 20.0),
+    slab(Projection::Maximum, 50.0),
+    slab(Projection::Minimum, 10.0),
+    slab(Projection::Mean, 5.0),
+];
+
+const fn slab(projection: Projection, mm: f32) -> Slab {
+    Slab { projection, mm }
+}
+
+/// The tools of the active viewport.
+pub fn toolbar_ui(ui: &mut Ui, viewer: &Viewer, frame: Frame) -> Option<Action> {
     let mut action = None;
     Panel::top("tools").frame(frame).show(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
-            if let Content::Volume(view) = &open.content {
+            // Slice, zoom and turns are the scene's, window and colours the active series'.
+            let scene = viewer.viewports.get(viewer.scene());
+            let active = viewer.viewport().volume();
+            if let Some(view) = scene.and_then(|viewport| viewport.volume()) {
                 action = plane_ui(ui, view).or(action.take());
-                ui.separator();
-                action = window_ui(ui, view).or(action.take());
-                ui.separator();
             }
-            let reset = ui
-                .button("Reset")
-                .on_hover_text("First window, fitted (Space, or double click)");
-            if reset.clicked() {
-                action = Some(Action::ResetView);
-            }
-            if ui
-                .button("Fit")
-                .on_hover_text("Fit the picture (=)")
-                .clicked()
-            {
-                action = Some(Action::FitView);
-            }
-            action = actual_size_ui(ui).or(action.take());
+            action = layout_ui(ui, viewer).or(action.take());
             ui.separator();
-            action = turns_ui(ui).or(action.take());
-            if matches!(&open.content, Content::Volume(view) if view.count() > 1) {
+            if let Some(view) = active {
+                action = window_ui(ui, view).or(action.take());
+                action = display_ui(ui, view).or(action.take());
                 ui.separator();
-                action = cine_ui(ui, open.cine).or(action.take());
+            }
+            if let Some(open) = scene.and_then(|viewport| viewport.open()) {
+                action = scene_ui(ui, open, viewer.scene()).or(action.take());
             }
         });
     });
     action
 }
 
-fn actual_size_ui(ui: &mut Ui) -> Option<Action> {
+/// Zoom, turns and cine.
+fn scene_ui(ui: &mut Ui, open: &OpenSeries, number: usize) -> Option<Action> {
+    let mut action = None;
+    let reset = ui
+        .button("Reset")
+        .on_hover_text("First window, fitted (Space)");
+    if reset.clicked() {
+        action = Some(Action::ResetView);
+    }
+    if ui
+        .button("Fit")
+        .on_hover_text("Fit the picture (=)")
+        .clicked()
+    {
+        action = Some(Action::FitView);
+    }
+    action = actual_size_ui(ui, number).or(action.take());
+    ui.separator();
+    action = turns_ui(ui).or(action.take());
+    if matches!(&open.content, Content::Volume(view) if view.count() > 1) {
+        ui.separator();
+        action = cine_ui(ui, open.cine).or(action.take());
+    }
+    action
+}
+
+/// How many viewports, and axial, coronal and sagittal at once.
+fn layout_ui(ui: &mut Ui, viewer: &Viewer) -> Option<Action> {
+    let mut action = None;
+    let count = viewer.viewports.len();
+    let off = match viewer.viewport().volume() {
+        None => Some("open a volume first".to_owned()),
+        Some(view) => Plane::ALL
+            .into_iter()
+            .find_map(|plane| view.check_plane(plane).err()),
+    };
+    let planes = Button::selectable(count >= 3 && off.is_none(), "MPR");
+    let mut planes = ui.add_enabled(off.is_none() || count > 1, planes);
+    planes = match &off {
+        None => planes.on_hover_text("Axial, coronal and sagittal beside each other, or one again"),
+        Some(why) => planes.on_disabled_hover_text(why),
+    };
+    if planes.clicked() {
+        action = Some(if count > 1 {
+            Action::SetViewports(1)
+        } else {
+            Action::ShowPlanes
+        });
+    }
+    let menu = ui.menu_button("Layout", |ui| {
+        for number in 1..=Viewer::MOST {
+            let name = match number {
+                1 => "1 viewport".to_owned(),
+                number => format!("{number} viewports"),
+            };
+            if ui.selectable_label(count == number, name).clicked() {
+                action = Some(Action::SetViewports(number));
+            }
+        }
+        ui.separator();
+        let maximise = Button::selectable(viewer.maximised, "Active viewport alone");
+        if ui.add_enabled(count > 1, maximise).clicked() {
+            action = Some(Action::ToggleMaximised);
+        }
+        let crosshair = Button::selectable(viewer.crosshair_visible, "Crosshair");
+        if ui.add_enabled(count > 1, crosshair).clicked() {
+            action = Some(Action::ToggleCrosshair);
+        }
+        if let Some(why) = &off {
+            ui.separator();
+            ui.label(format!("No other planes: {why}"));
+        }
+    });
+    menu.response.on_hover_text("One to four viewports");
+    action
+}
+
+/// Colours, slabs and axes.
+fn display_ui(ui: &mut Ui, view: &VolumeView) -> Option<Action> {
+    let mut action = None;
+    let menu = ui.menu_button("Display", |ui| {
+        ui.label("Colours");
+        for colours in ColourMap::ALL {
+            if ui
+                .selectable_label(view.colours == colours, colours.name())
+                .clicked()
+            {
+                action = Some(Action::SetColours(colours));
+            }
+        }
+        ui.separator();
+        ui.label("Slices");
+        if ui
+            .selectable_label(view.slab.is_none(), "One slice")
+            .clicked()
+        {
+            action = Some(Action::SetSlab(None));
+        }
+        for slab in SLABS {
+            let button = Button::selectable(view.slab == Some(slab), slab_words(slab));
+            if ui.add_enabled(view.count() > 1, button).clicked() {
+                action = Some(Action::SetSlab(Some(slab)));
+            }
+        }
+        ui.separator();
+        ui.label("Cut along");
+        let straight = view.check_patient_axes();
+        for (axes, name) in [
+            (Axes::Acquired, "The voxels"),
+            (Axes::Patient, "The patient's axes"),
+        ] {
+            let button = Button::selectable(view.axes == axes, name);
+            let allowed = axes == Axes::Acquired || straight.is_ok();
+            let mut response = ui.add_enabled(allowed, button);
+            if let Err(why) = &straight {
+                response = response.on_disabled_hover_text(why);
+            }
+            if response.clicked() {
+                action = Some(Action::SetAxes(axes));
+            }
+        }
+    });
+    menu.response.on_hover_text("Colours, slabs (MIP) and axes");
+    action
+}
+
+fn actual_size_ui(ui: &mut Ui, number: usize) -> Option<Action> {
     let button = ui
         .button("1:1")
         .on_hover_text("One pixel of the picture on one pixel of the screen")
         .accessible_name("Zoom 1:1");
-    let scale: f32 = ui.data(|data| data.get_temp(scale_id()))?;
+    let scale: f32 = ui.data(|data| data.get_temp(scale_id(number)))?;
     (button.clicked() && scale > 0.0).then_some(Action::Zoom {
         factor: 1.0 / scale,
         about: [0.0; 2],
