@@ -5,10 +5,13 @@ mod chat;
 mod frame;
 mod images;
 mod measuring;
+mod pairs;
+mod pictures;
 mod preferences;
 mod snapshots;
 mod turning;
 mod viewing;
+mod viewports;
 
 use std::sync::{Arc, Mutex};
 

@@ -7,6 +7,8 @@ mod gui;
 mod hostile;
 mod imaging;
 mod model;
+mod paint;
+mod screen;
 mod session;
 mod support;
 mod tidy;

@@ -66,12 +66,7 @@ fn volume(modality: Modality) -> Arc<Volume> {
 }
 
 fn slice(volume: &Arc<Volume>) -> Source {
-    let view = ViewDescriptor {
-        plane: Plane::Axial,
-        index: 1,
-        window: volume.default_window(),
-        invert: false,
-    };
+    let view = ViewDescriptor::new(Plane::Axial, 1, volume.default_window());
     Source::Slice {
         volume: Arc::clone(volume),
         view,

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::Task;
-use engine::imaging::{Generated, Plane, Window};
+use engine::imaging::{Axes, ColourMap, Generated, Plane, Slab, Window};
 use engine::session::{Command, JobId};
 
 use crate::keys::Chord;
 use crate::settings::{Change, Settings};
-use crate::state::{CompareMode, Dialog, JobKind, Kept, Measure, PictureRef, ViewTurn};
+use crate::state::{CompareMode, Dialog, JobKind, Kept, Link, Measure, PictureRef, ViewTurn};
 
 /// Something the user wants. Views return it, `State::perform` does it.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,32 @@ pub enum Action {
     ShowSeries(String),
     /// Show the series so many places further down the list.
     StepSeries(isize),
+    /// Show a series beside the active one, to compare them.
+    ShowBeside(String),
+    /// Make a viewport the active one.
+    Activate(usize),
+    /// Make the viewport so many places further the active one.
+    StepViewport(isize),
+    /// Show so many viewports.
+    SetViewports(usize),
+    /// Show axial, coronal and sagittal slices of the active volume beside each other.
+    ShowPlanes,
+    /// Show one viewport alone, or all of them again.
+    ToggleMaximised,
+    /// Show this place in the patient in every viewport, LPS mm.
+    SetCrosshair([f64; 3]),
+    /// Draw the lines of the crosshair, or not.
+    ToggleCrosshair,
+    /// Carry something over from one series to the other, or not.
+    ToggleLink(Link),
+    /// Cut slices along other axes.
+    SetAxes(Axes),
+    /// Show several slices as one, or one slice.
+    SetSlab(Option<Slab>),
+    /// Show grey levels in other colours.
+    SetColours(ColourMap),
+    /// Compare the first two series in another way.
+    CompareSeries(CompareMode),
     /// Look along another axis.
     SetPlane(Plane),
     /// Show this slice, from 0.

@@ -110,7 +110,12 @@ impl WorkbenchApp {
             desktop,
             ctx: ctx.clone(),
             state,
-            pictures: Pictures::default(),
+            pictures: Pictures::new(
+                creation
+                    .wgpu_render_state
+                    .as_ref()
+                    .map(|render| render.target_format),
+            ),
             engine,
             dialogs: Dialogs::new(ctx.clone()),
             plan: start.plan.map(|plan| PlanRun::new(plan, outcome)),

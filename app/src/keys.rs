@@ -81,11 +81,16 @@ const fn zoom(factor: f32) -> Action {
 
 /// Everything keys can do, in the order of the settings.
 #[rustfmt::skip] // a table is read by its lines
-pub static COMMANDS: [KeyCommand; 48] = [
+pub static COMMANDS: [KeyCommand; 53] = [
     on_slice("slice-back", &["Up"], |w| w.do_slice_back, Action::StepSlices(-1)),
     on_slice("slice-forward", &["Down"], |w| w.do_slice_forward, Action::StepSlices(1)),
     on_slice("first-slice", &["Home"], |w| w.do_first_slice, Action::SetSlice(0)),
     on_slice("last-slice", &["End"], |w| w.do_last_slice, Action::LastSlice),
+    on_slice("previous-viewport", &["Left"], |w| w.do_previous_viewport, Action::StepViewport(-1)),
+    on_slice("next-viewport", &["Right"], |w| w.do_next_viewport, Action::StepViewport(1)),
+    on_slice("planes", &["M"], |w| w.do_planes, Action::ShowPlanes),
+    on_slice("maximise", &["F"], |w| w.do_maximise, Action::ToggleMaximised),
+    on_slice("crosshair", &["X"], |w| w.crosshair, Action::ToggleCrosshair),
     on_slice("previous-series", &["PageUp"], |w| w.do_previous_series, Action::StepSeries(-1)),
     on_slice("next-series", &["PageDown"], |w| w.do_next_series, Action::StepSeries(1)),
     on_slice("window-automatic", &["0"], |w| w.do_window_automatic, Action::Preset(0)),
@@ -501,6 +506,8 @@ mod tests {
             ("slice-forward", "Down"),
             ("first-slice", "Home"),
             ("last-slice", "End"),
+            ("previous-viewport", "Left"),
+            ("next-viewport", "Right"),
             ("previous-series", "Page up"),
             ("next-series", "Page down"),
             ("window-automatic", "0"),

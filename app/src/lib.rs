@@ -12,6 +12,8 @@ mod dialogs;
 mod instance;
 mod keeper;
 pub mod keys;
+pub mod offscreen;
+pub mod paint;
 pub mod pictures;
 pub mod plan;
 pub mod settings;

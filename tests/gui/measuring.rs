@@ -283,12 +283,11 @@ fn what_was_kept_is_asked_for_when_a_series_opens_the_first_time() {
     let skipped = Vec::new();
     desk.event(1, EventKind::ScanDone { series, skipped });
     let open = |desk: &mut Desk| {
-        desk.effects.clear();
         let loaded = Loaded::Volume(Arc::new(ct_volume()));
         let id = "s1".to_owned();
         desk.event(desk.last_job(), EventKind::SeriesLoaded { id, loaded });
         let recalls = |effect: &Effect| matches!(effect, Effect::RecallMeasurements(_));
-        desk.effects.iter().any(recalls)
+        desk.state.refresh().iter().any(recalls)
     };
     assert!(open(&mut desk));
     desk.perform(Action::ShowSeries("s1".to_owned()));

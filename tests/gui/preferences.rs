@@ -49,6 +49,7 @@ fn the_window_speaks_german_when_that_is_chosen() {
         "Nur für die Forschung. Nicht zur Diagnose."
     ));
     click(&mut harness, "Schließen");
+    assert!(shows(&harness, "Schicht 11 von 20, axial, Fenster"));
     for name in ["Ordner öffnen…", "Fragen", "Länge", "Einstellungen"] {
         assert!(
             harness
@@ -169,6 +170,7 @@ fn no_key_fires_while_typing() {
     let mut harness = harness(ct_desk());
     harness.get_by_label("Question").focus();
     harness.run_steps(2);
+    harness.state_mut().effects.clear();
     let before = slice_name(&harness);
     let keys = harness.state().state.keymap.clone();
     let mut pressed = 0;

@@ -3,10 +3,7 @@
 //! A picture may differ from its baseline in at most 10 pixels by more than 1.0 (squared YIQ distance). The baselines
 //! were made with Mesa 22.3.6; `UPDATE_SNAPSHOTS=1 cargo test --test suite snapshots` makes them anew, to be looked at.
 
-use std::sync::LazyLock;
-
-use egui_kittest::wgpu::{create_render_state, default_wgpu_setup};
-use egui_kittest::{SnapshotOptions, SnapshotResult};
+use egui_kittest::SnapshotResult;
 use engine::imaging::Plane;
 use engine::imaging::measure::Shape;
 use engine::imaging::tags::Field;
@@ -16,39 +13,20 @@ use workbench::strings::Language;
 use workbench::theme::ThemeName;
 
 use super::*;
+use crate::screen::{render_state, renderer, snapshot_options, snapshots};
 
 /// The window's size, in points: small, so that the baselines are.
 const SIZE: [f32; 2] = [1100.0, 700.0];
 
-/// What draws: its name and version. It must be the CPU, or the pictures differ from machine to machine.
-static DRIVER: LazyLock<String> = LazyLock::new(|| {
-    let state = create_render_state(default_wgpu_setup(), Default::default());
-    let info = state.adapter.get_info();
-    let kind = format!("{:?}", info.device_type);
-    assert_eq!(
-        kind, "Cpu",
-        "baselines need a software rasteriser, not {info:?}"
-    );
-    format!("{} {}", info.name, info.driver_info)
-});
-
 /// Compares what a desk shows with the baseline of this name.
-fn snap(name: &str, desk: Desk) -> SnapshotResult {
-    snap_after(name, desk, |_| {})
-}
-
-/// The same after something was done in the window.
-fn snap_after(
-    name: &str,
-    mut desk: Desk,
-    act: impl FnOnce(&mut Harness<'_, Desk>),
-) -> SnapshotResult {
+fn snap(name: &str, mut desk: Desk) -> SnapshotResult {
     let scale = desk.state.settings.scale();
     desk.effects.clear();
     let mut harness = Harness::builder()
         .with_size(egui::Vec2::from(SIZE) / scale)
         .with_max_steps(16)
         .with_context_setup(workbench::theme::install)
+        .renderer(renderer())
         .build_ui_state(
             |ui, desk: &mut Desk| {
                 for effect in workbench::app::desk_ui(ui, &mut desk.state, &mut desk.pictures) {
@@ -58,29 +36,29 @@ fn snap_after(
             desk,
         );
     harness.set_size(egui::Vec2::from(SIZE) / scale);
-    harness.run_steps(4);
-    act(&mut harness);
-    harness.run_steps(4);
-    let options = SnapshotOptions::new()
-        .threshold(1.0)
-        .max_failed_pixels(10_usize)
-        .output_path("snapshots");
+    harness.run_steps(8);
+    let options = snapshot_options().output_path(snapshots().join("window"));
     harness.try_snapshot_options(name, &options)
 }
 
 /// Fails with all that differ.
 fn all_equal(results: impl IntoIterator<Item = SnapshotResult>) {
-    LazyLock::force(&DRIVER);
     let failed: Vec<String> = results
         .into_iter()
         .filter_map(Result::err)
         .map(|error| error.to_string())
         .collect();
+    let driver = render_state().adapter.get_info();
     assert!(
         failed.is_empty(),
-        "drawn by {}:\n{}",
-        *DRIVER,
-        failed.join("\n")
+        "drawn by {} {}:
+{}",
+        driver.name,
+        driver.driver_info,
+        failed.join(
+            "
+"
+        )
     );
 }
 
@@ -114,7 +92,7 @@ fn measured() -> Desk {
 fn header() -> Desk {
     with(|desk| {
         desk.perform(Action::Toggle(Dialog::Tags));
-        if let Some(effect) = desk.state.refresh() {
+        for effect in desk.state.refresh() {
             desk.take(effect);
         }
         let row = |depth, tag: &str, vr, name: &str, value: &str| Field {

@@ -6,14 +6,17 @@
 mod args;
 mod ask;
 mod assets;
+mod bench_viewer;
 mod console;
 mod convert;
 mod demo;
 mod eval;
 mod failure;
+mod gallery;
 mod generate;
 mod headless;
 mod inspect;
+mod phantom;
 mod render;
 mod screenshot;
 mod study;
@@ -30,7 +33,7 @@ use clap::error::ErrorKind;
 use engine::DeviceChoice;
 
 use crate::{ScreenshotPlan, WindowStart};
-use args::{Cli, Command, Global};
+use args::{BenchCommand, Cli, Command, Global};
 use console::Console;
 use failure::Failure;
 
@@ -99,6 +102,10 @@ fn perform(
         Command::Eval(args) => eval::run(args, global, console)?,
         Command::Train(args) => train::run(args, global, console)?,
         Command::Demo(args) => demo::run(args, global, console)?,
+        Command::Bench(args) => match &args.what {
+            BenchCommand::Viewer(args) => bench_viewer::run(args, console)?,
+        },
+        Command::Gallery(args) => gallery::run(args, console)?,
         Command::Screenshot(args) => {
             let plan = ScreenshotPlan {
                 questions: args.questions.clone(),

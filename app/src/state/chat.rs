@@ -4,7 +4,7 @@ use engine::imaging::ViewDescriptor;
 use engine::model::{Answer, Sampling};
 use engine::session::{self, JobId, Source};
 
-use super::viewer::{plane_words, window_words};
+use super::volume_view::{plane_words, window_words};
 use crate::strings::{fill, words};
 
 /// The conversation.

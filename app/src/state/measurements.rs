@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::imaging::measure::{Histogram, Point, Reading, Shape, histogram, measure, samples_in};
-use engine::imaging::{Plane, Volume};
+use engine::imaging::{Axes, Plane, Volume};
 use serde::{Deserialize, Serialize};
 
-use super::viewer::Content;
+use super::viewport::{Content, OpenSeries, Viewport};
 use super::{Stage, State};
 use crate::action::Effect;
 
@@ -79,6 +79,21 @@ pub struct SliceRef {
     pub plane: Plane,
     /// The slice, from 0.
     pub index: usize,
+}
+
+impl SliceRef {
+    /// The slice of a series on screen, if it can be measured on: one slice along the voxels.
+    pub fn of(open: &OpenSeries) -> Option<Self> {
+        let Content::Volume(view) = &open.content else {
+            return None;
+        };
+        let plain = view.axes == Axes::Acquired && view.slab.is_none();
+        plain.then(|| Self {
+            series: open.series.id.clone(),
+            plane: view.plane,
+            index: view.index(),
+        })
+    }
 }
 
 /// A shape on a slice and what it measures.
@@ -292,6 +307,17 @@ impl Measurements {
         let still = items.filter(move |item| Some(item.number) != hidden);
         let all = still.chain(moving.map(|gesture| &gesture.item));
         all.filter(|item| item.plane == slice.plane && item.index == slice.index)
+    }
+
+    /// Is a shape of this series under the mouse, with its button down?
+    pub fn dragging(&self, series: &str) -> bool {
+        let mine = |gesture: &Gesture| gesture.series == series;
+        self.gesture.as_ref().is_some_and(mine) && !self.waits_for_third_point()
+    }
+
+    /// Is there a shape under a mouse whose button should be down?
+    pub fn left_behind(&self) -> bool {
+        self.gesture.is_some() && !self.waits_for_third_point()
     }
 
     /// The chosen one of this series.
@@ -587,37 +613,38 @@ impl State {
         changed.then(|| Effect::KeepMeasurements(series.clone(), book.kept()))
     }
 
-    /// The voxels of a series that is shown.
+    /// The voxels of a series that is open in a viewport.
     fn volume_of(&self, series: &str) -> Option<Arc<Volume>> {
-        let open = self.viewer.open()?;
-        match &open.content {
-            Content::Volume(view) if open.series.id == series => Some(Arc::clone(&view.volume)),
-            _ => None,
-        }
+        let mut viewports = self.viewer.viewports.iter();
+        let viewport = viewports.find(|viewport| viewport.series_id() == Some(series));
+        viewport?.volume().map(|view| Arc::clone(&view.volume))
     }
 
+    /// Shows a slice in the active viewport, or in one that shows its series.
     fn show_slice_of(&mut self, series: &str, plane: Plane, index: usize) {
-        if self.viewer.series_id() == Some(series)
-            && let Some(view) = self.viewer.volume_mut()
-        {
+        let shows = |viewport: &Viewport| viewport.series_id() == Some(series);
+        if !shows(self.viewer.viewport()) {
+            let Some(other) = self.viewer.viewports.iter().position(shows) else {
+                return;
+            };
+            self.viewer.active = other;
+        }
+        if let Some(view) = self.viewer.volume_mut() {
             view.plane = plane;
+            view.axes = Axes::Acquired;
+            view.slab = None;
             view.set_index(index);
+            self.viewer.scrolled(0);
             self.stage = Stage::Slice;
         }
     }
 
-    /// What is on screen, for the histogram and for what is drawn over it.
+    /// The slice of the active viewport and its volume, if it can be measured on.
     pub fn slice_on_screen(&self) -> Option<(SliceRef, Arc<Volume>)> {
         let open = self.viewer.open()?;
-        let Content::Volume(view) = &open.content else {
-            return None;
-        };
-        let slice = SliceRef {
-            series: open.series.id.clone(),
-            plane: view.plane,
-            index: view.index(),
-        };
-        Some((slice, Arc::clone(&view.volume)))
+        let slice = SliceRef::of(open)?;
+        let volume = self.viewer.viewport().volume()?;
+        Some((slice, Arc::clone(&volume.volume)))
     }
 
     /// What was kept of a series is back from disk. What was drawn meanwhile stays, and both are to be kept.

@@ -2,6 +2,7 @@
 //! reads a file, draws, or waits.
 
 mod apply;
+mod arrange;
 mod chat;
 mod measurements;
 mod orientation;
@@ -11,6 +12,8 @@ mod ready;
 mod results;
 mod tags;
 mod viewer;
+mod viewport;
+mod volume_view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,9 +35,9 @@ pub use measurements::{
 pub use orientation::{Orientation, Turn as ViewTurn};
 pub use results::{CompareMode, Comparison, Results};
 pub use tags::{Header, Tags};
-pub use viewer::{
-    Camera, Cine, Content, OpenSeries, Preset, Viewer, VolumeView, plane_words, window_words,
-};
+pub use viewer::{Link, Links, Viewer};
+pub use viewport::{Camera, Cine, Content, LoadingSeries, OpenSeries, Viewport};
+pub use volume_view::{Preset, VolumeView, plane_words, window_words};
 
 /// Everything the window shows.
 #[derive(Debug, Default)]
@@ -155,6 +158,8 @@ pub enum JobKind {
     LoadSeries(String),
     /// Reading the header of a file.
     ReadHeader,
+    /// Drawing small pictures of the series that were not opened yet.
+    Thumbnails,
     /// Loading a model.
     LoadModel,
     /// Answering the last question.
@@ -180,6 +185,7 @@ impl JobKind {
             Self::Scan => words().job_scan,
             Self::LoadSeries(_) => words().job_series,
             Self::ReadHeader => words().tags_loading,
+            Self::Thumbnails => words().job_thumbnails,
             Self::LoadModel => words().job_model,
             Self::Ask => words().job_ask,
             Self::Generate { task, .. } => task_words(*task),

@@ -111,26 +111,31 @@ impl State {
         (self.settings.recent != before).then(|| self.keep_settings())
     }
 
-    /// Asks for what was measured on a series in earlier sessions, the first time it is open.
-    pub(super) fn recall(&mut self, series: &str) -> Option<Effect> {
-        let new = !self.measurements.books.contains_key(series);
-        let shown = self.slice_on_screen();
-        if !new || shown.is_none_or(|(slice, _)| slice.series != series) {
-            return None;
+    /// Asks for what was measured on series in earlier sessions, the first time each is open.
+    fn recall(&mut self) -> Vec<Effect> {
+        let viewports = self.viewer.viewports.iter();
+        let open = viewports.filter(|viewport| viewport.volume().is_some());
+        let ids: Vec<String> = open
+            .filter_map(|viewport| viewport.series_id().map(str::to_owned))
+            .collect();
+        let mut effects = Vec::new();
+        for id in ids {
+            if !self.measurements.books.contains_key(&id) {
+                let _ = self.measurements.books.insert(id.clone(), Book::default());
+                effects.push(Effect::RecallMeasurements(id));
+            }
         }
-        let _ = self
-            .measurements
-            .books
-            .insert(series.to_owned(), Book::default());
-        Some(Effect::RecallMeasurements(series.to_owned()))
+        effects
     }
 
     /// Brings what follows from the rest up to date before a frame is drawn; the result is what has to be done for it.
-    pub fn refresh(&mut self) -> Option<Effect> {
+    pub fn refresh(&mut self) -> Vec<Effect> {
         let shown = self.slice_on_screen();
         let shown = shown.as_ref();
         let shown = shown.map(|(slice, volume)| (slice.clone(), &**volume));
         self.measurements.refresh_histogram(shown);
-        self.refresh_tags()
+        let mut effects = self.recall();
+        effects.extend(self.refresh_tags());
+        effects
     }
 }

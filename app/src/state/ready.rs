@@ -2,7 +2,7 @@
 
 use engine::{Error, Task};
 
-use super::{ModelState, State, Viewer, task_words};
+use super::{ModelState, State, Viewport, task_words};
 use crate::strings::{fill, words};
 
 impl State {
@@ -24,12 +24,12 @@ impl State {
     /// The reason why not.
     pub fn check_generate(&self, task: Task) -> Result<(), String> {
         self.check_model(task)?;
-        match &self.viewer {
-            Viewer::Open(open) => task
+        match self.viewer.viewport() {
+            Viewport::Open(open) => task
                 .check_source(open.modality())
                 .map_err(|error| modality_words(task, &error))?,
-            Viewer::Loading(_) => return Err(words().why_series_loading.to_owned()),
-            Viewer::Empty | Viewer::Failed(..) => {
+            Viewport::Loading(_) => return Err(words().why_series_loading.to_owned()),
+            Viewport::Empty | Viewport::Failed(..) => {
                 return Err(words().why_no_series.to_owned());
             }
         }

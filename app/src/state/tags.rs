@@ -1,9 +1,10 @@
 //! The header of the file that the slice on screen is from, and what is searched in it.
 
+use engine::imaging::Axes;
 use engine::imaging::tags::Field;
 use engine::session::Command;
 
-use super::viewer::Content;
+use super::viewport::Content;
 use super::{Dialog, JobKind, State};
 use crate::action::Effect;
 
@@ -73,7 +74,9 @@ impl State {
             return None;
         };
         let slice = match &open.content {
-            Content::Volume(view) if view.plane == view.volume.acquired_plane() => {
+            Content::Volume(view)
+                if view.plane == view.volume.acquired_plane() && view.axes == Axes::Acquired =>
+            {
                 let [_, _, k] = view.volume.voxel_at(view.plane, view.index(), 0, 0);
                 k
             }

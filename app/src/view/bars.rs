@@ -198,6 +198,7 @@ fn stage_words(stage: &str) -> &str {
     match stage {
         "reading headers" => words().stage_headers,
         "reading slices" => words().stage_slices,
+        "thumbnails" => words().stage_thumbnails,
         "image tokens" => words().stage_tokens,
         other => other,
     }

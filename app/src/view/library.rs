@@ -8,7 +8,7 @@ use engine::imaging::{Format, SeriesInfo, SkippedFile};
 use crate::action::Action;
 use crate::pictures::Pictures;
 use crate::settings::recent_words;
-use crate::state::State;
+use crate::state::{State, Viewport};
 use crate::strings::{fill, words};
 use crate::theme;
 
@@ -33,6 +33,11 @@ pub fn library_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Option
             let shown = state.viewer.series_id() == Some(&series.id);
             if series_ui(ui, series, shown, pictures) {
                 action = Some(Action::ShowSeries(series.id.clone()));
+            }
+            let on_screen = |viewport: &Viewport| viewport.series_id() == Some(&series.id);
+            let open = state.viewer.open().is_some();
+            if open && !state.viewer.viewports.iter().any(on_screen) && beside_ui(ui, series) {
+                action = Some(Action::ShowBeside(series.id.clone()));
             }
         }
         skipped_ui(ui, &state.library.skipped);
@@ -117,6 +122,14 @@ fn study_ui(ui: &mut Ui, series: &SeriesInfo) {
                 .size(12.5),
         );
     }
+}
+
+/// The way to compare a series with the open one; true when it was pressed.
+fn beside_ui(ui: &mut Ui, series: &SeriesInfo) -> bool {
+    let button = Button::new(RichText::new(words().compare).size(12.5)).small();
+    let button = ui.add(button).on_hover_text(words().compare_hint);
+    let name = fill(words().compare_with, &[&series.description]);
+    button.accessible_name(name).clicked()
 }
 
 /// One row; true when it was pressed.

@@ -6,7 +6,9 @@ use engine::imaging::measure::{Point, Shape};
 
 use super::numbers::{kind_words, label_words};
 use crate::action::Action;
-use crate::state::{Content, Measure, Measurement, OpenSeries, Orientation, SliceRef, State};
+use crate::state::{
+    Content, Measure, Measurement, Measurements, OpenSeries, Orientation, SliceRef,
+};
 use crate::theme;
 
 /// A handle is taken this far from its middle, in points.
@@ -50,24 +52,19 @@ impl Mapping {
     }
 }
 
-/// Draws what is measured on the slice of `open`, and says what the mouse does with it. While it says something, or a
-/// shape is under the mouse, the slice's own gestures wait.
+/// Draws what is measured on the slice of `open`, and says what the mouse does with it. While it says something, the
+/// slice's own gestures wait.
 pub fn canvas_ui(
     ui: &Ui,
-    state: &State,
+    measurements: &Measurements,
     open: &OpenSeries,
     response: &Response,
-    area: Rect,
-    place: Rect,
+    [area, place]: [Rect; 2],
 ) -> Option<Action> {
     let Content::Volume(view) = &open.content else {
         return None;
     };
-    let slice = SliceRef {
-        series: open.series.id.clone(),
-        plane: view.plane,
-        index: view.index(),
-    };
+    let slice = SliceRef::of(open)?;
     let mapping = Mapping {
         place,
         size: view.volume.slice_size(view.plane),
@@ -79,12 +76,12 @@ pub fn canvas_ui(
         ""
     };
     let painter = ui.painter_at(area);
-    let selected = state.measurements.selected_in(&slice.series);
-    for item in state.measurements.on(&slice) {
+    let selected = measurements.selected_in(&slice.series);
+    for item in measurements.on(&slice) {
         let chosen = selected == Some(item.number);
         shape_ui(&painter, mapping, item, chosen, unit);
     }
-    gesture(ui, state, &slice, mapping, response).map(Action::Measure)
+    gesture(ui, measurements, &slice, mapping, response).map(Action::Measure)
 }
 
 fn shape_ui(painter: &Painter, mapping: Mapping, item: &Measurement, chosen: bool, unit: &str) {
@@ -133,13 +130,13 @@ fn outline(mapping: Mapping, shape: &Shape) -> Vec<Pos2> {
 
 /// What lies under the pointer: a measurement, and its handle if it is one.
 fn under(
-    state: &State,
+    all: &Measurements,
     slice: &SliceRef,
     mapping: Mapping,
     at: Pos2,
 ) -> Option<(u32, Option<usize>)> {
     // The one drawn last lies on top.
-    let items: Vec<&Measurement> = state.measurements.on(slice).collect();
+    let items: Vec<&Measurement> = all.on(slice).collect();
     let handle = items.iter().rev().find_map(|item| {
         let handles = item.shape.handles().into_iter();
         let mut handles = handles.map(|handle| mapping.to_screen(handle));
@@ -166,20 +163,18 @@ fn distance(from: Pos2, to: Pos2, at: Pos2) -> f32 {
 
 fn gesture(
     ui: &Ui,
-    state: &State,
+    all: &Measurements,
     slice: &SliceRef,
     mapping: Mapping,
     response: &Response,
 ) -> Option<Measure> {
-    let all = &state.measurements;
     let pointer = response.interact_pointer_pos().or(response.hover_pos());
     if let Some(gesture) = &all.gesture {
         let mine = gesture.series == slice.series
             && gesture.item.plane == slice.plane
             && gesture.item.index == slice.index;
         if !mine {
-            // The slice changed under the mouse.
-            return (!ui.input(|input| input.pointer.primary_down())).then_some(Measure::Abandon);
+            return None; // it is another viewport's, or waits for its slice to come back
         }
         let at = mapping.to_slice(pointer?);
         let ended = response.drag_stopped_by(PointerButton::Primary);
@@ -197,7 +192,7 @@ fn gesture(
         return Some(Measure::Abandon);
     }
     let at = pointer?;
-    let hit = under(state, slice, mapping, at);
+    let hit = under(all, slice, mapping, at);
     if hit.is_some() || all.tool.draws() {
         let icon = match hit {
             Some((_, Some(_))) => CursorIcon::Grab,
@@ -209,7 +204,7 @@ fn gesture(
     if response.drag_started_by(PointerButton::Primary) {
         let origin = ui.input(|input| input.pointer.press_origin()).unwrap_or(at);
         let start = mapping.to_slice(origin);
-        if let Some((number, handle)) = under(state, slice, mapping, origin) {
+        if let Some((number, handle)) = under(all, slice, mapping, origin) {
             return Some(Measure::Grab {
                 on: slice.clone(),
                 number,

@@ -1,6 +1,7 @@
 //! The list of measurements below the series, and the histogram of the slice or the chosen region.
 
 use egui::{Button, Frame, Label, Panel, Rect, RichText, ScrollArea, Sense, Ui};
+use engine::imaging::Axes;
 use engine::imaging::measure::Histogram;
 
 use super::numbers::{kind_words, measurement_words};
@@ -14,10 +15,12 @@ const BARS: f32 = 56.0;
 
 /// The list, if it is shown and there is a volume to measure on.
 pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
-    let (slice, _) = state.slice_on_screen()?;
+    let view = state.viewer.viewport().volume()?;
     if !state.measurements.listed {
         return None;
     }
+    let series = state.viewer.series_id()?;
+    let measurable = view.axes == Axes::Acquired && view.slab.is_none();
     let mut wish = None;
     let most = (ui.available_height() * 0.5).max(120.0);
     Panel::bottom("measurements")
@@ -27,13 +30,18 @@ pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
         .show(ui, |ui| {
             ui.add_space(6.0);
             ui.label(RichText::new(words().measurements).strong());
-            let book = state.measurements.books.get(&slice.series);
+            let book = state.measurements.books.get(series);
             let items = book.map_or(&[][..], |book| &book.items);
-            if items.is_empty() {
-                let hint = RichText::new(words().no_measurements).color(theme::now().quiet);
+            if items.is_empty() || !measurable {
+                let hint = if measurable {
+                    words().no_measurements
+                } else {
+                    words().measure_off
+                };
+                let hint = RichText::new(hint).color(theme::now().quiet);
                 ui.add(Label::new(hint.size(12.5)).wrap());
             }
-            let selected = state.measurements.selected_in(&slice.series);
+            let selected = state.measurements.selected_in(series);
             ScrollArea::vertical()
                 .id_salt("measurements")
                 .max_height((most - 200.0).max(60.0))
@@ -134,7 +142,7 @@ fn histogram_ui(ui: &mut Ui, of: &HistogramOf, histogram: &Histogram, items: &[M
     };
     let size = egui::vec2(ui.available_width(), BARS);
     let (area, response) = ui.allocate_exact_size(size, Sense::hover());
-    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &name));
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Figure, true, &name));
     let painter = ui.painter_at(area);
     painter.rect_filled(area, 2.0, theme::now().field);
     let most = histogram.counts.iter().copied().max().unwrap_or(0).max(1);

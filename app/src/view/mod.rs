@@ -5,14 +5,18 @@ mod bars;
 mod chat;
 mod compare;
 mod dialog;
+mod gestures;
 mod keys_help;
 mod library;
 mod measure;
 mod measurements;
 mod numbers;
 mod overlay;
+mod pair;
+mod probe;
 mod settings;
 mod slice;
+mod stage;
 mod tags;
 mod tasks;
 mod toolbar;
@@ -23,15 +27,17 @@ use egui::{CentralPanel, Frame, Margin, Panel, Ui};
 use crate::action::Action;
 use crate::keys;
 use crate::pictures::Pictures;
-use crate::state::{Stage, State};
+use crate::state::{Measure, Stage, State};
 use crate::strings::words;
 use crate::theme;
 
-pub use slice::slice_id;
+pub use slice::viewport_id;
+pub(crate) use slice::viewport_ui;
+pub use stage::stage_ui;
 
 /// The whole window.
 pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Action> {
-    let mut actions = keys::pressed(ui.ctx(), state, slice_id());
+    let mut actions = keys::pressed(ui.ctx(), state, viewport_id(state.viewer.scene()));
     let width = ui.available_width();
     let narrow = width < 1400.0;
     let panels = state.settings.panels;
@@ -78,15 +84,27 @@ pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Act
     ui.data_mut(|data| data.insert_temp(widths_id(), widths));
     CentralPanel::no_frame().show(ui, |ui| {
         actions.extend(compare::strip_ui(ui, state, pictures, bar));
-        let shown = match state.stage {
-            Stage::Compare(index) => compare::compare_ui(ui, &state.results, index, pictures),
+        match state.stage {
+            Stage::Compare(index) => {
+                actions.extend(compare::compare_ui(ui, &state.results, index, pictures));
+            }
             Stage::Slice => {
                 actions.extend(tools::tools_ui(ui, state, bar));
-                slice::stage_ui(ui, state, pictures, bar)
+                actions.extend(stage_ui(
+                    ui,
+                    &state.viewer,
+                    (&state.measurements, &state.keymap),
+                    pictures,
+                    bar,
+                ));
             }
-        };
-        actions.extend(shown);
+        }
     });
+    let released = ui.input(|input| !input.pointer.primary_down());
+    let measuring = |action: &Action| matches!(action, Action::Measure(_));
+    if released && state.measurements.left_behind() && !actions.iter().any(measuring) {
+        actions.push(Action::Measure(Measure::Abandon));
+    }
     actions.extend(dialog::dialog_ui(ui.ctx(), state));
     drop_target_ui(ui);
     actions.extend(dropped(ui));

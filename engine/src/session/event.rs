@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use image::RgbImage;
+
 use super::command::JobId;
 use crate::device::DeviceInfo;
 use crate::error::Error;
 use crate::imaging::tags::Field;
-use crate::imaging::{Generated, Loaded, SeriesInfo, SkippedFile};
+use crate::imaging::{Generated, Loaded, SeriesInfo, SkippedFile, Volume};
 use crate::model::Answer;
 use crate::task::{Capability, Task};
 
@@ -33,6 +35,22 @@ pub enum EventKind {
         /// Files that were left out.
         skipped: Vec<SkippedFile>,
     },
+    /// One slice of a series that is still being read.
+    FirstSlice {
+        /// The series' id.
+        id: String,
+        /// The middle slice, as a volume of its own.
+        volume: Arc<Volume>,
+    },
+    /// The picture of the middle slice of a series that was not opened.
+    Thumbnail {
+        /// The series' id.
+        id: String,
+        /// In its first window, in its own size.
+        picture: Arc<RgbImage>,
+    },
+    /// All thumbnails that were asked for are drawn.
+    ThumbnailsDone,
     /// A series is in memory.
     SeriesLoaded {
         /// Its id.
@@ -64,7 +82,14 @@ pub enum EventKind {
 impl EventKind {
     /// Is this the last event of its job?
     pub fn ends_job(&self) -> bool {
-        !matches!(self, Self::Device(_) | Self::Progress(_) | Self::Text(_))
+        !matches!(
+            self,
+            Self::Device(_)
+                | Self::Progress(_)
+                | Self::FirstSlice { .. }
+                | Self::Thumbnail { .. }
+                | Self::Text(_)
+        )
     }
 }
 

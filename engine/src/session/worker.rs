@@ -15,7 +15,9 @@ use super::queue::Queue;
 use crate::device::{DeviceChoice, DeviceInfo, choose};
 use crate::error::{Error, Result};
 use crate::imaging::tags::header_fields;
-use crate::imaging::{Generated, Provenance, load_series, metrics, render, scan};
+use crate::imaging::{
+    Axes, Generated, Provenance, load_series_showing, metrics, render, scan, series_picture,
+};
 use crate::model::{AskInput, HealthGpt};
 
 /// The engine thread: runs until the handle is dropped.
@@ -60,9 +62,10 @@ pub fn tensors(choice: DeviceChoice, jobs: &Receiver<(JobId, Command)>, queue: &
                 job,
                 queue,
             ),
-            Command::Scan { .. } | Command::LoadSeries { .. } | Command::ReadHeader { .. } => {
-                Err(Error::EngineGone)
-            }
+            Command::Scan { .. }
+            | Command::LoadSeries { .. }
+            | Command::ReadHeader { .. }
+            | Command::Thumbnails { .. } => Err(Error::EngineGone),
         });
     }
 }
@@ -81,7 +84,16 @@ pub fn files(jobs: &Receiver<(JobId, Command)>, queue: &Queue) {
                 })
             }
             Command::LoadSeries { series } => {
-                let loaded = load_series(&series, &mut |done, of| {
+                let mut first = |volume| {
+                    queue.push(Event {
+                        job,
+                        kind: EventKind::FirstSlice {
+                            id: series.id.clone(),
+                            volume: Arc::new(volume),
+                        },
+                    });
+                };
+                let loaded = load_series_showing(&series, &mut first, &mut |done, of| {
                     queue.progress(job, "reading slices", done, of)
                 })?;
                 Ok(EventKind::SeriesLoaded {
@@ -94,6 +106,25 @@ pub fn files(jobs: &Receiver<(JobId, Command)>, queue: &Queue) {
                 id: series.id.clone(),
                 slice,
             }),
+            Command::Thumbnails { series } => {
+                let count = series.len();
+                for (done, series) in series.iter().enumerate() {
+                    if queue.progress(job, "thumbnails", done, count).is_break() {
+                        return Err(Error::Stopped);
+                    }
+                    // One that cannot be drawn says why once it is opened.
+                    if let Ok(picture) = series_picture(series, &mut || queue.flow(job)) {
+                        queue.push(Event {
+                            job,
+                            kind: EventKind::Thumbnail {
+                                id: series.id.clone(),
+                                picture: Arc::new(picture),
+                            },
+                        });
+                    }
+                }
+                Ok(EventKind::ThumbnailsDone)
+            }
             _ => Err(Error::EngineGone),
         });
     }
@@ -227,7 +258,8 @@ fn generate(
     let (view, uid) = match &request.source {
         Source::Slice { volume, view } => {
             let [_, _, k] = volume.voxel_at(view.plane, view.index, 0, 0);
-            let acquired = view.plane == volume.acquired_plane();
+            let one_slice = view.axes == Axes::Acquired && view.slab.is_none();
+            let acquired = one_slice && view.plane == volume.acquired_plane();
             (
                 Some(*view),
                 acquired

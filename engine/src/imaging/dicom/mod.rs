@@ -26,6 +26,6 @@ pub use directory::directory_files;
 pub use fields::fields;
 pub use header::{Header, read_header};
 pub use inspect::inspect;
-pub use load::load_dicom;
+pub use load::{dicom_slice, load_dicom};
 pub use series::series_of;
 pub use source::{Source, dicom_start};
