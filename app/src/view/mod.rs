@@ -8,7 +8,7 @@ mod gestures;
 mod library;
 mod overlay;
 mod pair;
-mod probe;
+pub mod probe;
 mod slice;
 mod stage;
 mod tasks;
@@ -23,6 +23,7 @@ use crate::state::{Stage, State};
 use crate::theme;
 
 pub use bars::RESEARCH_NOTICE;
+pub use overlay::edge_directions;
 pub use slice::viewport_id;
 pub(crate) use slice::viewport_ui;
 pub use stage::stage_ui;
