@@ -145,7 +145,7 @@ fn mixed(mix: Mix, maps: [ColourMap; 2]) -> (Vec<[u8; 4]>, [Vec<u8>; 2]) {
     let format = wgpu::TextureFormat::Rgba8Unorm;
     let compare = Compare::new(&gpu.device, &gpu.queue, format);
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    let mut layer = |center: f32, encoder: &mut wgpu::CommandEncoder| {
+    let layer = |center: f32, encoder: &mut wgpu::CommandEncoder| {
         let mut samples = slice(size, [1.0, 1.0]);
         // Not a number is tested elsewhere.
         samples

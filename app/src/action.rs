@@ -28,6 +28,8 @@ pub enum Action {
     ShowSeries(String),
     /// Show the series so many places further down the list.
     StepSeries(isize),
+    /// Show another time point or direction of a file that has several, from 0.
+    ShowVolume(usize),
     /// Show a series beside the active one, to compare them.
     ShowBeside(String),
     /// Make a viewport the active one.

@@ -274,6 +274,8 @@ strings! {
     slab_maximum: "MIP", "MIP";
     slab_minimum: "MinIP", "MinIP";
     slab_mean: "Mean", "Mittelwert";
+    volume_prefix: "Volume ", "Volumen ";
+    volume_hint: "Time point or direction: drag, or click and type", "Zeitpunkt oder Richtung: ziehen, oder klicken und tippen";
     mpr: "MPR", "MPR";
     mpr_hint: "Axial, coronal and sagittal beside each other, or one again", "Axial, koronal und sagittal nebeneinander, oder wieder eine";
     layout: "Layout", "Anordnung";

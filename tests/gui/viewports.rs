@@ -291,6 +291,41 @@ fn the_read_out_says_place_voxel_stored_value_and_hu() {
 }
 
 #[test]
+fn another_volume_of_a_4d_file_is_looked_at_as_the_one_before() {
+    let mut desk = ct_desk();
+    let open = desk.state.viewer.open_mut().unwrap();
+    open.series.volumes = 5;
+    open.series.format = Format::Nifti;
+    desk.perform(Action::SetSlice(3));
+    desk.perform(Action::ShowVolume(2));
+    let Some(Effect::Send {
+        command: Command::LoadSeries { series },
+        ..
+    }) = desk.effects.last()
+    else {
+        panic!("{:?}", desk.effects);
+    };
+    assert_eq!(
+        (series.id.as_str(), series.frames.as_slice()),
+        ("s1-3", &[2][..])
+    );
+    let job = desk.last_job();
+    let loaded = EventKind::SeriesLoaded {
+        id: "s1-3".to_owned(),
+        loaded: Loaded::Volume(Arc::new(ct_volume())),
+    };
+    desk.event(job, loaded);
+    let harness = harness(desk);
+    assert!(slice_name(&harness).starts_with("Slice 4 of 20"));
+    let field = harness.get_by_label("Volume").accesskit_node();
+    assert!(
+        field.value().is_some_and(|value| value.contains('3')),
+        "{:?}",
+        field.value()
+    );
+}
+
+#[test]
 fn a_slice_is_shown_while_the_others_are_read() {
     let mut desk = Desk::default();
     desk.perform(Action::OpenPaths(vec!["scans".into()]));

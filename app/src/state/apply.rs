@@ -129,6 +129,27 @@ impl State {
     /// Begins to load a series, instead of one that is on its way.
     pub(super) fn show_series(&mut self, id: &str) -> Option<Effect> {
         let series = self.library.find(id)?.clone();
+        Some(self.begin(series))
+    }
+
+    /// Shows another volume of the file that is open, as the one before was looked at.
+    pub(super) fn show_volume(&mut self, number: usize) -> Vec<Effect> {
+        let Some(open) = self.viewer.open() else {
+            return Vec::new();
+        };
+        let series = open.series.volume(number);
+        if series.id == open.series.id {
+            return Vec::new();
+        }
+        if let Some(view) = self.viewer.viewport().volume() {
+            let looked_at = view.descriptor();
+            let _ = self.last_views.insert(series.id.clone(), looked_at);
+        }
+        let effect = self.begin(series);
+        self.with_loads_stopped(Some(effect))
+    }
+
+    fn begin(&mut self, series: SeriesInfo) -> Effect {
         self.remember_views();
         self.stage = Stage::Slice;
         // All viewports of the series that is left show the new one, each in its plane.
@@ -149,7 +170,7 @@ impl State {
             only.plane = None;
         }
         self.viewer.crosshair = None;
-        Some(load(series))
+        load(series)
     }
 
     /// Keeps how the series on screen are looked at.

@@ -46,6 +46,7 @@ impl State {
                     None => Vec::new(),
                 }
             }
+            Action::ShowVolume(number) => self.show_volume(number),
             Action::ShowBeside(id) => self.show_beside(&id),
             Action::Ask => self.ask().into_iter().collect(),
             Action::Stop(job) => self.stop(job).into_iter().collect(),

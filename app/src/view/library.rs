@@ -30,7 +30,9 @@ pub fn library_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Option
                 study = Some(&series.study);
                 study_ui(ui, series);
             }
-            let shown = state.viewer.series_id() == Some(&series.id);
+            // A later volume of a file has the file's id and its number.
+            let id = state.viewer.series_id().and_then(|id| id.split('-').next());
+            let shown = id == Some(series.id.as_str());
             if series_ui(ui, series, shown, pictures) {
                 action = Some(Action::ShowSeries(series.id.clone()));
             }

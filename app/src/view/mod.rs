@@ -13,7 +13,7 @@ mod measurements;
 mod numbers;
 mod overlay;
 mod pair;
-mod probe;
+pub mod probe;
 mod settings;
 mod slice;
 mod stage;
@@ -31,6 +31,7 @@ use crate::state::{Measure, Stage, State};
 use crate::strings::words;
 use crate::theme;
 
+pub use overlay::edge_directions;
 pub use slice::viewport_id;
 pub(crate) use slice::viewport_ui;
 pub use stage::stage_ui;

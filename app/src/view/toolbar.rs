@@ -43,11 +43,33 @@ pub fn toolbar_ui(ui: &mut Ui, viewer: &Viewer, keys: &Keymap, frame: Frame) -> 
                 ui.separator();
             }
             if let Some(open) = scene.and_then(|viewport| viewport.open()) {
+                if open.series.volumes > 1 {
+                    action = volume_ui(ui, open).or(action.take());
+                }
                 action = scene_ui(ui, open, viewer.scene(), keys).or(action.take());
             }
         });
     });
     action
+}
+
+/// Which volume of a file with several (time points, directions).
+fn volume_ui(ui: &mut Ui, open: &OpenSeries) -> Option<Action> {
+    let count = open.series.volumes;
+    let shown = open.series.frames.first().copied().unwrap_or(0) + 1;
+    let mut number = shown;
+    let field = DragValue::new(&mut number)
+        .prefix(words().volume_prefix)
+        .suffix(format!(" / {count}"))
+        .range(1..=count)
+        .speed(0.1);
+    let field = ui
+        .add(field)
+        .on_hover_text(words().volume_hint)
+        .accessible_name(words().volume_kind);
+    // While it is dragged only the place it is let go at is loaded.
+    let done = field.drag_stopped() || (field.changed() && !field.dragged());
+    (done && number != shown).then_some(Action::ShowVolume(number - 1))
 }
 
 /// Zoom, turns and cine.
