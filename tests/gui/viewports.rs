@@ -36,12 +36,6 @@ fn views<'a>(harness: &'a Harness<'_, Desk>) -> Vec<&'a VolumeView> {
 
 /// Presses and lets go without moving.
 fn click_at(harness: &mut Harness<'_, Desk>, pos: egui::Pos2) {
-    click_soon(harness, pos);
-    harness.run();
-}
-
-/// A click that is taken in with the next frames.
-fn click_soon(harness: &Harness<'_, Desk>, pos: egui::Pos2) {
     let modifiers = Modifiers::NONE;
     harness.hover_at(pos);
     for pressed in [true, false] {
@@ -52,6 +46,7 @@ fn click_soon(harness: &Harness<'_, Desk>, pos: egui::Pos2) {
             modifiers,
         });
     }
+    harness.run();
 }
 
 #[test]
@@ -158,11 +153,13 @@ fn the_window_of_one_plane_is_that_of_all() {
 #[test]
 fn a_double_click_shows_one_viewport_alone_and_another_all_again() {
     let mut harness = planes();
+    // A frame of a test is a quarter of a second.
+    let slow = |options: &mut egui::Options| options.input_options.max_double_click_delay = 3.0;
+    harness.ctx.options_mut(slow);
     for count in [1, 3] {
         let at = center_of(&harness, "axial");
-        click_soon(&harness, at);
-        click_soon(&harness, at);
-        harness.run();
+        click_at(&mut harness, at);
+        click_at(&mut harness, at);
         assert_eq!(slice_names(&harness).len(), count);
         harness.run_steps(60); // the next click is another one
     }
