@@ -36,9 +36,13 @@ fn views<'a>(harness: &'a Harness<'_, Desk>) -> Vec<&'a VolumeView> {
 
 /// Presses and lets go without moving.
 fn click_at(harness: &mut Harness<'_, Desk>, pos: egui::Pos2) {
+    clicks_at(harness, pos, 1);
+}
+
+fn clicks_at(harness: &mut Harness<'_, Desk>, pos: egui::Pos2, times: usize) {
     let modifiers = Modifiers::NONE;
     harness.hover_at(pos);
-    for pressed in [true, false] {
+    for pressed in [true, false].repeat(times) {
         harness.event(Event::PointerButton {
             pos,
             button: PointerButton::Primary,
@@ -155,8 +159,7 @@ fn a_double_click_shows_one_viewport_alone_and_another_all_again() {
     let mut harness = planes();
     for count in [1, 3] {
         let at = center_of(&harness, "axial");
-        click_at(&mut harness, at);
-        click_at(&mut harness, at);
+        clicks_at(&mut harness, at, 2);
         assert_eq!(slice_names(&harness).len(), count);
         harness.run_steps(60); // the next click is another one
     }

@@ -292,6 +292,9 @@ pub struct BenchViewerArgs {
     /// Slices of 512 x 512 pixels
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..=4000))]
     pub slices: u32,
+    /// Frames drawn for each number
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub frames: u32,
     /// Write the CT to this folder and leave it there
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,

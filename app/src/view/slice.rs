@@ -316,7 +316,8 @@ fn read_out_ui(
         Content::Picture(_) => None,
     };
     let help = "Wheel: slice · left drag: window · middle drag: pan · right drag: zoom · click: crosshair · double click: large";
-    let words = words.as_deref().unwrap_or(help);
+    let alone = viewer.viewports.len() == 1;
+    let words = words.as_deref().unwrap_or(if alone { help } else { "" });
     let words = egui::RichText::new(words).color(theme::QUIET).size(12.5);
     ui.put(line, egui::Label::new(words).truncate());
 }
