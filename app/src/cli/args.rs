@@ -8,6 +8,8 @@ use engine::imaging::{CT_PRESETS, Plane, Window};
 use engine::model::Sampling;
 use engine::{DeviceChoice, Task};
 
+pub use super::dataset::args::DatasetArgs;
+
 /// Medical vision-language models on your own scans, on your own machine.
 ///
 /// Without a command the window opens: on the bundled sample study, or on the files and folders given.
@@ -58,7 +60,9 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Make a model folder (model.toml, safetensors, hashes) from raw downloads
     Convert(ConvertArgs),
-    /// Score a model's images on paired volumes of subjects it has not seen
+    /// Make data for training and evaluation: records in VL-Health's JSON form, and their pictures
+    Dataset(DatasetArgs),
+    /// Score a model's images and answers on subjects it has not seen
     Eval(EvalArgs),
     /// Train an image autoencoder on paired volumes, from the last checkpoint if there is one
     Train(TrainArgs),
@@ -396,7 +400,7 @@ fn positive(text: &str) -> Result<f32, String> {
     number(text, |x| x > 0.0, "above 0")
 }
 
-fn probability(text: &str) -> Result<f32, String> {
+pub(super) fn probability(text: &str) -> Result<f32, String> {
     number(text, |x| x > 0.0 && x <= 1.0, "above 0 and up to 1")
 }
 
