@@ -344,6 +344,22 @@ fn a_slice_is_shown_while_the_others_are_read() {
 }
 
 #[test]
+fn the_first_image_found_is_shown_while_the_scan_goes_on() {
+    let mut desk = Desk::default();
+    desk.perform(Action::OpenPaths(vec!["scans".into()]));
+    let one = Volume::new([4, 3, 1], Voxels::I16(vec![5; 12]), Affine::IDENTITY);
+    let found = EventKind::FirstFound {
+        series: Box::new(series("s0", "Long", Modality::Ct)),
+        volume: Arc::new(one),
+    };
+    desk.event(1, found);
+    assert!(desk.state.viewer.viewport().waits_for("s0"));
+    let mut stopped = desk;
+    stopped.event(1, EventKind::Failed(Arc::new(Error::Stopped)));
+    assert!(stopped.state.viewer.series_id().is_none());
+}
+
+#[test]
 fn series_that_were_not_opened_get_small_pictures_when_nothing_else_is_read() {
     let mut desk = Desk::default();
     desk.perform(Action::OpenPaths(vec!["scans".into()]));
