@@ -20,7 +20,7 @@ fn bench_viewer_measures_a_ct_that_it_makes() {
     ] {
         assert!(report[name]["value"].is_number(), "{name}: {report}");
     }
-    let files = std::fs::read_dir(&keep).unwrap().count();
+    let files = fs::read_dir(&keep).unwrap().count();
     assert_eq!(files, 4, "the CT is kept for other programs");
 }
 
