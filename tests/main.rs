@@ -1,6 +1,7 @@
 //! Every test that crosses a module, in one binary: a file for each subject.
 
 mod cli;
+mod dataset;
 mod fixtures;
 mod golden;
 mod gui;

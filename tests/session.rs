@@ -8,6 +8,7 @@ use engine::model::{AnswerEnd, Sampling};
 use engine::session::{AskRequest, Command, EventKind, GenerateRequest, JobId, Source};
 use engine::{DeviceChoice, Engine, Error, Task};
 
+use crate::fixtures::Dicom;
 use crate::support::{repo, tiny_model};
 
 struct Script {
@@ -255,6 +256,50 @@ fn a_plain_picture_is_scanned_loaded_and_shown_to_the_model() {
         script.finish(job).last(),
         Some(EventKind::Answered(_))
     ));
+}
+
+#[test]
+fn the_middle_slice_comes_before_its_series_and_thumbnails_need_no_load() {
+    let folder = tempfile::tempdir().unwrap();
+    for k in 0..7 {
+        let mut file = Dicom::ct_slice(k, 3.0 * k as f64);
+        let path = folder.path().join(format!("{k}.dcm"));
+        file.pixels_i16(&[10 * k as i16; 12]).write(&path);
+    }
+    let script = Script::start();
+    let job = script.engine.scan(vec![folder.path().to_owned()]);
+    let events = script.finish(job);
+    let Some(EventKind::ScanDone { series, .. }) = events.last() else {
+        panic!("{events:?}")
+    };
+    let job = script.engine.send(Command::LoadSeries {
+        series: Box::new(series[0].clone()),
+    });
+    let events = script.finish(job);
+    let first = events.iter().find_map(|event| match event {
+        EventKind::FirstSlice { id, volume } => Some((id, volume)),
+        _ => None,
+    });
+    let (id, volume) = first.expect("a slice before the series");
+    assert_eq!((id, volume.size), (&series[0].id, [4, 3, 1]));
+    assert_eq!(volume.sample([0, 0, 0]), 30.0, "the fourth of seven");
+    assert_eq!(volume.position_mm([0, 0, 0])[2], 9.0);
+    let Some(EventKind::SeriesLoaded {
+        loaded: Loaded::Volume(whole),
+        ..
+    }) = events.last()
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(whole.size, [4, 3, 7]);
+    let job = script.engine.send(Command::Thumbnails {
+        series: series.clone(),
+    });
+    let events = script.finish(job);
+    let drawn = events.iter().any(|event| {
+        matches!(event, EventKind::Thumbnail { id, picture } if *id == series[0].id && picture.width() == 4)
+    });
+    assert!(drawn, "{events:?}");
 }
 
 /// The whole way of the radiologist and of the one-click preview, on the bundled scan.

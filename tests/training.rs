@@ -6,13 +6,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use burn::tensor::Device;
-use engine::Task;
 use engine::eval::{PairEval, evaluate};
 use engine::model::checkpoint::Checkpoint;
 use engine::training::TrainError;
-use engine::training::autoencoder::{TrainStep, train};
-use engine::training::config::{AutoencoderConfig, ModelSizes};
+use engine::training::autoencoder::train;
+use engine::training::config::{AutoencoderConfig, ModelSizes, Quantizer};
 use engine::training::pairs::load_pairs;
+use engine::training::step::TrainStep;
+use engine::{DatasetError, Task};
 
 use crate::fixtures::Nifti;
 use crate::support::{load, tiny_model};
@@ -60,6 +61,7 @@ fn config(root: &Path, out: &str, steps: u64) -> AutoencoderConfig {
         write_subject(&root.join(split).join(subject), shift);
     }
     AutoencoderConfig {
+        stage: "vqgan".to_owned(),
         train: root.join("train"),
         val: root.join("val"),
         out: root.join(out),
@@ -77,10 +79,13 @@ fn config(root: &Path, out: &str, steps: u64) -> AutoencoderConfig {
         batch: 2,
         learning_rate: 2e-3,
         warmup: 2,
-        min_temperature: 0.1,
-        hard_from: 0.5,
-        kl_weight: 1e-3,
+        quantizer: Quantizer::Gumbel {
+            min_temperature: 0.1,
+            hard_from: 0.5,
+            kl_weight: 1e-3,
+        },
         edge_weight: 0.5,
+        ssim_weight: 0.5,
         seed: 3,
         checkpoint_every: 3,
         validate_every: 1000,
@@ -91,7 +96,7 @@ fn config(root: &Path, out: &str, steps: u64) -> AutoencoderConfig {
 fn run(config: &AutoencoderConfig, stop_at: u64) -> Vec<TrainStep> {
     let mut steps = Vec::new();
     let _ = train(config, &Device::flex(), &mut |step| {
-        steps.push(*step);
+        steps.push(step.clone());
         if step.step == stop_at {
             ControlFlow::Break(())
         } else {
@@ -136,10 +141,11 @@ fn a_few_steps_lower_the_reconstruction_error_and_the_result_loads_as_a_vqgan() 
     let config = config(root.path(), "out", 60);
     let steps = run(&config, 0);
     let mean =
-        |part: &[TrainStep]| part.iter().map(|step| step.l1).sum::<f64>() / part.len() as f64;
+        |part: &[TrainStep]| part.iter().map(|step| step.scores["l1"]).sum::<f64>() / part.len() as f64;
     let (first, last) = (mean(&steps[..5]), mean(&steps[55..]));
     assert!(last < 0.6 * first, "{first} -> {last}");
-    let ssim = steps.last().unwrap().val_ssim.unwrap();
+    let scores = &steps.last().unwrap().scores;
+    let ssim = [scores["val ssim ct"], scores["val ssim mr"]];
     assert!(
         ssim.iter().all(|value| *value > 10.0 && *value < 100.0),
         "{ssim:?}"
@@ -181,13 +187,13 @@ fn a_folder_without_pairs_and_pairs_that_do_not_fit_are_refused() {
     let go_on = &mut |_: usize, _: usize| ControlFlow::Continue(());
     assert!(matches!(
         load_pairs(root.path(), go_on),
-        Err(TrainError::NoPairs { .. })
+        Err(DatasetError::NoPairs { .. })
     ));
     write_subject(&root.path().join("A"), 0);
     let small = Nifti::of_i16([4, 4, 2], &[5; 32]);
     fs::write(root.path().join("A/mr_t1.nii.gz"), small.bytes()).unwrap();
     let error = load_pairs(root.path(), go_on).unwrap_err();
-    assert!(matches!(error, TrainError::Pair { .. }), "{error}");
+    assert!(matches!(error, DatasetError::Pair { .. }), "{error}");
 }
 
 #[test]

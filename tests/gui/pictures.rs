@@ -2,6 +2,7 @@
 //!
 //! `UPDATE_SNAPSHOTS=true cargo test --release` writes them anew; look at each before it is committed.
 
+use egui_kittest::SnapshotResults;
 use engine::imaging::{ColourMap, Plane, Projection, Slab};
 use workbench::state::{CompareMode, ViewTurn};
 
@@ -93,7 +94,7 @@ fn with_mr(mut desk: Desk) -> Desk {
 }
 
 /// Draws only the viewports and their tools, at 720 x 560, and compares.
-fn check(name: &str, desk: Desk) {
+fn check(results: &mut SnapshotResults, name: &str, desk: Desk) {
     let mut harness = Harness::builder()
         .with_size(vec2(720.0, 560.0))
         .with_max_steps(16)
@@ -117,21 +118,23 @@ fn check(name: &str, desk: Desk) {
             desk,
         );
     harness.run_steps(4);
-    harness.snapshot_options(name, &screen::snapshot_options());
+    results.add(harness.try_snapshot_options(name, &screen::snapshot_options()));
 }
 
-fn check_after(name: &str, actions: &[Action]) {
+fn check_after(results: &mut SnapshotResults, name: &str, actions: &[Action]) {
     let mut desk = head_desk(head());
     for action in actions {
         desk.perform(action.clone());
     }
-    check(name, desk);
+    check(results, name, desk);
 }
 
 #[test]
 fn each_plane_with_its_letters() {
+    let mut results = SnapshotResults::new();
     for plane in Plane::ALL {
         check_after(
+            &mut results,
             &format!("plane_{}", plane.name()),
             &[Action::SetPlane(plane)],
         );
@@ -140,37 +143,41 @@ fn each_plane_with_its_letters() {
 
 #[test]
 fn turned_and_flipped() {
+    let mut results = SnapshotResults::new();
     for (name, turn) in [
         ("flip_h", ViewTurn::FlipHorizontally),
         ("flip_v", ViewTurn::FlipVertically),
         ("rotate_right", ViewTurn::RotateRight),
         ("rotate_left", ViewTurn::RotateLeft),
     ] {
-        check_after(&format!("turn_{name}"), &[Action::Turn(turn)]);
+        check_after(&mut results, &format!("turn_{name}"), &[Action::Turn(turn)]);
     }
 }
 
 #[test]
 fn windows_and_colours() {
-    check_after("window_lung", &[Action::Preset(7)]);
-    check_after("window_inverted", &[Action::ToggleInvert]);
+    let mut results = SnapshotResults::new();
+    check_after(&mut results, "window_lung", &[Action::Preset(7)]);
+    check_after(&mut results, "window_inverted", &[Action::ToggleInvert]);
     for colours in [ColourMap::Viridis, ColourMap::Cividis, ColourMap::Inferno] {
         let name = format!("colours_{}", colours.name().to_lowercase());
-        check_after(&name, &[Action::SetColours(colours)]);
+        check_after(&mut results, &name, &[Action::SetColours(colours)]);
     }
 }
 
 #[test]
 fn zoomed_and_panned() {
+    let mut results = SnapshotResults::new();
     let zoom = Action::Zoom {
         factor: 3.0,
         about: [60.0, 20.0],
     };
-    check_after("zoomed", &[zoom, Action::Pan([-25.0, 10.0])]);
+    check_after(&mut results, "zoomed", &[zoom, Action::Pan([-25.0, 10.0])]);
 }
 
 #[test]
 fn slabs() {
+    let mut results = SnapshotResults::new();
     for (name, projection) in [
         ("slab_mip", Projection::Maximum),
         ("slab_minip", Projection::Minimum),
@@ -181,16 +188,18 @@ fn slabs() {
             mm: 20.0,
         };
         let coronal = Action::SetPlane(Plane::Coronal);
-        check_after(name, &[coronal, Action::SetSlab(Some(slab))]);
+        check_after(&mut results, name, &[coronal, Action::SetSlab(Some(slab))]);
     }
 }
 
 #[test]
 fn two_three_and_four_viewports() {
-    check_after("two_viewports", &[Action::SetViewports(2)]);
+    let mut results = SnapshotResults::new();
+    check_after(&mut results, "two_viewports", &[Action::SetViewports(2)]);
     let place = Action::SetCrosshair([9.0, 0.0, 0.0]);
-    check_after("planes", &[Action::ShowPlanes, place.clone()]);
+    check_after(&mut results, "planes", &[Action::ShowPlanes, place.clone()]);
     check_after(
+        &mut results,
         "four_viewports",
         &[Action::ShowPlanes, Action::SetViewports(4), place],
     );
@@ -198,6 +207,7 @@ fn two_three_and_four_viewports() {
 
 #[test]
 fn an_oblique_head_along_its_voxels_and_along_the_patient() {
+    let mut results = SnapshotResults::new();
     let (sin, cos) = 20_f64.to_radians().sin_cos();
     let rows = [
         [cos, -sin, 0.0, -13.0],
@@ -208,15 +218,20 @@ fn an_oblique_head_along_its_voxels_and_along_the_patient() {
         patient_from_voxel: Affine(rows),
         ..head()
     };
-    check("oblique_acquired", head_desk(volume.clone()));
+    check(&mut results, "oblique_acquired", head_desk(volume.clone()));
     let mut desk = head_desk(volume);
     desk.perform(Action::SetAxes(engine::imaging::Axes::Patient));
-    check("oblique_patient", desk);
+    check(&mut results, "oblique_patient", desk);
 }
 
 #[test]
 fn two_series_side_by_side_and_as_one_picture() {
-    check("pair_side_by_side", with_mr(head_desk(head())));
+    let mut results = SnapshotResults::new();
+    check(
+        &mut results,
+        "pair_side_by_side",
+        with_mr(head_desk(head())),
+    );
     for (name, mode) in [
         ("pair_swipe", CompareMode::Swipe(0.5)),
         ("pair_blend", CompareMode::Blend(0.5)),
@@ -224,18 +239,19 @@ fn two_series_side_by_side_and_as_one_picture() {
     ] {
         let mut desk = with_mr(head_desk(head()));
         desk.perform(Action::CompareSeries(mode));
-        check(name, desk);
+        check(&mut results, name, desk);
     }
     let mut desk = with_mr(head_desk(head()));
     desk.perform(Action::CompareSeries(CompareMode::Blend(0.6)));
     desk.perform(Action::Activate(1));
     desk.perform(Action::SetColours(ColourMap::Inferno));
-    check("pair_blend_in_colour", desk);
+    check(&mut results, "pair_blend_in_colour", desk);
 }
 
 #[test]
 fn what_cannot_be_shown_says_why() {
-    check("empty", Desk::default());
+    let mut results = SnapshotResults::new();
+    check(&mut results, "empty", Desk::default());
     let mut desk = head_desk(head());
     let view = desk.state.viewer.volume_mut().unwrap();
     view.volume = Arc::new(Volume {
@@ -243,12 +259,12 @@ fn what_cannot_be_shown_says_why() {
         notes: vec!["slices are 1.50 to 3.00 mm apart: planes across the slices would be distorted and are off".to_owned()],
         ..head()
     });
-    check("notes", desk);
+    check(&mut results, "notes", desk);
     let mut desk = head_desk(head());
     let view = desk.state.viewer.volume_mut().unwrap();
     view.volume = Arc::new(Volume {
         calibrated: false,
         ..head()
     });
-    check("uncalibrated", desk);
+    check(&mut results, "uncalibrated", desk);
 }

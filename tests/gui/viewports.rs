@@ -36,9 +36,13 @@ fn views<'a>(harness: &'a Harness<'_, Desk>) -> Vec<&'a VolumeView> {
 
 /// Presses and lets go without moving.
 fn click_at(harness: &mut Harness<'_, Desk>, pos: egui::Pos2) {
+    clicks_at(harness, pos, 1);
+}
+
+fn clicks_at(harness: &mut Harness<'_, Desk>, pos: egui::Pos2, times: usize) {
     let modifiers = Modifiers::NONE;
     harness.hover_at(pos);
-    for pressed in [true, false] {
+    for pressed in [true, false].repeat(times) {
         harness.event(Event::PointerButton {
             pos,
             button: PointerButton::Primary,
@@ -158,8 +162,7 @@ fn a_double_click_shows_one_viewport_alone_and_another_all_again() {
     harness.ctx.options_mut(slow);
     for count in [1, 3] {
         let at = center_of(&harness, "axial");
-        click_at(&mut harness, at);
-        click_at(&mut harness, at);
+        clicks_at(&mut harness, at, 2);
         assert_eq!(slice_names(&harness).len(), count);
         harness.run_steps(60); // the next click is another one
     }
@@ -341,6 +344,22 @@ fn a_slice_is_shown_while_the_others_are_read() {
     harness.run_steps(3);
     assert!(shows(&harness, "Loading Long…"));
     assert_eq!(harness.state().pictures.slice_uploads, 1);
+}
+
+#[test]
+fn the_first_image_found_is_shown_while_the_scan_goes_on() {
+    let mut desk = Desk::default();
+    desk.perform(Action::OpenPaths(vec!["scans".into()]));
+    let one = Volume::new([4, 3, 1], Voxels::I16(vec![5; 12]), Affine::IDENTITY);
+    let found = EventKind::FirstFound {
+        series: Box::new(series("s0", "Long", Modality::Ct)),
+        volume: Arc::new(one),
+    };
+    desk.event(1, found);
+    assert!(desk.state.viewer.viewport().waits_for("s0"));
+    let mut stopped = desk;
+    stopped.event(1, EventKind::Failed(Arc::new(Error::Stopped)));
+    assert!(stopped.state.viewer.series_id().is_none());
 }
 
 #[test]

@@ -8,6 +8,8 @@ use engine::imaging::{CT_PRESETS, Plane, Window};
 use engine::model::Sampling;
 use engine::{DeviceChoice, Task};
 
+pub use super::dataset::args::DatasetArgs;
+
 /// Medical vision-language models on your own scans, on your own machine.
 ///
 /// Without a command the window opens: on the bundled sample study, or on the files and folders given.
@@ -58,7 +60,9 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Make a model folder (model.toml, safetensors, hashes) from raw downloads
     Convert(ConvertArgs),
-    /// Score a model's images on paired volumes of subjects it has not seen
+    /// Make data for training and evaluation: records in VL-Health's JSON form, and their pictures
+    Dataset(DatasetArgs),
+    /// Score a model's images and answers on subjects it has not seen
     Eval(EvalArgs),
     /// Train an image autoencoder on paired volumes, from the last checkpoint if there is one
     Train(TrainArgs),
@@ -292,6 +296,9 @@ pub struct BenchViewerArgs {
     /// Slices of 512 x 512 pixels
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..=4000))]
     pub slices: u32,
+    /// Frames drawn for each number
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub frames: u32,
     /// Write the CT to this folder and leave it there
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
@@ -393,7 +400,7 @@ fn positive(text: &str) -> Result<f32, String> {
     number(text, |x| x > 0.0, "above 0")
 }
 
-fn probability(text: &str) -> Result<f32, String> {
+pub(super) fn probability(text: &str) -> Result<f32, String> {
     number(text, |x| x > 0.0 && x <= 1.0, "above 0 and up to 1")
 }
 

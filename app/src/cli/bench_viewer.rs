@@ -23,8 +23,8 @@ use crate::pictures::Pictures;
 use crate::state::{Content, OpenSeries, State, Viewport, VolumeView};
 use crate::view;
 
-/// Frames drawn for each number.
-const FRAMES: usize = 200;
+/// Frames drawn before they count: pipelines and fonts are made in the first.
+const WARM_UP: usize = 5;
 
 /// Nothing takes so long; then something hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -40,7 +40,7 @@ pub fn run(args: &BenchViewerArgs, console: &mut Console<'_>) -> Result<(), Fail
     phantom::write_ct(&scratch.folder, size)?;
     let mut report = Report::default();
     let volume = reading(&scratch.folder, size, &mut report)?;
-    drawing(&volume, &mut report)?;
+    drawing(&volume, args.frames as usize, &mut report)?;
     for line in &report.lines {
         console.print(line)?;
     }
@@ -173,7 +173,7 @@ fn reading(folder: &Path, size: [usize; 3], report: &mut Report) -> Result<Arc<V
 }
 
 /// Frames of one viewport whose picture has 512 x 512 pixels, and of the whole window.
-fn drawing(volume: &Arc<Volume>, report: &mut Report) -> Result<(), Failure> {
+fn drawing(volume: &Arc<Volume>, frames: usize, report: &mut Report) -> Result<(), Failure> {
     let mut state = State::default();
     let mut view = VolumeView::new(Arc::clone(volume));
     view.window = Window::linear(40.0, 400.0);
@@ -193,9 +193,10 @@ fn drawing(volume: &Arc<Volume>, report: &mut Report) -> Result<(), Failure> {
                 .push(format!("drawn by {}\n", screen.adapter()));
         }
         let mut measure = |name: &str, act: &dyn Fn(usize) -> Action, report: &mut Report| {
-            let mut times = Vec::with_capacity(FRAMES);
+            let mut times = Vec::with_capacity(frames);
             let cpu_before = cpu_ms();
-            for frame in 0..FRAMES + 5 {
+            let warm_up = WARM_UP.min(frames);
+            for frame in 0..frames + warm_up {
                 let started = Instant::now();
                 let _ = state.perform(act(frame));
                 screen
@@ -216,7 +217,7 @@ fn drawing(volume: &Arc<Volume>, report: &mut Report) -> Result<(), Failure> {
                         }
                     })
                     .map_err(|why| Failure::work("bench", why))?;
-                if frame >= 5 {
+                if frame >= warm_up {
                     times.push(started.elapsed().as_secs_f64() * 1e3);
                 }
             }
@@ -229,7 +230,7 @@ fn drawing(volume: &Arc<Volume>, report: &mut Report) -> Result<(), Failure> {
             report.put(&format!("{name}, {what}, median"), median, "ms", None);
             if let (Some(before), Some(after)) = (cpu_before, cpu_ms()) {
                 // What a frame costs, whatever else the machine does.
-                let each = (after - before) / (FRAMES + 5) as f64;
+                let each = (after - before) / (frames + warm_up) as f64;
                 report.put(&format!("{name}, {what}, CPU time"), each, "ms", None);
             }
             Ok::<(), Failure>(())

@@ -9,6 +9,7 @@ mod assets;
 mod bench_viewer;
 mod console;
 mod convert;
+mod dataset;
 mod demo;
 mod eval;
 mod failure;
@@ -99,6 +100,7 @@ fn perform(
             }
         }
         Command::Convert(args) => convert::run(args, console)?,
+        Command::Dataset(args) => dataset::run(args, console)?,
         Command::Eval(args) => eval::run(args, global, console)?,
         Command::Train(args) => train::run(args, global, console)?,
         Command::Demo(args) => demo::run(args, global, console)?,

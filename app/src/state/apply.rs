@@ -42,6 +42,16 @@ impl State {
                 self.library.skipped = skipped;
                 self.add_series(series)
             }
+            EventKind::FirstFound { series, volume } => {
+                if let [only @ Viewport::Empty] = self.viewer.viewports.as_mut_slice() {
+                    *only = Viewport::Loading(Box::new(LoadingSeries {
+                        series: *series,
+                        plane: None,
+                        first: Some(volume),
+                    }));
+                }
+                None
+            }
             EventKind::FirstSlice { id, volume } => {
                 for viewport in &mut self.viewer.viewports {
                     if let Viewport::Loading(loading) = viewport
@@ -328,9 +338,13 @@ impl State {
         let stopped = matches!(error, Error::Stopped);
         match self.jobs.get(&job).map(|job| job.kind.clone()) {
             Some(JobKind::Scan) if stopped => {
+                self.forget_found();
                 self.notice = Some(Notice::Done(words().scan_stopped.to_owned()));
             }
-            Some(JobKind::Scan) => self.notice = Some(Notice::Failed(why)),
+            Some(JobKind::Scan) => {
+                self.forget_found();
+                self.notice = Some(Notice::Failed(why));
+            }
             Some(JobKind::LoadSeries(id)) => {
                 for viewport in &mut self.viewer.viewports {
                     if let Viewport::Loading(loading) = viewport
@@ -370,6 +384,19 @@ fn load(series: SeriesInfo) -> Effect {
             series: Box::new(series),
         },
         kind,
+    }
+}
+
+impl State {
+    /// Empties viewports that show a file of a scan that did not come to an end.
+    fn forget_found(&mut self) {
+        for viewport in &mut self.viewer.viewports {
+            if let Viewport::Loading(loading) = viewport
+                && self.library.find(&loading.series.id).is_none()
+            {
+                *viewport = Viewport::Empty;
+            }
+        }
     }
 }
 

@@ -65,7 +65,9 @@ pub fn words_at(view: &VolumeView, patient_mm: [f64; 3]) -> Option<String> {
     let position = if volume.calibrated {
         let [x, y, z] = patient_mm;
         let part = |mm: f64, plus: char, minus: char| {
-            format!("{} {:.1}", if mm < 0.0 { minus } else { plus }, mm.abs())
+            // What is written as 0.0 has no side.
+            let letter = if mm <= -0.05 { minus } else { plus };
+            format!("{letter} {:.1}", mm.abs())
         };
         let parts = [part(x, 'L', 'R'), part(y, 'P', 'A'), part(z, 'S', 'I')];
         fill(words().position, &[&parts.join("  ")])

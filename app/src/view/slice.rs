@@ -348,7 +348,8 @@ fn read_out_ui(
         Content::Picture(_) => None,
     };
     let help = fill(strings::words().mouse_help, &[&tool_words(tool)]);
-    let words = words.as_deref().unwrap_or(&help);
+    let alone = viewer.viewports.len() == 1;
+    let words = words.as_deref().unwrap_or(if alone { &help } else { "" });
     let words = egui::RichText::new(words).color(theme::QUIET).size(12.5);
     ui.put(line, egui::Label::new(words).truncate());
 }

@@ -69,3 +69,20 @@ pub fn series_picture(
         }
     }
 }
+
+/// The middle slice of a DICOM series, as a volume of its own.
+///
+/// # Errors
+/// What is wrong with its file, or [`ImagingError::Unsupported`] where it is no volume.
+pub fn first_slice(series: &SeriesInfo) -> Result<Arc<Volume>, ImagingError> {
+    match dicom_slice(series)? {
+        Loaded::Volume(volume) => Ok(volume),
+        Loaded::Picture(_) => {
+            let path = series.files.first().cloned().unwrap_or_default();
+            Err(ImagingError::unsupported(
+                &path,
+                "a colour picture as a slice",
+            ))
+        }
+    }
+}

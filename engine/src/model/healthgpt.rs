@@ -16,7 +16,7 @@ use super::decoder::Decoder;
 use super::error::ModelError;
 use super::kv_cache::KvCache;
 use super::layers::matmul_rows;
-use super::loader::{PartReader, Precision};
+use super::loader::{NamedParam, PartReader, Precision};
 use super::manifest::{ModelLayout, Parts};
 use super::plugin::{PlugIn, resize_rows};
 use super::preprocess::clip_pixels;
@@ -50,6 +50,8 @@ pub struct HealthGpt {
     pub device: Device,
     /// Tensors of the files that nothing uses.
     pub unused: Vec<String>,
+    /// Parameters by part (`vision tower`, `language model`, `plug-in NAME`), under the names that they have in files.
+    pub params: Vec<(String, Vec<NamedParam>)>,
 }
 
 /// A question with its pictures.
@@ -175,6 +177,7 @@ impl HealthGpt {
             done: 0,
             parts: 2 + layout.manifest.plugins.len() + usize::from(vqgan.is_some()),
             unused: Vec::new(),
+            made: Vec::new(),
         };
         let tower = reader.read("vision tower", Precision::F32, &[&clip], |loader| {
             ClipVision::load(loader, &clip_config)
@@ -205,7 +208,7 @@ impl HealthGpt {
             }
             _ => None,
         };
-        let unused = reader.unused;
+        let (unused, params) = (reader.unused, reader.made);
         Ok(Self {
             layout,
             tokenizer,
@@ -218,6 +221,7 @@ impl HealthGpt {
             vqgan: autoencoder,
             device: device.clone(),
             unused,
+            params,
         })
     }
 
@@ -487,7 +491,7 @@ fn resize(decoder: &mut Decoder, tokenizer: &Tokenizer) -> Result<usize, ModelEr
         });
     }
     let grown = |table: &burn::module::Param<Tensor<2>>| {
-        burn::module::Param::from_tensor(resize_rows(table.val(), keep, added))
+        burn::module::Param::from_tensor(resize_rows(table.val().set_require_grad(false), keep, added))
     };
     decoder.embed_tokens = grown(&decoder.embed_tokens);
     decoder.lm_head = grown(&decoder.lm_head);

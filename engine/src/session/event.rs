@@ -35,6 +35,13 @@ pub enum EventKind {
         /// Files that were left out.
         skipped: Vec<SkippedFile>,
     },
+    /// An image to look at while a scan goes on.
+    FirstFound {
+        /// The file by itself; the scan will find its whole series.
+        series: Box<SeriesInfo>,
+        /// Its slice.
+        volume: Arc<Volume>,
+    },
     /// One slice of a series that is still being read.
     FirstSlice {
         /// The series' id.
@@ -86,6 +93,7 @@ impl EventKind {
             self,
             Self::Device(_)
                 | Self::Progress(_)
+                | Self::FirstFound { .. }
                 | Self::FirstSlice { .. }
                 | Self::Thumbnail { .. }
                 | Self::Text(_)

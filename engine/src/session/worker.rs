@@ -16,7 +16,8 @@ use crate::device::{DeviceChoice, DeviceInfo, choose};
 use crate::error::{Error, Result};
 use crate::imaging::tags::header_fields;
 use crate::imaging::{
-    Axes, Generated, Provenance, load_series_showing, metrics, render, scan, series_picture,
+    Axes, Generated, Provenance, SeriesInfo, first_slice, load_series_showing, metrics, render,
+    scan_showing, series_picture,
 };
 use crate::model::{AskInput, HealthGpt};
 
@@ -75,7 +76,15 @@ pub fn files(jobs: &Receiver<(JobId, Command)>, queue: &Queue) {
     for (job, command) in jobs {
         run(job, queue, || match command {
             Command::Scan { paths } => {
-                let found = scan(&paths, &mut |done, of| {
+                let mut show = |series: SeriesInfo| {
+                    // One that cannot be read is none to look at.
+                    if let Ok(volume) = first_slice(&series) {
+                        let series = Box::new(series);
+                        let kind = EventKind::FirstFound { series, volume };
+                        queue.push(Event { job, kind });
+                    }
+                };
+                let found = scan_showing(&paths, &mut show, &mut |done, of| {
                     queue.progress(job, "reading headers", done, of)
                 })?;
                 Ok(EventKind::ScanDone {

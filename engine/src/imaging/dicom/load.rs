@@ -154,12 +154,15 @@ fn common(a: Kind, b: Kind) -> Kind {
     }
 }
 
+/// What was kept of the headers, and the voxels.
+type Read<V> = (Vec<SliceOf>, V);
+
 /// Reads all slices as the type that one of them promises; where others promise more, as what holds all of them.
 fn read_slices(
     places: &[Place<'_>],
     header: &Header,
     on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<(Vec<SliceOf>, Voxels), ImagingError> {
+) -> Result<Read<Voxels>, ImagingError> {
     let area = header.image.frame_samples();
     if let Some(read) = read_kind(places, area, kind_of(header), on_progress)? {
         return Ok(read);
@@ -183,7 +186,7 @@ fn read_kind(
     area: usize,
     kind: Kind,
     on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<(Vec<SliceOf>, Voxels)>, ImagingError> {
+) -> Result<Option<Read<Voxels>>, ImagingError> {
     let read = match kind {
         Kind::U8 => read_as(
             places,
@@ -268,7 +271,7 @@ fn read_as<T: Copy + Default + Send>(
     area: usize,
     on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     put: impl Fn(&Voxels, &mut [T]) -> bool + Sync,
-) -> Result<Option<(Vec<SliceOf>, Vec<T>)>, ImagingError> {
+) -> Result<Option<Read<Vec<T>>>, ImagingError> {
     let Some(first) = places.first() else {
         return Ok(None);
     };

@@ -19,6 +19,7 @@ use memmap2::Mmap;
 use super::error::ModelError;
 
 pub use ledger::{LoadReport, TensorLedger, canonical_name};
+pub use pickle::rows as pickled_rows;
 
 /// Element types of checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
