@@ -121,9 +121,7 @@ fn practice() -> [Scene; 8] {
                 Action::Change(Change::Theme(ThemeName::Light)),
             ]
         }),
-        ("light-settings", |_| {
-            vec![Action::Toggle(Dialog::Settings)]
-        }),
+        ("light-settings", |_| vec![Action::Toggle(Dialog::Settings)]),
         ("high-contrast", |_| {
             vec![
                 Action::CloseDialog,

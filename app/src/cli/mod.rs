@@ -100,7 +100,7 @@ fn perform(
             }
         }
         Command::Convert(args) => convert::run(args, console)?,
-        Command::Dataset(args) => dataset::run(args, console)?,
+        Command::Dataset(args) => dataset::run(args, global, console)?,
         Command::Eval(args) => eval::run(args, global, console)?,
         Command::Train(args) => train::run(args, global, console)?,
         Command::Demo(args) => demo::run(args, global, console)?,

@@ -8,6 +8,7 @@ pub mod generated;
 pub mod geometry;
 mod hash;
 mod inspect;
+pub mod letters;
 mod load;
 pub mod measure;
 mod memory;

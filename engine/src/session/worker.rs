@@ -16,8 +16,8 @@ use crate::device::{DeviceChoice, DeviceInfo, choose};
 use crate::error::{Error, Result};
 use crate::imaging::tags::header_fields;
 use crate::imaging::{
-    Axes, Generated, Provenance, SeriesInfo, first_slice, load_series_showing, metrics, render,
-    scan_showing, series_picture,
+    Axes, Generated, Provenance, SeriesInfo, ViewDescriptor, Volume, first_slice,
+    load_series_showing, metrics, render, scan_showing, series_picture,
 };
 use crate::model::{AskInput, HealthGpt};
 
@@ -197,9 +197,17 @@ fn load_model(
     Ok((model, info))
 }
 
-fn picture(source: &Source) -> Result<RgbImage> {
+/// The view of a slice that this model gets: the one on screen, or with the window it was trained on.
+fn seen(model: &HealthGpt, volume: &Volume, view: ViewDescriptor) -> ViewDescriptor {
+    match &model.layout.manifest.windows {
+        Some(windows) => windows.view(volume, view),
+        None => view,
+    }
+}
+
+fn picture(model: &HealthGpt, source: &Source) -> Result<RgbImage> {
     match source {
-        Source::Slice { volume, view } => Ok(render(volume, view)?),
+        Source::Slice { volume, view } => Ok(render(volume, &seen(model, volume, *view))?),
         Source::Picture(image) => Ok(image.as_ref().clone()),
     }
 }
@@ -208,7 +216,7 @@ fn answer(model: &HealthGpt, request: &AskRequest, job: JobId, queue: &Queue) ->
     let images = request
         .sources
         .iter()
-        .map(picture)
+        .map(|source| picture(model, source))
         .collect::<Result<Vec<_>>>()?;
     let history: Vec<(&str, &str)> = request
         .history
@@ -245,7 +253,7 @@ fn generate(
     if let Source::Slice { volume, .. } = &request.source {
         task.check_source(&volume.modality)?;
     }
-    let input = picture(&request.source)?;
+    let input = picture(model, &request.source)?;
     let instruction = request
         .instruction
         .clone()
@@ -270,7 +278,7 @@ fn generate(
             let one_slice = view.axes == Axes::Acquired && view.slab.is_none();
             let acquired = one_slice && view.plane == volume.acquired_plane();
             (
-                Some(*view),
+                Some(seen(model, volume, *view)),
                 acquired
                     .then(|| volume.instance_uids.get(k).cloned())
                     .flatten(),

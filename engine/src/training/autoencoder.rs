@@ -68,7 +68,10 @@ pub fn train(
         let done = run.state.step;
         let last = done == config.steps;
         if last || done.is_multiple_of(config.validate_every.max(1)) {
-            for (name, value) in ["val ssim ct", "val ssim mr"].into_iter().zip(run.validate(&val)) {
+            for (name, value) in ["val ssim ct", "val ssim mr"]
+                .into_iter()
+                .zip(run.validate(&val))
+            {
                 let _ = report.scores.insert(name.to_owned(), value);
             }
         }
@@ -170,13 +173,20 @@ impl<'a> Run<'a> {
                 }
             }
             Quantizer::Nearest {
-                commitment_weight, ..
+                commitment_weight,
+                quantize_from,
+                ..
             } => {
                 let latents = model.encode_latents(x);
+                if (step as f64) < quantize_from * config.steps as f64 {
+                    return Quantized {
+                        z: latents,
+                        loss: Tensor::zeros([1], &self.device),
+                        nearest: None,
+                    };
+                }
                 let [batch, dim, h, w] = latents.dims();
-                let rows = latents
-                    .permute([0, 2, 3, 1])
-                    .reshape([batch * h * w, dim]);
+                let rows = latents.permute([0, 2, 3, 1]).reshape([batch * h * w, dim]);
                 let nearest = Codebook::nearest(model, rows);
                 Quantized {
                     z: nearest
@@ -220,7 +230,10 @@ impl<'a> Run<'a> {
         let similarity = self.ssim.mean(grey(decoded.clone()), grey(x.clone()));
         let loss = l1.clone()
             + edges(decoded, x).mul_scalar(config.edge_weight)
-            + similarity.neg().add_scalar(1.0).mul_scalar(config.ssim_weight)
+            + similarity
+                .neg()
+                .add_scalar(1.0)
+                .mul_scalar(config.ssim_weight)
             + quantized.loss;
         let (loss_value, l1_value): (f32, f32) = (loss.clone().into_scalar(), l1.into_scalar());
         if !loss_value.is_finite() {

@@ -46,7 +46,8 @@ impl Codebook {
         let [codes, _] = embed.dims();
         let plain = latents.clone().detach();
         let half_norms = embed.clone().powi_scalar(2).sum_dim(1).mul_scalar(0.5);
-        let scores = plain.clone().matmul(embed.clone().transpose()) - half_norms.reshape([1, codes]);
+        let scores =
+            plain.clone().matmul(embed.clone().transpose()) - half_norms.reshape([1, codes]);
         let best: Tensor<1, Int> = scores.argmax(1).flatten(0, 1);
         let chosen = embed.select(0, best.clone());
         Nearest {
@@ -58,14 +59,24 @@ impl Codebook {
     }
 
     /// Moves the codes towards the latents they stood for and writes them into the model, as embedding and as logits.
-    pub fn follow(&mut self, model: Vqgan, nearest: &Nearest, decay: f32, random: &mut Random) -> Vqgan {
+    pub fn follow(
+        &mut self,
+        model: Vqgan,
+        nearest: &Nearest,
+        decay: f32,
+        random: &mut Random,
+    ) -> Vqgan {
         let [codes, dim] = model.embed.dims();
         let device = model.embed.device();
         let latent = |i: usize| nearest.latents.get(i * dim..(i + 1) * dim).unwrap_or(&[]);
         let rows = nearest.latents.len() / dim.max(1);
         if self.counts.len() != codes {
             // The first batch: every code begins at one of its latents.
-            *self = Self { counts: vec![0.0; codes], sums: vec![0.0; codes * dim], dim };
+            *self = Self {
+                counts: vec![0.0; codes],
+                sums: vec![0.0; codes * dim],
+                dim,
+            };
         } else {
             let mut counts = vec![0.0_f32; codes];
             let mut sums = vec![0.0_f32; codes * dim];
@@ -105,7 +116,10 @@ impl Codebook {
             .collect();
         let table = Tensor::<2>::from_data(TensorData::new(values, [codes, dim]), device);
         let bias = Tensor::<1>::from_data(TensorData::new(biases, [codes]), device);
-        model.proj.weight = model.proj.weight.map(|_| table.clone().reshape([codes, dim, 1, 1]));
+        model.proj.weight = model
+            .proj
+            .weight
+            .map(|_| table.clone().reshape([codes, dim, 1, 1]));
         model.proj.bias = model.proj.bias.map(|_| bias);
         model.embed = model.embed.map(|_| table);
         model
@@ -113,7 +127,11 @@ impl Codebook {
 
     /// Share of the codes in use.
     pub fn used(&self) -> f64 {
-        let used = self.counts.iter().filter(|count| **count > 4.0 * UNUSED).count();
+        let used = self
+            .counts
+            .iter()
+            .filter(|count| **count > 4.0 * UNUSED)
+            .count();
         used as f64 / self.counts.len().max(1) as f64
     }
 
@@ -137,10 +155,12 @@ impl Codebook {
     pub fn load(path: &Path) -> Result<Self, TrainError> {
         let file = Checkpoint::open(path)?;
         let read = |name: &str| {
-            file.tensor(name).map(|tensor| tensor.to_f32()).ok_or_else(|| TrainError::Checkpoint {
-                why: format!("'{name}' is missing"),
-                path: path.to_owned(),
-            })
+            file.tensor(name)
+                .map(|tensor| tensor.to_f32())
+                .ok_or_else(|| TrainError::Checkpoint {
+                    why: format!("'{name}' is missing"),
+                    path: path.to_owned(),
+                })
         };
         let (counts, sums) = (read("counts")?, read("sums")?);
         let dim = sums.len() / counts.len().max(1);

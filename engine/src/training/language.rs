@@ -16,8 +16,8 @@ use burn::tensor::Device;
 
 use super::checkpoint::{self, RunState};
 use super::error::TrainError;
-use super::examples::{Preparation, example};
-use super::learner::{Learner, with_values};
+use super::examples::{Example, Preparation, example};
+use super::learner::{Learner, Leaves, with_values};
 use super::model_dir::write_model;
 use super::params::{NamedOptimizer, write_f32};
 use super::stage::{DataEntry, StageConfig};
@@ -35,6 +35,14 @@ struct Source {
     records: Records,
     plugin: usize,
     weight: f64,
+}
+
+/// One sequence of a step.
+struct Sequence {
+    plugin: usize,
+    example: Example,
+    /// Where its dropout begins.
+    dropout: Random,
 }
 
 /// Trains, or goes on from the last checkpoint in `config.out`. `on_step` gets every step and may stop the run, which then
@@ -113,7 +121,11 @@ impl<'a> Run<'a> {
             Some(Precision::F32),
             &mut |_, _, _| ControlFlow::Continue(()),
         )?;
-        let trained: Vec<String> = config.data.iter().map(|entry| entry.plugin.clone()).collect();
+        let trained: Vec<String> = config
+            .data
+            .iter()
+            .map(|entry| entry.plugin.clone())
+            .collect();
         let trainable = config.stage.trainable();
         let untouched = super::learner::values(&model.plugins);
         let mut learner = Learner::new(&mut model, trainable, &trained);
@@ -126,7 +138,8 @@ impl<'a> Run<'a> {
             .iter()
             .map(|param| (param.id, param.name.clone()))
             .collect();
-        let mut optimizer = NamedOptimizer::new(&params, config.weight_decay as f32, config.max_norm as f32);
+        let mut optimizer =
+            NamedOptimizer::new(&params, config.weight_decay as f32, config.max_norm as f32);
         let sha = config.sha256();
         let state = match checkpoint::last(&config.out, &sha)? {
             Some((path, state)) => {
@@ -167,10 +180,15 @@ impl<'a> Run<'a> {
         };
         let source = |entry: &DataEntry| {
             let plugins = &self.model.plugins;
-            let plugin = plugins.iter().position(|plugin| plugin.entry.name == entry.plugin);
+            let plugin = plugins
+                .iter()
+                .position(|plugin| plugin.entry.name == entry.plugin);
             let plugin = plugin.ok_or_else(|| TrainError::NoPlugIn {
                 name: entry.plugin.clone(),
-                known: plugins.iter().map(|plugin| plugin.entry.name.clone()).collect(),
+                known: plugins
+                    .iter()
+                    .map(|plugin| plugin.entry.name.clone())
+                    .collect(),
             })?;
             let records = Records::read(&entry.records, on_bad)?;
             if records.records.is_empty() {
@@ -191,46 +209,14 @@ impl<'a> Run<'a> {
     fn step(&mut self) -> Result<TrainStep, TrainError> {
         let (config, step) = (self.config, self.state.step);
         let mut random = Random(self.state.random);
-        let dropout = Dropout {
-            rate: config.dropout,
-            random: std::cell::Cell::new(Random(random.bits())),
-        };
-        let how = Preparation {
-            corruption: config.corruption,
-            augment: config.augment,
-        };
-        let total: f64 = self.sources.iter().map(|source| source.weight).sum();
+        let sequences = self.draw(&mut random)?;
         let mut accumulator = GradientsAccumulator::<Learner>::new();
         let mut sum = 0.0;
-        for _ in 0..config.batch {
-            let mut at = random.uniform() * total;
-            let drawn = self.sources.iter().find(|source| {
-                at -= source.weight;
-                at <= 0.0
-            });
-            let Some(source) = drawn.or(self.sources.last()) else {
-                continue;
-            };
-            let records = &source.records;
-            let Some(record) = records.records.get(random.below(records.records.len())) else {
-                continue;
-            };
-            let example = example(&self.model, records, record, how, &mut random)?;
-            let loss = self.learner.loss(
-                &self.model,
-                source.plugin,
-                &example,
-                config.max_tokens,
-                Some(&dropout),
-                &self.device,
-            )?;
-            let loss = loss.div_scalar(config.batch as f64);
-            let value: f32 = loss.clone().into_scalar();
-            if !value.is_finite() {
+        for (loss, grads) in self.gradients(&sequences)? {
+            if !loss.is_finite() {
                 return Err(TrainError::NotANumber { step });
             }
-            sum += f64::from(value);
-            let grads = GradientsParams::from_grads(loss.backward(), &self.learner);
+            sum += f64::from(loss);
             accumulator.accumulate(&self.learner, grads);
         }
         let share = config.rate(step);
@@ -242,9 +228,9 @@ impl<'a> Run<'a> {
             };
             share * highest
         };
-        let (learner, report) = self
-            .optimizer
-            .step(self.learner.clone(), accumulator.grads(), &rates);
+        let (learner, report) =
+            self.optimizer
+                .step(self.learner.clone(), accumulator.grads(), &rates);
         if !report.grad_norm.is_finite() {
             return Err(TrainError::NotANumber { step });
         }
@@ -258,6 +244,104 @@ impl<'a> Run<'a> {
             grad_norm: f64::from(report.grad_norm),
             ..TrainStep::default()
         })
+    }
+
+    /// The sequences of one step.
+    fn draw(&self, random: &mut Random) -> Result<Vec<Sequence>, TrainError> {
+        let config = self.config;
+        let how = Preparation {
+            corruption: config.corruption,
+            augment: config.augment,
+        };
+        let total: f64 = self.sources.iter().map(|source| source.weight).sum();
+        let mut sequences = Vec::with_capacity(config.batch);
+        for _ in 0..config.batch {
+            let mut at = random.uniform() * total;
+            let drawn = self.sources.iter().find(|source| {
+                at -= source.weight;
+                at <= 0.0
+            });
+            let Some(source) = drawn.or(self.sources.last()) else {
+                continue;
+            };
+            let records = &source.records;
+            let Some(record) = records.records.get(random.below(records.records.len())) else {
+                continue;
+            };
+            sequences.push(Sequence {
+                plugin: source.plugin,
+                example: example(&self.model, records, record, how, random)?,
+                dropout: Random(random.bits()),
+            });
+        }
+        Ok(sequences)
+    }
+
+    /// Loss and gradients of every sequence, in their order, shared out among threads: most operations of the CPU backend use
+    /// one. Each sequence is computed the same way whichever thread does it, so their number changes no bit.
+    fn gradients(&self, sequences: &[Sequence]) -> Result<Vec<(f32, GradientsParams)>, TrainError> {
+        let workers = self.config.workers.clamp(1, sequences.len().max(1));
+        let work = |worker: usize| -> Result<Vec<(f32, GradientsParams)>, TrainError> {
+            // Leaves of its own: graphs that share them would wait for each other.
+            let learner = self.learner.clone().map(&mut Leaves);
+            let mine = sequences.iter().skip(worker).step_by(workers);
+            mine.map(|sequence| self.gradient(&learner, sequence))
+                .collect()
+        };
+        let results: Vec<Result<Vec<_>, TrainError>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (1..workers)
+                .map(|worker| {
+                    std::thread::Builder::new()
+                        .name(format!("training {worker}"))
+                        .spawn_scoped(scope, move || work(worker))
+                })
+                .collect();
+            let mut results = vec![work(0)];
+            results.extend(threads.into_iter().map(
+                |thread| match thread.map(|thread| thread.join()) {
+                    Ok(Ok(result)) => result,
+                    Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                    Err(error) => Err(TrainError::Checkpoint {
+                        why: error.to_string(),
+                        path: self.config.out.clone(),
+                    }),
+                },
+            ));
+            results
+        });
+        let mut columns = Vec::new();
+        for result in results {
+            columns.push(result?.into_iter());
+        }
+        // Back in the order of the sequences: one of each worker in turn.
+        let mut ordered = Vec::with_capacity(sequences.len());
+        for i in 0..sequences.len() {
+            ordered.extend(columns.get_mut(i % workers).and_then(Iterator::next));
+        }
+        Ok(ordered)
+    }
+
+    fn gradient(
+        &self,
+        learner: &Learner,
+        sequence: &Sequence,
+    ) -> Result<(f32, GradientsParams), TrainError> {
+        let config = self.config;
+        let dropout = Dropout {
+            rate: config.dropout,
+            random: std::cell::Cell::new(sequence.dropout),
+        };
+        let loss = learner.loss(
+            &self.model,
+            sequence.plugin,
+            &sequence.example,
+            config.max_tokens,
+            Some(&dropout),
+            &self.device,
+        )?;
+        let loss = loss.div_scalar(config.batch as f64);
+        let value: f32 = loss.clone().into_scalar();
+        Ok((value, GradientsParams::from_grads(loss.backward(), learner)))
     }
 
     /// Scores by name, of free-running greedy decoding.
