@@ -76,7 +76,10 @@ impl Engine {
     pub fn send(&self, command: Command) -> JobId {
         let job = JobId(self.next_job.fetch_add(1, Ordering::Relaxed));
         let to = match command {
-            Command::Scan { .. } | Command::LoadSeries { .. } => &self.files,
+            Command::Scan { .. }
+            | Command::LoadSeries { .. }
+            | Command::ReadHeader { .. }
+            | Command::Thumbnails { .. } => &self.files,
             Command::LoadModel { .. }
             | Command::Ask(_)
             | Command::Generate(_)
