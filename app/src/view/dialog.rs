@@ -1,12 +1,13 @@
 //! The dialog that is open: header fields beside the slice, settings and keys over it.
 
-use egui::{Context, Id, Modal, ScrollArea, Ui, Window};
+use egui::{Context, Id, Modal, RichText, ScrollArea, Ui, Window};
 
 use super::{keys_help, settings, tags, training};
 use crate::action::Action;
 use crate::pictures::Pictures;
 use crate::state::{Dialog, State};
 use crate::strings::words;
+use crate::theme;
 
 /// The dialog, if there is one.
 pub fn dialog_ui(ctx: &Context, state: &mut State, pictures: &Pictures) -> Option<Action> {
@@ -15,9 +16,15 @@ pub fn dialog_ui(ctx: &Context, state: &mut State, pictures: &Pictures) -> Optio
             tags::tags_ui(ui, &mut state.tags)
         }),
         Dialog::Training => window_ui(ctx, "training", words().training_title, |ui| {
-            let right = egui::Layout::right_to_left(egui::Align::Center);
-            let closed = ui.with_layout(right, |ui| ui.button(words().close).clicked());
+            let closed = ui.horizontal(|ui| {
+                let hint = RichText::new(words().training_hint).color(theme::now().quiet);
+                ui.label(hint);
+                let right = egui::Layout::right_to_left(egui::Align::Center);
+                ui.with_layout(right, |ui| ui.button(words().close).clicked())
+                    .inner
+            });
             let action = ScrollArea::vertical()
+                .auto_shrink(false)
                 .show(ui, |ui| training::training_ui(ui, state, pictures))
                 .inner;
             action.or(closed.inner.then_some(Action::CloseDialog))

@@ -13,7 +13,6 @@ use crate::theme;
 pub fn training_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Option<Action> {
     let mut action = None;
     let running = state.training.job;
-    ui.label(RichText::new(words().training_hint).color(theme::now().quiet));
     ui.horizontal(|ui| {
         let field = TextEdit::singleline(&mut state.training.config_draft)
             .hint_text(words().training_config_hint)
