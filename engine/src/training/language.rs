@@ -21,6 +21,7 @@ use super::examples::{Example, Preparation, example};
 use super::learner::{Learner, Leaves, with_values};
 use super::model_dir::write_model;
 use super::params::{NamedOptimizer, write_f32};
+use super::plan::MemoryPlan;
 use super::stage::{DataEntry, StageConfig};
 use super::step::{Log, TrainStep};
 use super::validation::{self, Found, ValidationSet};
@@ -29,7 +30,9 @@ use crate::dataset::{OnBad, Records};
 use crate::model::HealthGpt;
 use crate::model::adapter::Dropout;
 use crate::model::checkpoint::Checkpoint;
+use crate::model::config::LlmConfig;
 use crate::model::loader::Precision;
+use crate::model::manifest::ModelLayout;
 use crate::model::random::Random;
 
 /// Records of one file and the plug-in that they train.
@@ -119,9 +122,14 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn start(config: &'a StageConfig, device: &Device) -> Result<Self, TrainError> {
         let autodiff = device.clone().autodiff();
+        let layout = ModelLayout::open(&config.model)?;
+        let llm = LlmConfig::open(&config.model.join(&layout.manifest.parts.llm))?;
+        let precision = config.precision(&llm, device);
+        MemoryPlan::new(config, precision)?.check()?;
         let mut model = HealthGpt::load_as(
             &config.model,
             &autodiff,
+            Some(precision),
             Some(Precision::F32),
             &mut |_, _, _| ControlFlow::Continue(()),
         )?;
@@ -356,7 +364,8 @@ impl<'a> Run<'a> {
 
     fn write_model(&self) -> Result<(), TrainError> {
         let out = self.config.out.join("model");
-        write_model(&self.model, &self.learner, &self.untouched, &out)
+        let base = self.config.stage.trainable().base;
+        write_model(&self.model, &self.learner, &self.untouched, base, &out)
     }
 
     fn save_weights(
