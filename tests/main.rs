@@ -11,6 +11,7 @@ mod imaging;
 mod import;
 mod model;
 mod session;
+mod stages;
 mod support;
 mod tidy;
 mod training;

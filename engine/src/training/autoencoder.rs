@@ -170,9 +170,18 @@ impl<'a> Run<'a> {
                 }
             }
             Quantizer::Nearest {
-                commitment_weight, ..
+                commitment_weight,
+                quantize_from,
+                ..
             } => {
                 let latents = model.encode_latents(x);
+                if (step as f64) < quantize_from * config.steps as f64 {
+                    return Quantized {
+                        z: latents,
+                        loss: Tensor::zeros([1], &self.device),
+                        nearest: None,
+                    };
+                }
                 let [batch, dim, h, w] = latents.dims();
                 let rows = latents
                     .permute([0, 2, 3, 1])

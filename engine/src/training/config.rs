@@ -66,6 +66,8 @@ pub enum Quantizer {
         decay: f64,
         /// Weight of the commitment term.
         commitment_weight: f64,
+        /// Share of the run before which latents pass as they are: codes then begin at latents that mean something.
+        quantize_from: f64,
     },
 }
 

@@ -20,7 +20,7 @@ use crate::model::convert::hashes;
 use crate::model::decoder::Decoder;
 use crate::model::initializer::Initializer;
 use crate::model::loader::{Loader, Precision, Source};
-use crate::model::manifest::{Manifest, Parts, PlugInEntry, PlugInKind};
+use crate::model::manifest::{InputWindows, Manifest, Parts, PlugInEntry, PlugInKind};
 use crate::model::plugin::PlugIn;
 use crate::model::prompt::Template;
 use crate::model::tokenizer::Tokenizer;
@@ -46,6 +46,8 @@ pub struct NewModelConfig {
     pub merges: usize,
     /// Seed of the weights.
     pub seed: u64,
+    /// The grey levels that the records' pictures have.
+    pub windows: Option<InputWindows>,
     /// Sizes of the vision tower.
     pub clip: ClipSizes,
     /// Sizes of the language model.
@@ -198,6 +200,7 @@ fn manifest(config: &NewModelConfig) -> Manifest {
         trained: false,
         licence: config.licence.clone(),
         template: Template::Phi3Instruct,
+        windows: config.windows,
         parts: Parts {
             llm: "llm".into(),
             clip: "clip".into(),
@@ -434,12 +437,13 @@ fn clip_json(sizes: &ClipSizes) -> Value {
     })
 }
 
+/// Black is 0: the padding of a picture that is not square, which has the colour of the mean, is then air.
 fn preprocessor_json(side: usize) -> Value {
     json!({
         "crop_size": {"height": side, "width": side}, "do_center_crop": true, "do_convert_rgb": true,
         "do_normalize": true, "do_rescale": true, "do_resize": true,
-        "image_processor_type": "CLIPImageProcessor", "image_mean": [0.481_454_66, 0.457_827_5, 0.408_210_73],
-        "image_std": [0.268_629_54, 0.261_302_58, 0.275_777_11], "resample": 3,
+        "image_processor_type": "CLIPImageProcessor", "image_mean": [0.0, 0.0, 0.0],
+        "image_std": [0.5, 0.5, 0.5], "resample": 3,
         "rescale_factor": 1.0 / 255.0, "size": {"shortest_edge": side},
     })
 }
