@@ -28,9 +28,9 @@ use crate::dataset::{DatasetError, OnBad, Record, RecordTask};
 use crate::error::Error;
 use crate::hex::sha256_hex;
 use crate::model::HealthGpt;
+use accuracy::AnswerSummary;
 use journal::Journal;
 use pictures::{PictureRow, PictureSummary, evaluate_pictures, picture_task};
-use accuracy::AnswerSummary;
 use questions::{AnswerRow, evaluate_answers};
 
 /// Where the items come from.
