@@ -23,7 +23,11 @@ fn write_records(folder: &Path) -> [PathBuf; 2] {
     for i in 0..4_u32 {
         let level = |x: u32, inverted: bool| {
             let bright = (x < 32) == (i % 2 == 0);
-            if bright != inverted { 200 + i as u8 } else { 20 }
+            if bright != inverted {
+                200 + i as u8
+            } else {
+                20
+            }
         };
         for (name, inverted) in [("in", false), ("out", true)] {
             RgbImage::from_fn(64, 64, |x, _| Rgb([level(x, inverted); 3]))
@@ -86,7 +90,8 @@ fn config(root: &Path, out: &str, stage: Stage, steps: u64) -> StageConfig {
         weight_decay: 0.0,
         dropout: 0.05,
         max_norm: 1.0,
-        max_tokens: 200,
+        workers: 1,
+        max_tokens: 400,
         corruption: 0.5,
         augment: true,
         skip_bad: false,
@@ -142,9 +147,17 @@ fn a_stage_changes_its_own_tensors_only_and_the_result_is_a_model() {
         config.out.join("model")
     };
     for (stage, plugin, trained) in [
-        (Stage::Alignment, "comprehension", ["mm_projector"].as_slice()),
+        (
+            Stage::Alignment,
+            "comprehension",
+            ["mm_projector"].as_slice(),
+        ),
         (Stage::Alignment, "generation", &["mm_projector", "lora"]),
-        (Stage::Instruction, "comprehension", &["mm_projector", "lora"]),
+        (
+            Stage::Instruction,
+            "comprehension",
+            &["mm_projector", "lora"],
+        ),
         (Stage::Heterogeneous, "comprehension", &[]),
     ] {
         let (early, late) = (
@@ -174,9 +187,8 @@ fn a_stage_changes_its_own_tensors_only_and_the_result_is_a_model() {
         let embeddings = stage == Stage::Heterogeneous;
         let moved = changed(&base(&early), &base(&late));
         assert!(
-            moved
-                .iter()
-                .all(|name| embeddings && ["embed_tokens.weight", "lm_head.weight"].contains(&name.as_str())),
+            moved.iter().all(|name| embeddings
+                && ["embed_tokens.weight", "lm_head.weight"].contains(&name.as_str())),
             "{stage:?}: {moved:?}"
         );
         assert_eq!(embeddings, !moved.is_empty());
@@ -198,27 +210,40 @@ fn training_lowers_the_loss() {
         ..config(root.path(), "out", Stage::Base, 24)
     };
     let steps = run(&config, 0);
-    let mean = |part: &[TrainStep]| part.iter().map(|step| step.loss).sum::<f64>() / part.len() as f64;
+    let mean =
+        |part: &[TrainStep]| part.iter().map(|step| step.loss).sum::<f64>() / part.len() as f64;
     let (first, last) = (mean(&steps[..4]), mean(&steps[20..]));
     assert!(last < 0.8 * first, "{first} -> {last}");
     let scores = &steps.last().unwrap().scores;
-    assert!(scores.contains_key("val ssim ct2mri") && scores.contains_key("val exact vqa"), "{scores:?}");
+    assert!(
+        scores.contains_key("val ssim ct2mri") && scores.contains_key("val exact vqa"),
+        "{scores:?}"
+    );
 }
 
 #[test]
 fn a_resumed_stage_gives_the_very_weights_of_an_uninterrupted_one() {
     let root = tempfile::tempdir().unwrap();
     let whole = config(root.path(), "whole", Stage::Mixed, 5);
+    // On two threads too: their number changes no bit.
     let broken = StageConfig {
         out: root.path().join("broken"),
+        workers: 2,
         ..whole.clone()
     };
     assert_eq!(run(&whole, 0).len(), 5);
     assert_eq!(run(&broken, 2).len(), 2);
     assert_eq!(run(&broken, 0).first().map(|step| step.step), Some(3));
-    for name in ["last/weights.safetensors", "last/moments.safetensors", "model/plugins/generation.safetensors"] {
+    for name in [
+        "last/weights.safetensors",
+        "last/moments.safetensors",
+        "model/plugins/generation.safetensors",
+    ] {
         let read = |config: &StageConfig| fs::read(config.out.join(name)).unwrap();
-        assert!(read(&whole) == read(&broken), "{name}: not one bit may differ");
+        assert!(
+            read(&whole) == read(&broken),
+            "{name}: not one bit may differ"
+        );
     }
 }
 
@@ -235,12 +260,20 @@ fn what_cannot_be_trained_on_is_refused_and_the_last_checkpoint_stays() {
         out: root.path().join("short"),
         ..good.clone()
     };
-    assert!(matches!(refused(&short), TrainError::TooLong { limit: 10, .. }));
+    assert!(matches!(
+        refused(&short),
+        TrainError::TooLong { limit: 10, .. }
+    ));
     let mut other = good.clone();
     other.out = root.path().join("other");
     other.data[0].plugin = "surgery".to_owned();
     let error = refused(&other);
-    assert!(error.to_string().contains("it has comprehension, generation"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("it has comprehension, generation"),
+        "{error}"
+    );
     fs::remove_file(root.path().join("data/1_in.png")).unwrap();
     let error = refused(&good);
     assert!(error.to_string().contains("1_in.png"), "{error}");

@@ -121,12 +121,23 @@ fn picture_scores(
     record: &Record,
     target: &std::path::Path,
 ) -> Result<(f64, f64), TrainError> {
-    let Some((task, image)) = record.task.and_then(RecordTask::model_task).zip(record.image.as_ref()) else {
+    let Some((task, image)) = record
+        .task
+        .and_then(RecordTask::model_task)
+        .zip(record.image.as_ref())
+    else {
         return Ok((0.0, 0.0));
     };
     let (input, target) = (open(set, image)?, open(set, target)?);
     let go_on = &mut |_: usize, _: usize| ControlFlow::Continue(());
-    let made = model.generate(&input, task, &question(record), &Sampling::default(), false, go_on)?;
+    let made = model.generate(
+        &input,
+        task,
+        &question(record),
+        &Sampling::default(),
+        false,
+        go_on,
+    )?;
     let side = SIDE as u32;
     let levels = |image: &RgbImage| {
         metrics::grey(&pillow_resize(image, side, side, Filter::Bicubic))
@@ -135,10 +146,17 @@ fn picture_scores(
             .collect::<Vec<f64>>()
     };
     let (made, target) = (levels(made.unmarked()), levels(&target));
-    Ok((100.0 * metrics::ssim(&made, &target, SIDE), metrics::mae(&made, &target)))
+    Ok((
+        100.0 * metrics::ssim(&made, &target, SIDE),
+        metrics::mae(&made, &target),
+    ))
 }
 
-fn answers_exactly(model: &HealthGpt, set: &ValidationSet, record: &Record) -> Result<bool, TrainError> {
+fn answers_exactly(
+    model: &HealthGpt,
+    set: &ValidationSet,
+    record: &Record,
+) -> Result<bool, TrainError> {
     let images: Vec<RgbImage> = match &record.image {
         Some(path) => vec![open(set, path)?],
         None => Vec::new(),
