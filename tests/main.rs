@@ -10,6 +10,8 @@ mod hostile;
 mod imaging;
 mod import;
 mod model;
+mod paint;
+mod screen;
 mod session;
 mod stages;
 mod support;

@@ -104,6 +104,17 @@ fn config(root: &Path, out: &str, stage: Stage, steps: u64) -> StageConfig {
     }
 }
 
+/// The file of a run of a few steps.
+pub fn write_config(root: &Path, steps: u64) -> PathBuf {
+    let config = StageConfig {
+        validation: Vec::new(),
+        ..config(root, "out", Stage::Instruction, steps)
+    };
+    let path = root.join("train.toml");
+    fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
+    path
+}
+
 fn run(config: &StageConfig, stop_at: u64) -> Vec<TrainStep> {
     let mut steps = Vec::new();
     let _ = train(config, &Device::flex(), &mut |step| {

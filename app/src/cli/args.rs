@@ -70,6 +70,10 @@ pub enum Command {
     Train(TrainArgs),
     /// Run the sample study through everything: answers, a converted image, a picture of the window
     Demo(DemoArgs),
+    /// Measure how fast scans are read and shown
+    Bench(BenchArgs),
+    /// Write pictures of the window with the sample study, without a display
+    Gallery(GalleryArgs),
     /// Open the window, play a plan and write its picture (used by demo)
     #[command(hide = true)]
     Screenshot(ScreenshotArgs),
@@ -294,6 +298,46 @@ pub struct DemoArgs {
     /// Leave out the picture of the window
     #[arg(long)]
     pub no_screenshot: bool,
+}
+
+/// `workbench bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// What is measured.
+    #[command(subcommand)]
+    pub what: BenchCommand,
+}
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// A generated CT: scan, load, memory, cancel, and frames on the software rasteriser
+    Viewer(BenchViewerArgs),
+}
+
+/// `workbench bench viewer`.
+#[derive(Debug, Args)]
+pub struct BenchViewerArgs {
+    /// Slices of 512 x 512 pixels
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..=4000))]
+    pub slices: u32,
+    /// Frames drawn for each number
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub frames: u32,
+    /// Write the CT to this folder and leave it there
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}
+
+/// `workbench gallery`.
+#[derive(Debug, Args)]
+pub struct GalleryArgs {
+    /// Files and folders to open [default: the sample study]
+    #[arg(value_name = "PATH")]
+    pub studies: Vec<PathBuf>,
+    /// Folder to write to; it is made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 /// `workbench screenshot`.

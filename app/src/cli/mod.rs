@@ -6,15 +6,18 @@
 mod args;
 mod ask;
 mod assets;
+mod bench_viewer;
 mod console;
 mod convert;
 mod dataset;
 mod demo;
 mod eval;
 mod failure;
+mod gallery;
 mod generate;
 mod headless;
 mod inspect;
+mod phantom;
 mod render;
 mod screenshot;
 mod study;
@@ -28,9 +31,10 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use engine::DeviceChoice;
 
 use crate::{ScreenshotPlan, WindowStart};
-use args::{Cli, Command, Global};
+use args::{BenchCommand, Cli, Command, Global};
 use console::Console;
 use failure::Failure;
 
@@ -100,6 +104,10 @@ fn perform(
         Command::Eval(args) => eval::run(args, global, console)?,
         Command::Train(args) => train::run(args, global, console)?,
         Command::Demo(args) => demo::run(args, global, console)?,
+        Command::Bench(args) => match &args.what {
+            BenchCommand::Viewer(args) => bench_viewer::run(args, console)?,
+        },
+        Command::Gallery(args) => gallery::run(args, console)?,
         Command::Screenshot(args) => {
             let plan = ScreenshotPlan {
                 questions: args.questions.clone(),
@@ -121,11 +129,14 @@ fn window(
 ) -> Result<WindowStart, Failure> {
     Ok(WindowStart {
         device: global.device,
-        studies: if paths.is_empty() {
+        sample: if paths.is_empty() {
             vec![assets::sample_study()?]
         } else {
-            paths
+            Vec::new()
         },
+        studies: paths,
+        // Another window would not know of these.
+        shared: global.model.is_none() && global.device == DeviceChoice::Auto,
         model: Some(match &global.model {
             Some(dir) => dir.clone(),
             None => assets::model()?,

@@ -342,14 +342,8 @@ impl Opened {
     }
 }
 
-/// Input, result and target side by side; the result carries its mark.
-fn save(
-    folder: &Path,
-    item: &Item,
-    input: &RgbImage,
-    output: &RgbImage,
-    target: &RgbImage,
-) -> Result<(), Error> {
+/// Input, result and target side by side, `SIDE` x `SIDE` each; the result is grey and carries its mark.
+pub fn sheet(input: &RgbImage, output: &RgbImage, target: &RgbImage) -> RgbImage {
     let grey: Vec<u8> = levels(output)
         .into_iter()
         .map(|level| level as u8)
@@ -360,6 +354,17 @@ fn save(
     for (i, image) in [input, &marked, target].into_iter().enumerate() {
         image::imageops::replace(&mut sheet, image, i64::from(side) * i as i64, 0);
     }
+    sheet
+}
+
+fn save(
+    folder: &Path,
+    item: &Item,
+    input: &RgbImage,
+    output: &RgbImage,
+    target: &RgbImage,
+) -> Result<(), Error> {
+    let sheet = sheet(input, output, target);
     fs::create_dir_all(folder).map_err(|error| ImagingError::Write {
         why: error.to_string(),
         path: folder.to_owned(),

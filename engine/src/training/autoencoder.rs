@@ -280,8 +280,8 @@ impl<'a> Run<'a> {
             of: config.steps,
             loss,
             grad_norm: f64::from(report.grad_norm),
-            elapsed_secs: 0.0,
             scores,
+            ..TrainStep::default()
         })
     }
 

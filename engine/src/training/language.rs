@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use burn::module::{Module, ParamId};
@@ -22,7 +23,7 @@ use super::model_dir::write_model;
 use super::params::{NamedOptimizer, write_f32};
 use super::stage::{DataEntry, StageConfig};
 use super::step::{Log, TrainStep};
-use super::validation::{self, ValidationSet};
+use super::validation::{self, Found, ValidationSet};
 use super::workers::share_out;
 use crate::dataset::{OnBad, Records};
 use crate::model::HealthGpt;
@@ -79,8 +80,10 @@ pub fn train(
         let last = done == config.steps;
         let mut best = false;
         if last || done.is_multiple_of(config.validate_every.max(1)) {
-            report.scores = run.validate(&validation)?;
-            best = run.note(&report.scores);
+            let found = run.validate(&validation)?;
+            best = run.note(&found.scores);
+            report.scores = found.scores;
+            report.sample = found.sample.map(Arc::new);
         }
         log.write(&report)?;
         let stop = on_step(&report).is_break();
@@ -313,15 +316,17 @@ impl<'a> Run<'a> {
     }
 
     /// Scores by name, of free-running greedy decoding.
-    fn validate(&mut self, sets: &[ValidationSet]) -> Result<BTreeMap<String, f64>, TrainError> {
+    fn validate(&mut self, sets: &[ValidationSet]) -> Result<Found, TrainError> {
         self.model.clip = self.learner.clip.valid();
         self.model.decoder = self.learner.decoder.valid();
         self.model.plugins = self.learner.plugins.valid();
-        let mut scores = BTreeMap::new();
+        let mut all = Found::default();
         for set in sets {
-            scores.extend(validation::scores(&self.model, set)?);
+            let found = validation::look(&self.model, set)?;
+            all.scores.extend(found.scores);
+            all.sample = all.sample.or(found.sample);
         }
-        Ok(scores)
+        Ok(all)
     }
 
     /// Keeps the best score; true when this one is it.
