@@ -6,6 +6,7 @@ use eframe::wgpu;
 use engine::imaging::render::picture;
 use engine::imaging::{ColourMap, Direction, Slice, VoiFunction, VoiTable, Window};
 use workbench::offscreen::read_back;
+use workbench::paint::SHADERS;
 use workbench::paint::compare::{Compare, Look, Mix, difference_colour};
 use workbench::paint::window_level::{Levels, WindowLevel};
 
@@ -260,4 +261,24 @@ fn a_difference_says_which_is_brighter_by_its_colour() {
     check_mix(Mix::Difference, [ColourMap::Grey; 2], |_, a, b| {
         difference_colour(a, b)
     });
+}
+
+#[test]
+fn every_display_shader_names_its_bindings_and_its_launcher() {
+    for (stem, source) in SHADERS {
+        let header: Vec<&str> = source
+            .lines()
+            .take_while(|line| line.starts_with("//"))
+            .collect();
+        let header = header.join("\n");
+        let declared = source.matches("@binding(").count();
+        let named = header.matches("// binding ").count();
+        assert!(
+            named > 1 && named == declared,
+            "{stem}: {named} of {declared} bindings"
+        );
+        let launcher = format!("app/src/paint/{stem}.rs");
+        assert!(header.contains(&launcher), "{stem}");
+        assert!(crate::support::repo(&launcher).is_file(), "{launcher}");
+    }
 }
