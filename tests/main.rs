@@ -2,15 +2,18 @@
 
 mod cli;
 mod dataset;
+mod evaluation;
 mod fixtures;
 mod golden;
 mod gui;
 mod hostile;
 mod imaging;
+mod import;
 mod model;
 mod paint;
 mod screen;
 mod session;
+mod stages;
 mod support;
 mod tidy;
 mod training;

@@ -7,7 +7,9 @@ use engine::Task;
 use engine::imaging::{Axes, ColourMap, Generated, Plane, Slab, Window};
 use engine::session::{Command, JobId};
 
-use crate::state::{CompareMode, JobKind, Link, PictureRef, ViewTurn};
+use crate::keys::Chord;
+use crate::settings::{Change, Settings};
+use crate::state::{CompareMode, Dialog, JobKind, Kept, Link, Measure, PictureRef, ViewTurn};
 
 /// Something the user wants. Views return it, `State::perform` does it.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,6 +123,28 @@ pub enum Action {
     SavePng(usize),
     /// Close the message that is shown.
     DismissNotice,
+    /// Draw, choose, change or delete measurements.
+    Measure(Measure),
+    /// Open a dialog, or close it if it is open.
+    Toggle(Dialog),
+    /// Close the dialog that is open.
+    CloseDialog,
+    /// Change a setting.
+    Change(Change),
+    /// Wait for the next key, which a command is to have; or wait no more.
+    Listen(Option<String>),
+    /// Give a command this key.
+    BindKey(String, Chord),
+    /// Give all commands their default keys.
+    ResetKeys,
+    /// Begin to type a question.
+    FocusQuestion,
+    /// Ask for the configuration of a training run.
+    ChooseTraining,
+    /// It was chosen.
+    TrainingChosen(PathBuf),
+    /// Start the training run that is typed, or go on with it.
+    Train,
 }
 
 /// Something only the surroundings can do.
@@ -141,8 +165,16 @@ pub enum Effect {
     ChooseFiles,
     /// Ask for a model folder.
     ChooseModel,
+    /// Ask for the configuration of a training run.
+    ChooseTraining,
     /// Ask for a file name and write the marked picture there.
     SavePng(Arc<Generated>),
     /// Put a text on the clipboard.
     Copy(String),
+    /// Keep the settings.
+    KeepSettings(Box<Settings>),
+    /// Keep the measurements of a series.
+    KeepMeasurements(String, Vec<Kept>),
+    /// Bring back the measurements of a series, with `State::recalled`.
+    RecallMeasurements(String),
 }

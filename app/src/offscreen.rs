@@ -176,7 +176,10 @@ impl Offscreen {
 
 /// The window is cleared to the panels' colour.
 fn clear_colour() -> wgpu::Color {
-    let [r, g, b, a] = crate::theme::PANEL.to_normalized_gamma_f32().map(f64::from);
+    let [r, g, b, a] = crate::theme::now()
+        .panel
+        .to_normalized_gamma_f32()
+        .map(f64::from);
     wgpu::Color { r, g, b, a }
 }
 

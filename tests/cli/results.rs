@@ -378,7 +378,8 @@ fn without_a_command_the_window_opens_on_the_sample_study_with_the_tiny_model() 
         }
     };
     let sample = start(&["workbench"]);
-    assert!(sample.studies.len() == 1 && sample.studies[0].ends_with("samples/limb"));
+    assert!(sample.studies.is_empty() && sample.shared);
+    assert!(sample.sample.len() == 1 && sample.sample[0].ends_with("samples/limb"));
     assert!(
         sample
             .model
@@ -388,6 +389,7 @@ fn without_a_command_the_window_opens_on_the_sample_study_with_the_tiny_model() 
     let chosen = start(&["workbench", "a", "b", "--model", "m"]);
     assert_eq!(chosen.studies, [PathBuf::from("a"), PathBuf::from("b")]);
     assert_eq!(chosen.model, Some("m".into()));
+    assert!(chosen.sample.is_empty() && !chosen.shared);
     let shot = start(&[
         "workbench",
         "screenshot",

@@ -104,7 +104,13 @@ fn check(results: &mut SnapshotResults, name: &str, desk: Desk) {
             |ui, desk: &mut Desk| {
                 desk.pictures.sync(ui.ctx(), &desk.state);
                 let bar = egui::Frame::new().inner_margin(egui::Margin::symmetric(10, 5));
-                let wanted = workbench::view::stage_ui(ui, &desk.state.viewer, &desk.pictures, bar);
+                let wanted = workbench::view::stage_ui(
+                    ui,
+                    &desk.state.viewer,
+                    (&desk.state.measurements, &desk.state.keymap),
+                    &desk.pictures,
+                    bar,
+                );
                 for action in wanted {
                     desk.perform(action);
                 }

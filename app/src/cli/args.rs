@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use engine::dataset::RecordTask;
+use engine::dataset::facts::Scanner;
 use engine::imaging::{CT_PRESETS, Plane, Window};
 use engine::model::Sampling;
 use engine::{DeviceChoice, Task};
@@ -238,20 +240,43 @@ pub struct ConvertArgs {
 
 /// `workbench eval`.
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("source").required(true))]
 pub struct EvalArgs {
-    /// Folder with SUBJECT/ct.nii.gz and SUBJECT/mr_t1.nii.gz
-    #[arg(long, value_name = "FOLDER")]
-    pub pairs: PathBuf,
-    /// reconstruct, ct2mri, mri2ct or sr4
-    #[arg(long, value_parser = generating_task)]
-    pub task: Task,
-    /// Only every N-th usable slice of a subject
+    /// Folder with SUBJECT/ct.nii.gz, SUBJECT/mr_t1.nii.gz and, for questions about lesions, SUBJECT/gtv.nii.gz
+    #[arg(long, value_name = "FOLDER", group = "source")]
+    pub pairs: Option<PathBuf>,
+    /// File of records, as workbench dataset writes it
+    #[arg(long, value_name = "FILE.json", group = "source")]
+    pub records: Option<PathBuf>,
+    /// ct2mri, mri2ct, sr4, reconstruct, vqa or describe
+    #[arg(long, value_parser = evaluated_task)]
+    pub task: RecordTask,
+    /// Only every N-th usable slice of a subject, or every N-th record
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub every: u32,
-    /// Write input, result (marked) and target of every slice side by side
+    /// What reconstruction and super-resolution of pairs start from: ct, mr or both
+    #[arg(long, value_name = "MODALITY", default_value = "mr", value_parser = scanners)]
+    pub modality: Scanners,
+    /// Write input, result (marked) and target of every picture side by side
     #[arg(long, value_name = "DIR")]
     pub save_images: Option<PathBuf>,
+    /// Write tables (report.md, report.json), a plot (report.png) and the rows (rows.jsonl); a stopped run goes on from them
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Folder with the network of LPIPS: torchvision's AlexNet and the linear layers (lin0.model.1.weight...); not part of the program
+    #[arg(long, value_name = "DIR")]
+    pub lpips: Option<PathBuf>,
+    /// Leave out records that cannot be used, and list them
+    #[arg(long)]
+    pub skip_bad: bool,
+    /// Seed of the wordings of questions about pairs
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub seed: u64,
 }
+
+/// Which modalities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scanners(pub Vec<Scanner>);
 
 /// `workbench train`.
 #[derive(Debug, Args)]
@@ -374,6 +399,24 @@ fn generating_task(text: &str) -> Result<Task, String> {
         Ok(task) if task.generates() => Ok(task),
         Ok(_) => Err("comprehend answers with text; use workbench ask".to_owned()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+fn evaluated_task(text: &str) -> Result<RecordTask, String> {
+    match text.parse::<RecordTask>()? {
+        RecordTask::Report2Image => {
+            Err("no model of this program makes pictures of reports".to_owned())
+        }
+        task => Ok(task),
+    }
+}
+
+fn scanners(text: &str) -> Result<Scanners, String> {
+    match text {
+        "ct" => Ok(Scanners(vec![Scanner::Ct])),
+        "mr" => Ok(Scanners(vec![Scanner::Mr])),
+        "both" => Ok(Scanners(Scanner::ALL.to_vec())),
+        _ => Err("choose ct, mr or both".to_owned()),
     }
 }
 

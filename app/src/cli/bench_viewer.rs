@@ -207,7 +207,14 @@ fn drawing(volume: &Arc<Volume>, frames: usize, report: &mut Report) -> Result<(
                             } else {
                                 pictures.sync(ui.ctx(), &state);
                                 let area = ui.max_rect();
-                                let _ = view::viewport_ui(ui, &state.viewer, 0, area, &pictures);
+                                let _ = view::viewport_ui(
+                                    ui,
+                                    &state.viewer,
+                                    &state.measurements,
+                                    0,
+                                    area,
+                                    &pictures,
+                                );
                             }
                         })
                         .map_err(|why| Failure::work("bench", why))?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use engine::DeviceChoice;
-use engine::imaging::{ColourMap, Plane, Projection, Slab, Window};
+use engine::imaging::{ColourMap, Modality, Plane, Projection, Slab, Window};
 use engine::session::Engine;
 
 use super::args::GalleryArgs;
@@ -15,7 +15,10 @@ use crate::action::{Action, Effect};
 use crate::app::desk_ui;
 use crate::offscreen::Offscreen;
 use crate::pictures::Pictures;
-use crate::state::{CompareMode, State};
+use crate::settings::Change;
+use crate::state::{CompareMode, Dialog, Measure, SliceRef, State, Tool};
+use crate::strings::Language;
+use crate::theme::ThemeName;
 
 /// The size of the window.
 const SIZE: [u32; 2] = [1600, 1000];
@@ -86,9 +89,89 @@ pub fn run(args: &GalleryArgs, console: &mut Console<'_>) -> Result<(), Failure>
             desk.perform(Action::CompareSeries(mode));
             shoot(&mut desk, name)?;
         }
+        desk.perform(Action::SetViewports(1));
+    }
+    if let Some(id) = shown {
+        desk.perform(Action::ShowSeries(id));
+        desk.settle()?;
+    }
+    for (name, scene) in practice() {
+        for action in scene(&desk.state) {
+            desk.perform(action);
+        }
+        shoot(&mut desk, name)?;
     }
     console.print(&format!("{}\n", written.join("\n")))?;
     console.print_json(&serde_json::json!(written))
+}
+
+/// A name, and what a user does to get there from the scene before.
+type Scene = (&'static str, fn(&State) -> Vec<Action>);
+
+/// Measuring, dialogs, colours and languages.
+fn practice() -> [Scene; 8] {
+    [
+        ("measured", measured),
+        ("header", |_| vec![Action::Toggle(Dialog::Tags)]),
+        ("settings", |_| vec![Action::Toggle(Dialog::Settings)]),
+        ("keys", |_| vec![Action::Toggle(Dialog::Keys)]),
+        ("light", |_| {
+            vec![
+                Action::CloseDialog,
+                Action::Change(Change::Theme(ThemeName::Light)),
+            ]
+        }),
+        ("light-settings", |_| vec![Action::Toggle(Dialog::Settings)]),
+        ("high-contrast", |_| {
+            vec![
+                Action::CloseDialog,
+                Action::Change(Change::Theme(ThemeName::HighContrast)),
+            ]
+        }),
+        ("german", |_| {
+            vec![
+                Action::Change(Change::Theme(ThemeName::Dark)),
+                Action::Change(Change::Language(Language::German)),
+            ]
+        }),
+    ]
+}
+
+/// One shape of each kind on the middle slice of the first CT, drawn as the mouse would.
+fn measured(state: &State) -> Vec<Action> {
+    let all = &state.library.series;
+    let ct = all.iter().find(|series| series.modality == Modality::Ct);
+    let Some(ct) = ct.or(all.first()) else {
+        return Vec::new();
+    };
+    let [columns, rows, slices] = ct.size;
+    let on = SliceRef {
+        series: ct.id.clone(),
+        plane: Plane::Axial,
+        index: slices / 2,
+    };
+    let at = |[x, y]: [f64; 2]| [x * columns as f64, y * rows as f64];
+    let mut actions = vec![
+        Action::ResetView,
+        Action::SetPlane(Plane::Axial),
+        Action::SetSlice(slices / 2),
+        Action::SetWindow(Window::linear(40.0, 400.0)),
+    ];
+    for (tool, points) in [
+        (Tool::Length, &[[0.18, 0.3], [0.44, 0.16]][..]),
+        (Tool::Angle, &[[0.1, 0.9], [0.2, 0.6], [0.4, 0.85]]),
+        (Tool::Rectangle, &[[0.62, 0.2], [0.74, 0.32]]),
+        (Tool::Ellipse, &[[0.58, 0.5], [0.72, 0.66]]),
+    ] {
+        actions.push(Action::Measure(Measure::Use(tool)));
+        let mut points = points.iter().map(|point| at(*point));
+        if let Some(first) = points.next() {
+            let begin = Measure::Begin(on.clone(), first);
+            actions.push(Action::Measure(begin));
+        }
+        actions.extend(points.map(|point| Action::Measure(Measure::End(point))));
+    }
+    actions
 }
 
 fn failed(why: &str) -> Failure {
@@ -158,12 +241,21 @@ impl Desk {
             screen,
             ..
         } = self;
-        for _ in 0..4 {
+        let mut effects = Vec::new();
+        for _ in 0..6 {
             screen
                 .frame(Vec::new(), |ui| {
-                    let _ = desk_ui(ui, state, pictures);
+                    effects.extend(desk_ui(ui, state, pictures));
                 })
                 .map_err(|why| failed(&why))?;
+        }
+        if !effects.is_empty() {
+            // A header that is shown has to be read first.
+            for effect in effects {
+                self.carry_out(effect);
+            }
+            self.settle()?;
+            return self.draw();
         }
         let picture = screen.image().map_err(|why| failed(&why))?;
         Ok(image::DynamicImage::ImageRgba8(picture).into_rgb8())

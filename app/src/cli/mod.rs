@@ -31,6 +31,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use engine::DeviceChoice;
 
 use crate::{ScreenshotPlan, WindowStart};
 use args::{BenchCommand, Cli, Command, Global};
@@ -99,7 +100,7 @@ fn perform(
             }
         }
         Command::Convert(args) => convert::run(args, console)?,
-        Command::Dataset(args) => dataset::run(args, console)?,
+        Command::Dataset(args) => dataset::run(args, global, console)?,
         Command::Eval(args) => eval::run(args, global, console)?,
         Command::Train(args) => train::run(args, global, console)?,
         Command::Demo(args) => demo::run(args, global, console)?,
@@ -128,11 +129,14 @@ fn window(
 ) -> Result<WindowStart, Failure> {
     Ok(WindowStart {
         device: global.device,
-        studies: if paths.is_empty() {
+        sample: if paths.is_empty() {
             vec![assets::sample_study()?]
         } else {
-            paths
+            Vec::new()
         },
+        studies: paths,
+        // Another window would not know of these.
+        shared: global.model.is_none() && global.device == DeviceChoice::Auto,
         model: Some(match &global.model {
             Some(dir) => dir.clone(),
             None => assets::model()?,

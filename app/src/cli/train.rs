@@ -52,7 +52,10 @@ pub fn run(args: &TrainArgs, global: &Global, console: &mut Console<'_>) -> Resu
     let summary = match &last {
         None => "nothing was left to train\n".to_owned(),
         Some(step) => {
-            let scores = step.scores.iter().map(|(name, score)| format!("; {name} {score:.3}"));
+            let scores = step
+                .scores
+                .iter()
+                .map(|(name, score)| format!("; {name} {score:.3}"));
             format!(
                 "step {} of {}: loss {:.4}, {:.0} s in all{}\n",
                 step.step,

@@ -12,8 +12,9 @@ use super::chat::Reply;
 use super::results::Comparison;
 use super::viewport::{Content, LoadingSeries, OpenSeries, Viewport};
 use super::volume_view::VolumeView;
-use super::{DeviceState, JobKind, ModelState, Notice, Stage, State};
+use super::{DeviceState, End, JobKind, ModelState, Notice, Stage, State};
 use crate::action::Effect;
+use crate::strings::words;
 
 /// Longer side of a thumbnail, in pixels.
 const THUMBNAIL_SIDE: u32 = 96;
@@ -71,6 +72,10 @@ impl State {
                 self.series_loaded(&id, loaded);
                 self.draw_thumbnails()
             }
+            EventKind::Header { id, slice, fields } => {
+                self.tags.arrived(&id, slice, fields);
+                None
+            }
             EventKind::ModelLoaded(info) => {
                 self.model = ModelState::Ready(info);
                 None
@@ -99,6 +104,19 @@ impl State {
                     });
                     self.stage = Stage::Compare(self.results.items.len() - 1);
                 }
+                None
+            }
+            EventKind::TrainStep(step) => {
+                self.training.stepped(step);
+                None
+            }
+            EventKind::Trained { out, finished } => {
+                let end = if finished {
+                    End::Finished(out)
+                } else {
+                    End::Paused(out)
+                };
+                self.training.ended(end);
                 None
             }
             EventKind::Failed(error) => {
@@ -334,7 +352,7 @@ impl State {
         match self.jobs.get(&job).map(|job| job.kind.clone()) {
             Some(JobKind::Scan) if stopped => {
                 self.forget_found();
-                self.notice = Some(Notice::Done("Looking for scans was stopped".to_owned()));
+                self.notice = Some(Notice::Done(words().scan_stopped.to_owned()));
             }
             Some(JobKind::Scan) => {
                 self.forget_found();
@@ -350,6 +368,8 @@ impl State {
                     }
                 }
             }
+            Some(JobKind::ReadHeader) => self.tags.failed(why),
+            Some(JobKind::Train) => self.training.ended(End::Failed(why)),
             Some(JobKind::LoadModel) if self.loads_another_model(job) => {}
             Some(JobKind::LoadModel) if stopped => self.model = ModelState::Empty,
             Some(JobKind::LoadModel) => self.model = ModelState::Failed(why),

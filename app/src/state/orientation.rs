@@ -1,5 +1,7 @@
 //! How a picture is turned and flipped on screen. The model's picture stays as it was acquired.
 
+use crate::strings::words;
+
 /// Where one step to the right and one step down on screen lead in the picture: each along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Orientation {
@@ -71,13 +73,13 @@ impl Orientation {
     /// `rotated 90° right`; empty for a picture as it was acquired.
     pub fn words(self) -> &'static str {
         match (self.right, self.down) {
-            ([0, -1], [1, 0]) => "rotated 90° right",
-            ([0, 1], [-1, 0]) => "rotated 90° left",
-            ([-1, 0], [0, -1]) => "rotated 180°",
-            ([-1, 0], [0, 1]) => "flipped horizontally",
-            ([1, 0], [0, -1]) => "flipped vertically",
-            ([0, -1], [-1, 0]) => "flipped horizontally, rotated 90° right",
-            ([0, 1], [1, 0]) => "flipped horizontally, rotated 90° left",
+            ([0, -1], [1, 0]) => words().rotated_right,
+            ([0, 1], [-1, 0]) => words().rotated_left,
+            ([-1, 0], [0, -1]) => words().rotated_half,
+            ([-1, 0], [0, 1]) => words().flipped_h,
+            ([1, 0], [0, -1]) => words().flipped_v,
+            ([0, -1], [-1, 0]) => words().flipped_right,
+            ([0, 1], [1, 0]) => words().flipped_left,
             _ => "",
         }
     }
@@ -140,5 +142,17 @@ mod tests {
             }
         }
         assert_eq!(names.len(), 8, "{names:?}");
+    }
+
+    #[test]
+    fn a_place_on_screen_is_found_again_however_the_picture_is_turned() {
+        let turns = [Turn::RotateRight, Turn::FlipVertically, Turn::RotateLeft];
+        let mut orientation = Orientation::default();
+        for turn in turns {
+            orientation = orientation.turned(turn);
+            let there = orientation.to_picture([0.2, 0.7]);
+            let [x, y] = orientation.to_screen(there);
+            assert!((x - 0.2).abs() < 1e-6 && (y - 0.7).abs() < 1e-6);
+        }
     }
 }

@@ -17,10 +17,12 @@ impl State {
             Action::ChooseModel => vec![Effect::ChooseModel],
             Action::OpenPaths(paths) => {
                 self.notice = None;
-                vec![Effect::Send {
+                let kept = self.remember_opened(&paths);
+                let scan = Effect::Send {
                     command: Command::Scan { paths },
                     kind: JobKind::Scan,
-                }]
+                };
+                kept.into_iter().chain([scan]).collect()
             }
             Action::LoadModel(dir) => {
                 let mut effects = self.stop_jobs(JobKind::uses_model);
@@ -48,6 +50,7 @@ impl State {
             Action::ShowBeside(id) => self.show_beside(&id),
             Action::Ask => self.ask().into_iter().collect(),
             Action::Stop(job) => self.stop(job).into_iter().collect(),
+            Action::Cancel if self.put_down() => Vec::new(),
             Action::Cancel => {
                 let effects = self.stop_jobs(is_answer_or_image);
                 if effects.is_empty() && !self.stop_cine() {
@@ -74,6 +77,23 @@ impl State {
                     .collect()
             }
             Action::Copy(text) => vec![Effect::Copy(text)],
+            Action::Measure(wish) => self.measure(wish).into_iter().collect(),
+            wish @ (Action::Toggle(_)
+            | Action::CloseDialog
+            | Action::Change(_)
+            | Action::Listen(_)
+            | Action::BindKey(..)
+            | Action::ResetKeys) => self.prefer(wish).into_iter().collect(),
+            Action::ChooseTraining => vec![Effect::ChooseTraining],
+            Action::TrainingChosen(path) => {
+                self.training.config_draft = path.display().to_string();
+                Vec::new()
+            }
+            Action::Train => self.train(),
+            Action::FocusQuestion => {
+                self.chat.draft.wants_focus = true;
+                Vec::new()
+            }
             Action::ShowPicture(picture) => self.show_picture(picture),
             other => {
                 self.look(other);

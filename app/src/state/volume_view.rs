@@ -6,6 +6,8 @@ use engine::imaging::{
     Axes, CT_PRESETS, ColourMap, Grid, Modality, Plane, Slab, ViewDescriptor, Volume, Window,
 };
 
+use crate::strings::{fill, words};
+
 /// A volume and the slice of it that is shown.
 #[derive(Clone, Debug)]
 pub struct VolumeView {
@@ -150,12 +152,12 @@ impl VolumeView {
     /// The reason, for a disabled button.
     pub fn check_patient_axes(&self) -> Result<(), String> {
         if !self.volume.calibrated {
-            return Err("the files do not say how the patient lay".to_owned());
+            return Err(words().why_no_patient.to_owned());
         }
         let all = Plane::ALL.map(|plane| self.volume.check_plane(plane));
         all.into_iter().collect::<Result<(), String>>()?;
         if self.volume.patient_from_voxel.straight() {
-            return Err("the voxels already lie along the patient's axes".to_owned());
+            return Err(words().why_straight.to_owned());
         }
         Ok(())
     }
@@ -164,14 +166,14 @@ impl VolumeView {
     pub fn presets(&self) -> Vec<Preset> {
         let automatic = Preset {
             key: Some(0),
-            name: "Automatic".to_owned(),
+            name: words().automatic.to_owned(),
             window: self.automatic,
         };
         let own = self.volume.windows.iter().enumerate();
         let own = own.map(|(i, named)| Preset {
             key: [Some(1), Some(2)].get(i).copied().flatten(),
             name: if named.name.is_empty() {
-                format!("File {}", i + 1)
+                fill(words().file_window, &[&(i + 1)])
             } else {
                 named.name.clone()
             },
@@ -182,10 +184,22 @@ impl VolumeView {
             ct.filter(|_| self.volume.modality == Modality::Ct)
                 .map(|((name, window), key)| Preset {
                     key: Some(key),
-                    name: (*name).to_owned(),
+                    name: preset_words(name).to_owned(),
                     window: *window,
                 });
         std::iter::once(automatic).chain(own).chain(ct).collect()
+    }
+}
+
+/// What a CT preset is called.
+fn preset_words(name: &str) -> &str {
+    match name {
+        "Brain" => words().preset_brain,
+        "Abdomen" => words().preset_abdomen,
+        "Mediastinum" => words().preset_mediastinum,
+        "Bone" => words().preset_bone,
+        "Lung" => words().preset_lung,
+        other => other,
     }
 }
 
@@ -198,6 +212,15 @@ pub struct Preset {
     pub name: String,
     /// The window.
     pub window: Window,
+}
+
+/// What a plane is called within a sentence.
+pub fn plane_words(plane: Plane) -> &'static str {
+    match plane {
+        Plane::Axial => words().plane_axial,
+        Plane::Coronal => words().plane_coronal,
+        Plane::Sagittal => words().plane_sagittal,
+    }
 }
 
 /// `C 40 W 400`.

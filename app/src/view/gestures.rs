@@ -5,7 +5,7 @@ use engine::imaging::Window;
 
 use super::probe::{pixel_at, place_of};
 use crate::action::Action;
-use crate::state::{Content, OpenSeries, Viewer};
+use crate::state::{Content, OpenSeries, Tool, Viewer};
 
 /// What is asked for over the picture that lies at `place` in `area`. `window` is what a drag changes.
 pub fn gestures(
@@ -15,6 +15,7 @@ pub fn gestures(
     response: &Response,
     [area, place]: [Rect; 2],
     window: Option<Window>,
+    tool: Tool,
 ) -> Option<Action> {
     if response.double_clicked() {
         return Some(Action::ToggleMaximised);
@@ -31,13 +32,12 @@ pub fn gestures(
     let from_middle = |at: Pos2| <[f32; 2]>::from(at - area.center());
     let moved = response.drag_delta();
     let shift = ui.input(|input| input.modifiers.shift);
+    let primary = response.dragged_by(PointerButton::Primary);
     if moved != Vec2::ZERO {
-        if response.dragged_by(PointerButton::Middle)
-            || (shift && response.dragged_by(PointerButton::Primary))
-        {
+        if response.dragged_by(PointerButton::Middle) || (primary && (shift || tool == Tool::Pan)) {
             return Some(Action::Pan(moved.into()));
         }
-        if response.dragged_by(PointerButton::Secondary) {
+        if response.dragged_by(PointerButton::Secondary) || (primary && tool == Tool::Zoom) {
             let origin = ui.input(|input| input.pointer.press_origin());
             return Some(Action::Zoom {
                 factor: (-moved.y * 0.008).exp(),
@@ -45,7 +45,8 @@ pub fn gestures(
             });
         }
         if let Some(window) = window
-            && response.dragged_by(PointerButton::Primary)
+            && primary
+            && tool == Tool::Window
         {
             return Some(Action::SetWindow(dragged_window(window, moved)));
         }

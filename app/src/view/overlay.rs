@@ -5,7 +5,10 @@ use std::sync::Arc;
 use egui::{Align2, Color32, FontId, Painter, Pos2, Rect, Stroke, Ui, Vec2};
 use engine::imaging::{Axes, ColourMap, Direction, Plane, Projection, Slab};
 
-use crate::state::{Content, OpenSeries, Orientation, Viewer, VolumeView, window_words};
+use crate::state::{
+    Content, OpenSeries, Orientation, Viewer, VolumeView, plane_words, window_words,
+};
+use crate::strings::{fill, words};
 use crate::theme;
 
 /// Below this width, in points, there is no room for words in both lower corners.
@@ -65,7 +68,10 @@ pub fn overlay_ui(
     }
     let series = &open.series;
     let scale = pixel_scale(open, place, size) * ui.pixels_per_point();
-    let zoom = format!("Zoom {:.0} %", scale * 100.0);
+    let zoom = fill(
+        crate::strings::words().zoom_percent,
+        &[&format_args!("{:.0}", scale * 100.0)],
+    );
     let title = if series.description.is_empty() {
         series.modality.code().to_owned()
     } else {
@@ -99,7 +105,11 @@ pub fn overlay_ui(
             }
         }
         Content::Picture(image) => {
-            let text = format!("{zoom}\n{} × {} pixels", image.width(), image.height());
+            let size = fill(
+                crate::strings::words().picture_size,
+                &[&image.width(), &image.height()],
+            );
+            let text = format!("{zoom}\n{size}");
             words.put(Align2::RIGHT_BOTTOM, &text, theme::TEXT);
         }
     }
@@ -136,7 +146,7 @@ impl Words<'_> {
     }
 
     fn ground(&self, place: Rect) {
-        let ground = Color32::from_black_alpha(150);
+        let ground = Color32::from_black_alpha(theme::IMAGE_TEXT_GROUND);
         self.painter
             .rect_filled(place.expand2(egui::vec2(4.0, 1.0)), 3.0, ground);
     }
@@ -159,31 +169,31 @@ fn levels_words(view: &VolumeView) -> String {
     let inverted = if view.invert == view.volume.inverted {
         ""
     } else {
-        "  inverted"
+        words().inverted_corner
     };
-    format!(
-        "Slice {} / {}  {}{}{}\n{}{inverted}",
-        view.index() + 1,
-        view.count(),
-        view.plane.name(),
-        match view.axes {
-            Axes::Acquired => "",
-            Axes::Patient => ", patient axes",
-        },
-        view.slab
-            .map_or(String::new(), |slab| format!("  {}", slab_words(slab))),
-        window_words(view.window),
-    )
+    let slice = fill(
+        words().slice_corner,
+        &[&(view.index() + 1), &view.count(), &plane_words(view.plane)],
+    );
+    let axes = match view.axes {
+        Axes::Acquired => "",
+        Axes::Patient => words().patient_axes_suffix,
+    };
+    let slab = view
+        .slab
+        .map_or(String::new(), |slab| format!("  {}", slab_words(slab)));
+    let window = window_words(view.window);
+    format!("{slice}{axes}{slab}\n{window}{inverted}")
 }
 
 /// `MIP 20 mm`.
 pub fn slab_words(slab: Slab) -> String {
     let name = match slab.projection {
-        Projection::Maximum => "MIP",
-        Projection::Minimum => "MinIP",
-        Projection::Mean => "Mean",
+        Projection::Maximum => words().slab_maximum,
+        Projection::Minimum => words().slab_minimum,
+        Projection::Mean => words().slab_mean,
     };
-    format!("{name} {:.0} mm", slab.mm)
+    fill(words().slab, &[&name, &format_args!("{:.0}", slab.mm)])
 }
 
 /// A stripe beside the words of the plane, in the colour its lines have in the other viewports.
@@ -198,10 +208,10 @@ fn plane_mark(painter: &Painter, plane: Plane, words: Rect) {
 fn notes(words: &Words<'_>, view: &VolumeView) {
     let mut lines: Vec<&str> = Vec::new();
     if view.volume.lossy {
-        lines.push("Lossy source");
+        lines.push(crate::strings::words().lossy);
     }
     if !view.volume.calibrated {
-        lines.push("No geometry: sides and lengths are unknown");
+        lines.push(crate::strings::words().no_geometry);
     }
     lines.extend(view.volume.notes.iter().map(String::as_str));
     // Wrapped, so that a long sentence leaves the picture free.
@@ -222,7 +232,15 @@ fn spacing_words(view: &VolumeView) -> String {
     let [columns, rows, _] = grid.size;
     if view.volume.calibrated {
         let [dx, dy, _] = grid.patient_from_grid.spacing_mm();
-        format!("{columns} × {rows}  {dx:.2} × {dy:.2} mm")
+        fill(
+            words().slice_spacing,
+            &[
+                &columns,
+                &rows,
+                &format_args!("{dx:.2}"),
+                &format_args!("{dy:.2}"),
+            ],
+        )
     } else {
         format!("{columns} × {rows}")
     }
@@ -304,11 +322,11 @@ fn round_length(longest_mm: f64) -> Option<(f64, String)> {
         .find(|step| step * power <= longest_mm)?;
     let mm = step * power;
     let text = if mm >= 10.0 {
-        format!("{:.0} cm", mm / 10.0)
+        fill(words().cm, &[&format_args!("{:.0}", mm / 10.0)])
     } else if mm >= 1.0 {
-        format!("{mm:.0} mm")
+        fill(words().mm, &[&format_args!("{mm:.0}")])
     } else {
-        format!("{mm} mm")
+        fill(words().mm, &[&mm])
     };
     Some((mm, text))
 }

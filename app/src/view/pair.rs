@@ -6,19 +6,30 @@ use super::overlay::Words;
 use crate::action::Action;
 use crate::paint::compare::{Mix, difference_colour};
 use crate::state::{CompareMode, Link, Viewer};
+use crate::strings::{fill, words};
 use crate::theme;
 
 /// A picture stays so long while two are shown in turn.
 const FLICKER_SECS: f64 = 0.5;
 
-/// The ways to compare, with their names.
-pub const MODES: [(CompareMode, &str); 5] = [
-    (CompareMode::SideBySide, "Side by side"),
-    (CompareMode::Swipe(0.5), "Swipe"),
-    (CompareMode::Flicker, "Flicker"),
-    (CompareMode::Blend(0.5), "Blend"),
-    (CompareMode::Difference, "Difference"),
+/// The ways to compare.
+const MODES: [CompareMode; 5] = [
+    CompareMode::SideBySide,
+    CompareMode::Swipe(0.5),
+    CompareMode::Flicker,
+    CompareMode::Blend(0.5),
+    CompareMode::Difference,
 ];
+
+fn mode_words(mode: CompareMode) -> &'static str {
+    match mode {
+        CompareMode::SideBySide => words().side_by_side,
+        CompareMode::Swipe(_) => words().swipe,
+        CompareMode::Flicker => words().flicker,
+        CompareMode::Blend(_) => words().blend,
+        CompareMode::Difference => words().difference,
+    }
+}
 
 /// Do both compare the same way, wherever the curtain is?
 pub fn same_way(a: CompareMode, b: CompareMode) -> bool {
@@ -28,8 +39,8 @@ pub fn same_way(a: CompareMode, b: CompareMode) -> bool {
 /// The buttons that choose a way to compare.
 pub fn modes_ui(ui: &mut Ui, chosen: CompareMode) -> Option<CompareMode> {
     let mut wanted = None;
-    for (mode, name) in MODES {
-        let button = Button::selectable(same_way(mode, chosen), name);
+    for mode in MODES {
+        let button = Button::selectable(same_way(mode, chosen), mode_words(mode));
         if ui.add(button).clicked() {
             wanted = Some(mode);
         }
@@ -47,8 +58,8 @@ pub fn pair_ui(ui: &mut Ui, viewer: &Viewer, frame: Frame) -> Vec<Action> {
         ui.horizontal_wrapped(|ui| {
             actions.extend(modes_ui(ui, viewer.compare).map(Action::CompareSeries));
             let (mut share, name) = match viewer.compare {
-                CompareMode::Swipe(share) => (share, "Curtain"),
-                CompareMode::Blend(share) => (share, "Opacity"),
+                CompareMode::Swipe(share) => (share, words().curtain),
+                CompareMode::Blend(share) => (share, words().opacity),
                 _ => (0.0, ""),
             };
             if !name.is_empty() {
@@ -64,12 +75,12 @@ pub fn pair_ui(ui: &mut Ui, viewer: &Viewer, frame: Frame) -> Vec<Action> {
             }
             if viewer.overlaid() {
                 ui.separator();
-                ui.label("Window of");
-                for (number, name) in ["first", "second"].into_iter().enumerate() {
+                ui.label(words().window_of);
+                for (number, name) in [words().first, words().second].into_iter().enumerate() {
                     let button = Button::selectable(viewer.active == number, name);
-                    let button = ui.add(button).on_hover_text("Left and Right exchange them");
+                    let button = ui.add(button).on_hover_text(words().window_of_hint);
                     if button
-                        .accessible_name(format!("Window of the {name}"))
+                        .accessible_name(fill(words().window_of_the, &[&name]))
                         .clicked()
                     {
                         actions.push(Action::Activate(number));
@@ -77,17 +88,15 @@ pub fn pair_ui(ui: &mut Ui, viewer: &Viewer, frame: Frame) -> Vec<Action> {
                 }
             }
             ui.separator();
-            ui.label("Linked");
+            ui.label(words().linked);
             for link in Link::ALL {
-                let name = match link {
-                    Link::Scroll => "Scroll",
-                    Link::Zoom => "Zoom",
-                    Link::Window => "Window",
+                let (short, name) = match link {
+                    Link::Scroll => (words().link_scroll, words().link_scroll_name),
+                    Link::Zoom => (words().link_zoom, words().link_zoom_name),
+                    Link::Window => (words().link_window, words().link_window_name),
                 };
-                let button = Button::selectable(viewer.links.get(link), name);
-                let button = ui
-                    .add(button)
-                    .accessible_name(format!("Link {}", name.to_lowercase()));
+                let button = Button::selectable(viewer.links.get(link), short);
+                let button = ui.add(button).accessible_name(name);
                 if button.clicked() {
                     actions.push(Action::ToggleLink(link));
                 }
@@ -123,11 +132,15 @@ pub fn pair_words(viewer: &Viewer) -> String {
     let second = names(viewer)[1].to_owned();
     match viewer.compare {
         CompareMode::SideBySide => String::new(),
-        CompareMode::Swipe(share) => format!("swiped with {second} at {:.0} %", share * 100.0),
-        CompareMode::Flicker => format!("in turn with {second}"),
-        CompareMode::Blend(share) => format!("{:.0} % of {second} over it", share * 100.0),
-        CompareMode::Difference => format!("less {second}"),
+        CompareMode::Swipe(share) => fill(words().swiped_with, &[&second, &percent(share)]),
+        CompareMode::Flicker => fill(words().in_turn_with, &[&second]),
+        CompareMode::Blend(share) => fill(words().blended_with, &[&percent(share), &second]),
+        CompareMode::Difference => fill(words().less, &[&second]),
     }
+}
+
+fn percent(share: f32) -> String {
+    format!("{:.0}", share * 100.0)
 }
 
 fn names(viewer: &Viewer) -> [&str; 2] {
@@ -141,7 +154,7 @@ fn names(viewer: &Viewer) -> [&str; 2] {
 /// Curtain and names over the picture made of two.
 pub fn pair_overlay_ui(ui: &Ui, viewer: &Viewer, area: Rect) {
     let painter = ui.painter_at(area);
-    let words = Words {
+    let corner = Words {
         painter: &painter,
         inner: area.shrink(12.0),
         size: 13.0,
@@ -151,20 +164,20 @@ pub fn pair_overlay_ui(ui: &Ui, viewer: &Viewer, area: Rect) {
         CompareMode::Swipe(share) => {
             let curtain = area.left() + area.width() * share;
             painter.vline(curtain, area.y_range(), Stroke::new(2.0, theme::ACCENT));
-            words.put(Align2::LEFT_TOP, first, theme::TEXT);
-            words.put(Align2::RIGHT_TOP, second, theme::TEXT);
+            corner.put(Align2::LEFT_TOP, first, theme::TEXT);
+            corner.put(Align2::RIGHT_TOP, second, theme::TEXT);
         }
         CompareMode::Flicker => {
             let shown = if second_turn(ui) { second } else { first };
-            words.put(Align2::LEFT_TOP, shown, theme::TEXT);
+            corner.put(Align2::LEFT_TOP, shown, theme::TEXT);
         }
         CompareMode::Blend(share) => {
-            let text = format!("{second} {:.0} % over {first}", share * 100.0);
-            words.put(Align2::LEFT_TOP, &text, theme::TEXT);
+            let text = fill(words().blend_corner, &[&second, &percent(share), &first]);
+            corner.put(Align2::LEFT_TOP, &text, theme::TEXT);
         }
         CompareMode::Difference => {
-            let text = format!("Orange: {first} brighter\nBlue: {second} brighter");
-            let below = words.put(Align2::LEFT_TOP, &text, theme::TEXT);
+            let text = fill(words().difference_corner, &[&first, &second]);
+            let below = corner.put(Align2::LEFT_TOP, &text, theme::TEXT);
             difference_bar_ui(&painter, below.left_bottom() + egui::vec2(0.0, 6.0));
         }
         CompareMode::SideBySide => {}
@@ -186,7 +199,7 @@ pub fn difference_bar_ui(painter: &egui::Painter, at: egui::Pos2) {
     for (x, align, text) in [
         (bar.left(), Align2::LEFT_TOP, "−255"),
         (bar.center().x, Align2::CENTER_TOP, "0"),
-        (bar.right(), Align2::RIGHT_TOP, "+255 levels"),
+        (bar.right(), Align2::RIGHT_TOP, words().difference_most),
     ] {
         let at = egui::pos2(x, bar.bottom() + 2.0);
         painter.text(at, align, text, font.clone(), theme::TEXT);

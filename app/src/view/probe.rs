@@ -3,6 +3,7 @@
 use engine::imaging::{Modality, Rescale};
 
 use crate::state::{Orientation, VolumeView};
+use crate::strings::{fill, words};
 use egui::{Pos2, Rect};
 
 /// The column and row under the pointer, where the picture lies at `place`; nothing beside it.
@@ -51,14 +52,14 @@ pub fn words_at(view: &VolumeView, patient_mm: [f64; 3]) -> Option<String> {
         }
     };
     let value = match volume.modality {
-        Modality::Ct => format!("{sample:.0} HU"),
-        _ => format!("value {}", number(sample)),
+        Modality::Ct => fill(words().value_hu, &[&format_args!("{sample:.0}")]),
+        _ => fill(words().value_plain, &[&number(sample)]),
     };
     let raw = match volume.rescale_of(k) {
         Rescale::NONE if volume.modality != Modality::Ct => String::new(),
-        _ => format!(
-            "raw {}   ",
-            number(volume.voxels.get(volume.offset(nearest)))
+        _ => fill(
+            words().value_raw,
+            &[&number(volume.voxels.get(volume.offset(nearest)))],
         ),
     };
     let position = if volume.calibrated {
@@ -69,9 +70,10 @@ pub fn words_at(view: &VolumeView, patient_mm: [f64; 3]) -> Option<String> {
             format!("{letter} {:.1}", mm.abs())
         };
         let parts = [part(x, 'L', 'R'), part(y, 'P', 'A'), part(z, 'S', 'I')];
-        format!("{} mm   ", parts.join("  "))
+        fill(words().position, &[&parts.join("  ")])
     } else {
         String::new()
     };
-    Some(format!("{position}voxel {i}, {j}, {k}   {raw}{value}"))
+    let value = format!("{raw}{value}");
+    Some(fill(words().voxel_value, &[&position, &i, &j, &k, &value]))
 }

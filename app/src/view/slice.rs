@@ -7,18 +7,22 @@ use egui::{
 use engine::imaging::{Axes, ColourMap};
 
 use super::gestures::gestures;
+use super::measure;
 use super::overlay::{crosshair_on_screen, overlay_ui, pixel_scale, slab_words};
 use super::pair::{mix, pair_overlay_ui, pair_words};
 use super::probe::{pixel_at, place_of, words_at};
+use super::toolbar::colour_words;
+use super::tools::tool_words;
 use crate::action::Action;
 use crate::paint::ViewportPaint;
 use crate::paint::compare::{Look, Mix};
 use crate::paint::window_level::Levels;
 use crate::pictures::{Drawn, Pictures};
 use crate::state::{
-    Cine, Content, LoadingSeries, OpenSeries, Orientation, Viewer, Viewport, VolumeView,
-    window_words,
+    Cine, Content, LoadingSeries, Measurements, OpenSeries, Orientation, Tool, Viewer, Viewport,
+    VolumeView, plane_words, window_words,
 };
+use crate::strings::{self, fill};
 use crate::theme;
 
 /// Height of the line below the image, in points.
@@ -41,6 +45,7 @@ pub fn scale_id(number: usize) -> egui::Id {
 pub fn viewport_ui(
     ui: &mut Ui,
     viewer: &Viewer,
+    measurements: &Measurements,
     number: usize,
     area: Rect,
     pictures: &Pictures,
@@ -57,20 +62,35 @@ pub fn viewport_ui(
     match viewer.viewports.get(number).unwrap_or(&Viewport::Empty) {
         Viewport::Empty => {
             let text = if viewer.viewports.len() == 1 {
-                "Open a folder, a file or a picture\nto look at it and to ask about it"
+                strings::words().nothing_open
             } else {
-                "Choose a series on the left"
+                strings::words().choose_left
             };
             say(ui, text, theme::QUIET);
-            actions.extend(chosen_ui(ui, viewer, number, "Empty viewport"));
+            actions.extend(chosen_ui(
+                ui,
+                viewer,
+                number,
+                strings::words().empty_viewport,
+            ));
         }
         Viewport::Loading(loading) => loading_ui(ui, loading, number, area, pictures),
         Viewport::Failed(series, why) => {
-            let text = format!("{} cannot be shown\n\n{why}", series.description);
+            let text = fill(
+                strings::words().cannot_be_shown,
+                &[&series.description, why],
+            );
             say(ui, &text, theme::ERROR);
-            actions.extend(chosen_ui(ui, viewer, number, "Failed viewport"));
+            actions.extend(chosen_ui(
+                ui,
+                viewer,
+                number,
+                strings::words().failed_viewport,
+            ));
         }
-        Viewport::Open(open) => actions.extend(open_ui(ui, viewer, number, open, pictures)),
+        Viewport::Open(open) => {
+            actions.extend(open_ui(ui, viewer, measurements, number, open, pictures));
+        }
     }
     let several = viewer.viewports.len() > 1 && !viewer.overlaid();
     if several && number == viewer.active {
@@ -99,7 +119,8 @@ fn chosen_ui(ui: &Ui, viewer: &Viewer, number: usize, name: &str) -> Option<Acti
         return None;
     }
     let response = ui.interact(ui.max_rect(), viewport_id(number), Sense::click());
-    let name = format!("{name} {} of {}", number + 1, viewer.viewports.len());
+    let count = viewer.viewports.len();
+    let name = fill(strings::words().numbered, &[&name, &(number + 1), &count]);
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
     (response.clicked() && number != viewer.active).then_some(Action::Activate(number))
 }
@@ -112,7 +133,7 @@ fn loading_ui(
     area: Rect,
     pictures: &Pictures,
 ) {
-    let text = format!("Loading {}…", loading.series.description);
+    let text = fill(strings::words().loading, &[&loading.series.description]);
     let (Some(volume), Some(Ok(drawn))) = (&loading.first, pictures.slice(number)) else {
         say(ui, &text, theme::QUIET);
         return;
@@ -151,6 +172,7 @@ fn loading_ui(
 fn open_ui(
     ui: &mut Ui,
     viewer: &Viewer,
+    measurements: &Measurements,
     number: usize,
     open: &OpenSeries,
     pictures: &Pictures,
@@ -186,14 +208,23 @@ fn open_ui(
                 pair_overlay_ui(ui, viewer, area);
             }
             let line = full.with_min_y(area.bottom());
-            read_out_ui(ui, viewer, open, line, place, &response);
+            read_out_ui(ui, viewer, open, line, place, &response, measurements.tool);
             let window = viewer.viewport().volume().map(|view| view.window);
             let window = match &open.content {
                 Content::Volume(view) if !viewer.overlaid() => Some(view.window),
                 Content::Volume(_) => window,
                 Content::Picture(_) => None,
             };
-            actions.extend(gestures(ui, viewer, open, &response, [area, place], window));
+            let free = !viewer.overlaid();
+            let measured = free
+                .then(|| measure::canvas_ui(ui, measurements, open, &response, [area, place]))
+                .flatten();
+            if measured.is_none() && !measurements.dragging(&open.series.id) {
+                let tool = measurements.tool;
+                let wish = gestures(ui, viewer, open, &response, [area, place], window, tool);
+                actions.extend(wish);
+            }
+            actions.extend(measured);
             if number == viewer.scene() {
                 actions.extend(cine_ui(ui, open.cine, number));
             }
@@ -299,6 +330,7 @@ fn read_out_ui(
     line: Rect,
     place: Rect,
     response: &Response,
+    tool: Tool,
 ) {
     let words = match &open.content {
         Content::Volume(view) => {
@@ -315,9 +347,9 @@ fn read_out_ui(
         }
         Content::Picture(_) => None,
     };
-    let help = "Wheel: slice · left drag: window · middle drag: pan · right drag: zoom · click: crosshair · double click: large";
+    let help = fill(strings::words().mouse_help, &[&tool_words(tool)]);
     let alone = viewer.viewports.len() == 1;
-    let words = words.as_deref().unwrap_or(if alone { help } else { "" });
+    let words = words.as_deref().unwrap_or(if alone { &help } else { "" });
     let words = egui::RichText::new(words).color(theme::QUIET).size(12.5);
     ui.put(line, egui::Label::new(words).truncate());
 }
@@ -325,15 +357,21 @@ fn read_out_ui(
 /// What a screen reader says, and what tests look for.
 fn name_of(viewer: &Viewer, number: usize, open: &OpenSeries) -> String {
     let mut name = match &open.content {
-        Content::Volume(view) => format!(
-            "Slice {} of {}, {}, window {}{}",
-            view.index() + 1,
-            view.count(),
-            view.plane.name(),
-            window_words(view.window),
-            if view.invert { ", inverted" } else { "" },
+        Content::Volume(view) => fill(
+            strings::words().slice_name,
+            &[
+                &(view.index() + 1),
+                &view.count(),
+                &plane_words(view.plane),
+                &window_words(view.window),
+                &if view.invert {
+                    strings::words().inverted_suffix
+                } else {
+                    ""
+                },
+            ],
         ),
-        Content::Picture(_) => format!("Picture {}", open.series.description),
+        Content::Picture(_) => fill(strings::words().picture_name, &[&open.series.description]),
     };
     let mut say = |words: &str| {
         if !words.is_empty() {
@@ -343,25 +381,24 @@ fn name_of(viewer: &Viewer, number: usize, open: &OpenSeries) -> String {
     say(open.orientation.words());
     if let Content::Volume(view) = &open.content {
         if view.axes == Axes::Patient {
-            say("patient axes");
+            say(strings::words().patient_axes);
         }
         if let Some(slab) = view.slab {
             say(&slab_words(slab));
         }
         if view.colours != ColourMap::Grey {
-            say(view.colours.name());
+            say(colour_words(view.colours));
         }
     }
     if viewer.overlaid() {
         say(&pair_words(viewer));
     } else if viewer.viewports.len() > 1 {
-        say(&format!(
-            "viewport {} of {}",
-            number + 1,
-            viewer.viewports.len()
+        say(&fill(
+            strings::words().viewport_of,
+            &[&(number + 1), &viewer.viewports.len()],
         ));
         if number == viewer.active {
-            say("active");
+            say(strings::words().active);
         }
     }
     name
@@ -376,13 +413,16 @@ fn slider_ui(ui: &mut Ui, view: &VolumeView, strip: Rect, several: bool) -> Opti
         .vertical()
         .show_value(false);
     let name = if several {
-        format!("Slice, {}", view.plane.name())
+        fill(strings::words().slice_of_plane, &[&plane_words(view.plane)])
     } else {
-        "Slice".to_owned()
+        strings::words().slice.to_owned()
     };
     let response = ui
         .put(strip, slider)
-        .on_hover_text(format!("Slice {} of {}", view.index() + 1, view.count()))
+        .on_hover_text(fill(
+            strings::words().slice_of,
+            &[&(view.index() + 1), &view.count()],
+        ))
         .accessible_name(name);
     response
         .changed()

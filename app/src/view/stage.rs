@@ -6,17 +6,24 @@ use super::pair::pair_ui;
 use super::slice::viewport_ui;
 use super::toolbar::toolbar_ui;
 use crate::action::Action;
+use crate::keys::Keymap;
 use crate::pictures::Pictures;
-use crate::state::Viewer;
+use crate::state::{Measurements, Viewer};
 
 /// Between two viewports, in points.
 const GAP: f32 = 2.0;
 
 /// The middle of the window while no result is compared.
-pub fn stage_ui(ui: &mut Ui, viewer: &Viewer, pictures: &Pictures, bar: Frame) -> Vec<Action> {
+pub fn stage_ui(
+    ui: &mut Ui,
+    viewer: &Viewer,
+    (measurements, keys): (&Measurements, &Keymap),
+    pictures: &Pictures,
+    bar: Frame,
+) -> Vec<Action> {
     let mut actions = Vec::new();
     if viewer.open().is_some() || viewer.viewports.len() > 1 {
-        actions.extend(toolbar_ui(ui, viewer, bar));
+        actions.extend(toolbar_ui(ui, viewer, keys, bar));
     }
     actions.extend(pair_ui(ui, viewer, bar));
     let full = ui.available_rect_before_wrap();
@@ -26,7 +33,14 @@ pub fn stage_ui(ui: &mut Ui, viewer: &Viewer, pictures: &Pictures, bar: Frame) -
         ui.painter().rect_filled(full, 0.0, Color32::from_gray(40));
     }
     for (number, area) in shown.iter().zip(places(full, shown.len())) {
-        actions.extend(viewport_ui(ui, viewer, *number, area, pictures));
+        actions.extend(viewport_ui(
+            ui,
+            viewer,
+            measurements,
+            *number,
+            area,
+            pictures,
+        ));
     }
     actions
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::error::DatasetError;
 
-/// Writes beside the target and puts the file in its place when it is complete. A crash or a full disk leaves the former
-/// one.
+/// Writes beside the target and puts the file in its place when it is complete; its folder is made if it is not there. A
+/// crash or a full disk leaves the former file.
 ///
 /// # Errors
 /// [`DatasetError::Write`].
@@ -16,6 +16,9 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), DatasetError> {
     name.push(".part");
     let part = path.with_file_name(name);
     let written = (|| {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
         let mut file = fs::File::create(&part)?;
         file.write_all(bytes)?;
         file.sync_all()?;

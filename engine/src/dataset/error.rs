@@ -72,6 +72,12 @@ pub enum DatasetError {
         /// The file.
         path: PathBuf,
     },
+    /// The rows on disk are those of another evaluation.
+    #[error("the folder holds the rows of another evaluation (model, data or options differ); choose another folder, or delete the file: {}", path.display())]
+    OtherEvaluation {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is nothing to make records of.
     #[error("{what}: {}", path.display())]
     Nothing {
@@ -93,6 +99,7 @@ impl DatasetError {
             Self::Write { .. } => "dataset-write",
             Self::Layout { .. } => "dataset-layout",
             Self::BadRecords { .. } => "dataset-bad-records",
+            Self::OtherEvaluation { .. } => "other-evaluation",
             Self::Nothing { .. } => "dataset-nothing",
         }
     }

@@ -79,7 +79,7 @@ pub struct Import {
     pub file: PathBuf,
     /// Where its pictures are.
     pub images: PathBuf,
-    /// The folder that the records will lie in: their paths are relative to it.
+    /// The folder that the records will lie in, which is made: their paths are relative to it.
     pub out: PathBuf,
     /// What to do about entries that cannot be used.
     pub on_bad: OnBad,
@@ -110,6 +110,10 @@ pub fn import(what: &Import) -> Result<Imported, DatasetError> {
             path: what.images.clone(),
         });
     }
+    fs::create_dir_all(&what.out).map_err(|error| DatasetError::Write {
+        why: error.to_string(),
+        path: what.out.clone(),
+    })?;
     let mut imported = Imported::default();
     for file in files(what)? {
         read_file(what, &file, &mut imported)?;

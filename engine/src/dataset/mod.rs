@@ -3,11 +3,12 @@
 //! A [`record`] is a conversation about a picture, in VL-Health's JSON form; [`records`] reads and writes a file of them and
 //! names every record that cannot be used. They come from paired volumes ([`pairs`], [`facts`], [`words`], [`from_pairs`]),
 //! from single ones ([`from_volumes`]) and from published collections ([`import`](mod@import)); [`split`] goes by
-//! subject, and a [`card`] counts what is there.
+//! subject, [`codes`] computes the VQ codes of targets once, and a [`card`] counts what is there.
 
 pub mod alignment;
 mod atomic;
 pub mod card;
+pub mod codes;
 mod error;
 pub mod facts;
 pub mod from_pairs;

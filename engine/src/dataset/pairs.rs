@@ -275,10 +275,15 @@ fn open(path: &Path) -> Result<Arc<Volume>, DatasetError> {
 
 /// The 99.5th percentile of the voxels above a tenth of the mean.
 pub fn mr_top(mr: &Volume) -> f32 {
+    bright_level(mr, 0.995)
+}
+
+/// The level that this share of the voxels above a tenth of the mean does not exceed.
+pub fn bright_level(mr: &Volume, share: f64) -> f32 {
     let mut samples = all_samples(mr);
     let mean = samples.iter().map(|x| f64::from(*x)).sum::<f64>() / samples.len().max(1) as f64;
     samples.retain(|x| f64::from(*x) > 0.1 * mean);
-    (percentile(samples, 0.995) as f32).max(1e-6)
+    (percentile(samples, share) as f32).max(1e-6)
 }
 
 /// Every sample of a volume.

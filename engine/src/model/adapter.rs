@@ -190,7 +190,8 @@ mod tests {
                     })
                     .collect(),
             });
-            let difference = (merged.forward(x.clone(), None).delta - looped.forward(x, None).delta)
+            let difference = (merged.forward(x.clone(), None).delta
+                - looped.forward(x, None).delta)
                 .abs()
                 .max();
             let difference: f32 = difference.into_scalar();

@@ -400,10 +400,12 @@ fn attention(
     for block in &run.blocks.blocks {
         let rows = block.to - block.from;
         let part = |x: &Tensor<4>| x.clone().narrow(2, 0, block.keys);
-        let q = q
-            .clone()
-            .narrow(2, block.from, rows)
-            .reshape([batch, kv_heads, group * rows, head_dim]);
+        let q = q.clone().narrow(2, block.from, rows).reshape([
+            batch,
+            kv_heads,
+            group * rows,
+            head_dim,
+        ]);
         let scores = q
             .matmul(part(&k).transpose())
             .reshape([batch, heads, rows, block.keys]);

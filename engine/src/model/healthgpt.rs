@@ -491,7 +491,11 @@ fn resize(decoder: &mut Decoder, tokenizer: &Tokenizer) -> Result<usize, ModelEr
         });
     }
     let grown = |table: &burn::module::Param<Tensor<2>>| {
-        burn::module::Param::from_tensor(resize_rows(table.val().set_require_grad(false), keep, added))
+        burn::module::Param::from_tensor(resize_rows(
+            table.val().set_require_grad(false),
+            keep,
+            added,
+        ))
     };
     decoder.embed_tokens = grown(&decoder.embed_tokens);
     decoder.lm_head = grown(&decoder.lm_head);

@@ -1,5 +1,6 @@
 //! What the engine reports: plain data, each event with the job it belongs to.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use image::RgbImage;
@@ -7,9 +8,11 @@ use image::RgbImage;
 use super::command::JobId;
 use crate::device::DeviceInfo;
 use crate::error::Error;
+use crate::imaging::tags::Field;
 use crate::imaging::{Generated, Loaded, SeriesInfo, SkippedFile, Volume};
 use crate::model::Answer;
 use crate::task::{Capability, Task};
+use crate::training::step::TrainStep;
 
 /// Something happened.
 #[derive(Clone, Debug)]
@@ -64,6 +67,15 @@ pub enum EventKind {
         /// Its voxels or pixels.
         loaded: Loaded,
     },
+    /// The header of a file of a series was read.
+    Header {
+        /// The series' id.
+        id: String,
+        /// The slice it was read for.
+        slice: usize,
+        /// Its fields.
+        fields: Vec<Field>,
+    },
     /// A model is in memory.
     ModelLoaded(Arc<ModelInfo>),
     /// A piece of the answer: always whole characters.
@@ -72,6 +84,15 @@ pub enum EventKind {
     Answered(Answer),
     /// An image is ready.
     Generated(Arc<Generated>),
+    /// Training did a step.
+    TrainStep(TrainStep),
+    /// Training ended, or paused after a checkpoint.
+    Trained {
+        /// Where the log, the checkpoint and the result are.
+        out: PathBuf,
+        /// The configuration's last step is done.
+        finished: bool,
+    },
     /// The job ended without a result.
     Failed(Arc<Error>),
 }
@@ -87,6 +108,7 @@ impl EventKind {
                 | Self::FirstSlice { .. }
                 | Self::Thumbnail { .. }
                 | Self::Text(_)
+                | Self::TrainStep(_)
         )
     }
 }

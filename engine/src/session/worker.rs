@@ -14,11 +14,13 @@ use super::event::{Event, EventKind, ModelInfo};
 use super::queue::Queue;
 use crate::device::{DeviceChoice, DeviceInfo, choose};
 use crate::error::{Error, Result};
+use crate::imaging::tags::header_fields;
 use crate::imaging::{
-    Axes, Generated, Provenance, SeriesInfo, first_slice, load_series_showing, metrics, render,
-    scan_showing, series_picture,
+    Axes, Generated, Provenance, SeriesInfo, ViewDescriptor, Volume, first_slice,
+    load_series_showing, metrics, render, scan_showing, series_picture,
 };
 use crate::model::{AskInput, HealthGpt};
+use crate::training;
 
 /// The engine thread: runs until the handle is dropped.
 pub fn tensors(choice: DeviceChoice, jobs: &Receiver<(JobId, Command)>, queue: &Queue) {
@@ -62,9 +64,11 @@ pub fn tensors(choice: DeviceChoice, jobs: &Receiver<(JobId, Command)>, queue: &
                 job,
                 queue,
             ),
-            Command::Scan { .. } | Command::LoadSeries { .. } | Command::Thumbnails { .. } => {
-                Err(Error::EngineGone)
-            }
+            Command::Train { config } => train(&config, &device, job, queue),
+            Command::Scan { .. }
+            | Command::LoadSeries { .. }
+            | Command::ReadHeader { .. }
+            | Command::Thumbnails { .. } => Err(Error::EngineGone),
         });
     }
 }
@@ -108,6 +112,11 @@ pub fn files(jobs: &Receiver<(JobId, Command)>, queue: &Queue) {
                     loaded,
                 })
             }
+            Command::ReadHeader { series, slice } => Ok(EventKind::Header {
+                fields: header_fields(&series, slice)?,
+                id: series.id.clone(),
+                slice,
+            }),
             Command::Thumbnails { series } => {
                 let count = series.len();
                 for (done, series) in series.iter().enumerate() {
@@ -190,9 +199,40 @@ fn load_model(
     Ok((model, info))
 }
 
-fn picture(source: &Source) -> Result<RgbImage> {
+fn train(
+    config: &std::path::Path,
+    device: &Device,
+    job: JobId,
+    queue: &Queue,
+) -> Result<EventKind> {
+    let run = training::job::Job::open(config)?;
+    let mut finished = true;
+    run.run(device, &mut |step| {
+        queue.push(Event {
+            job,
+            kind: EventKind::TrainStep(step.clone()),
+        });
+        finished = step.step == step.of;
+        let _ = queue.progress(job, "training", step.step as usize, step.of as usize);
+        queue.flow(job)
+    })?;
+    Ok(EventKind::Trained {
+        out: run.out().clone(),
+        finished,
+    })
+}
+
+/// The view of a slice that this model gets: the one on screen, or with the window it was trained on.
+fn seen(model: &HealthGpt, volume: &Volume, view: ViewDescriptor) -> ViewDescriptor {
+    match &model.layout.manifest.windows {
+        Some(windows) => windows.view(volume, view),
+        None => view,
+    }
+}
+
+fn picture(model: &HealthGpt, source: &Source) -> Result<RgbImage> {
     match source {
-        Source::Slice { volume, view } => Ok(render(volume, view)?),
+        Source::Slice { volume, view } => Ok(render(volume, &seen(model, volume, *view))?),
         Source::Picture(image) => Ok(image.as_ref().clone()),
     }
 }
@@ -201,7 +241,7 @@ fn answer(model: &HealthGpt, request: &AskRequest, job: JobId, queue: &Queue) ->
     let images = request
         .sources
         .iter()
-        .map(picture)
+        .map(|source| picture(model, source))
         .collect::<Result<Vec<_>>>()?;
     let history: Vec<(&str, &str)> = request
         .history
@@ -238,7 +278,7 @@ fn generate(
     if let Source::Slice { volume, .. } = &request.source {
         task.check_source(&volume.modality)?;
     }
-    let input = picture(&request.source)?;
+    let input = picture(model, &request.source)?;
     let instruction = request
         .instruction
         .clone()
@@ -263,7 +303,7 @@ fn generate(
             let one_slice = view.axes == Axes::Acquired && view.slab.is_none();
             let acquired = one_slice && view.plane == volume.acquired_plane();
             (
-                Some(*view),
+                Some(seen(model, volume, *view)),
                 acquired
                     .then(|| volume.instance_uids.get(k).cloned())
                     .flatten(),

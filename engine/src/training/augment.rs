@@ -70,7 +70,10 @@ impl Motion {
             // From the place in the result to the place in the source.
             let dx = (f64::from(x) + 0.5) / width - 0.5 - self.shift[0];
             let dy = (f64::from(y) + 0.5) / height - 0.5 - self.shift[1];
-            let (dx, dy) = ((cos * dx + sin * dy) / self.zoom, (cos * dy - sin * dx) / self.zoom);
+            let (dx, dy) = (
+                (cos * dx + sin * dy) / self.zoom,
+                (cos * dy - sin * dx) / self.zoom,
+            );
             let dx = if self.mirrored { -dx } else { dx };
             let (sx, sy) = ((dx + 0.5) * width - 0.5, (dy + 0.5) * height - 0.5);
             let (x0, y0) = (sx.floor(), sy.floor());
@@ -78,7 +81,8 @@ impl Motion {
             let (x0, y0) = (x0 as i64, y0 as i64);
             let level = |channel: usize| {
                 let top = at(x0, y0, channel) * (1.0 - fx) + at(x0 + 1, y0, channel) * fx;
-                let bottom = at(x0, y0 + 1, channel) * (1.0 - fx) + at(x0 + 1, y0 + 1, channel) * fx;
+                let bottom =
+                    at(x0, y0 + 1, channel) * (1.0 - fx) + at(x0 + 1, y0 + 1, channel) * fx;
                 (top * (1.0 - fy) + bottom * fy).round() as u8
             };
             Rgb([level(0), level(1), level(2)])

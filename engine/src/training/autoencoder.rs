@@ -13,19 +13,21 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::optim::GradientsParams;
+use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
 
 use super::checkpoint::{self, RunState};
-use super::codebook::{Codebook, Nearest};
+use super::codebook::{Assigned, Codebook};
 use super::config::{AutoencoderConfig, Quantizer};
 use super::error::TrainError;
+use super::learner::Leaves;
 use super::pairs::{Pair, SIDE, load_pairs, rgb};
 use super::params::{NamedOptimizer, save_module};
 use super::ssim::Ssim;
 use super::step::{Log, TrainStep};
+use super::workers::share_out;
 use crate::imaging::metrics;
 use crate::model::checkpoint::{Checkpoint, TensorLedger};
 use crate::model::initializer::Initializer;
@@ -68,7 +70,10 @@ pub fn train(
         let done = run.state.step;
         let last = done == config.steps;
         if last || done.is_multiple_of(config.validate_every.max(1)) {
-            for (name, value) in ["val ssim ct", "val ssim mr"].into_iter().zip(run.validate(&val)) {
+            for (name, value) in ["val ssim ct", "val ssim mr"]
+                .into_iter()
+                .zip(run.validate(&val))
+            {
                 let _ = report.scores.insert(name.to_owned(), value);
             }
         }
@@ -101,7 +106,23 @@ struct Quantized {
     /// `[batch, embed_dim, h, w]`.
     z: Tensor<4>,
     loss: Tensor<1>,
-    nearest: Option<Nearest>,
+    nearest: Option<Assigned>,
+}
+
+/// One picture of a step.
+struct Picture {
+    /// `[3, side, side]`, from -1 to 1.
+    pixels: Vec<f32>,
+    /// Where its noise begins.
+    noise: Random,
+}
+
+/// What one picture contributes.
+struct Part {
+    loss: f32,
+    l1: f32,
+    grads: GradientsParams,
+    nearest: Option<Assigned>,
 }
 
 impl<'a> Run<'a> {
@@ -145,8 +166,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn quantize(&self, x: Tensor<4>, random: &mut Random) -> Quantized {
-        let (config, model, step) = (self.config, &self.model, self.state.step);
+    fn quantize(&self, model: &Vqgan, x: Tensor<4>, random: &mut Random) -> Quantized {
+        let (config, step) = (self.config, self.state.step);
         match config.quantizer {
             Quantizer::Gumbel {
                 min_temperature,
@@ -170,22 +191,28 @@ impl<'a> Run<'a> {
                 }
             }
             Quantizer::Nearest {
-                commitment_weight, ..
+                commitment_weight,
+                quantize_from,
+                ..
             } => {
                 let latents = model.encode_latents(x);
+                if (step as f64) < quantize_from * config.steps as f64 {
+                    return Quantized {
+                        z: latents,
+                        loss: Tensor::zeros([1], &self.device),
+                        nearest: None,
+                    };
+                }
                 let [batch, dim, h, w] = latents.dims();
-                let rows = latents
-                    .permute([0, 2, 3, 1])
-                    .reshape([batch * h * w, dim]);
+                let rows = latents.permute([0, 2, 3, 1]).reshape([batch * h * w, dim]);
                 let nearest = Codebook::nearest(model, rows);
                 Quantized {
                     z: nearest
                         .codes
-                        .clone()
                         .reshape([batch, h, w, dim])
                         .permute([0, 3, 1, 2]),
-                    loss: nearest.commitment.clone().mul_scalar(commitment_weight),
-                    nearest: Some(nearest),
+                    loss: nearest.commitment.mul_scalar(commitment_weight),
+                    nearest: Some(nearest.assigned),
                 }
             }
         }
@@ -195,8 +222,7 @@ impl<'a> Run<'a> {
         let config = self.config;
         let step = self.state.step;
         let mut random = Random(self.state.random);
-        let side = config.model.resolution;
-        let mut pixels = Vec::with_capacity(config.batch * 3 * side * side);
+        let mut pictures = Vec::with_capacity(config.batch);
         for _ in 0..config.batch {
             let Some(pair) = train.get(random.below(train.len())) else {
                 continue;
@@ -206,30 +232,37 @@ impl<'a> Run<'a> {
             } else {
                 &pair.mr
             };
-            pixels.extend(vqgan_pixels(&augmented(levels, &mut random), side));
+            pictures.push(Picture {
+                pixels: vqgan_pixels(&augmented(levels, &mut random), config.model.resolution),
+                noise: Random(random.bits()),
+            });
         }
-        let x = Tensor::<4>::from_data(
-            TensorData::new(pixels, [config.batch, 3, side, side]),
-            &self.device,
-        );
-        let quantized = self.quantize(x.clone(), &mut random);
-        let model = &self.model;
-        let decoded = model.decode(quantized.z);
-
-        let l1 = (decoded.clone() - x.clone()).abs().mean();
-        let similarity = self.ssim.mean(grey(decoded.clone()), grey(x.clone()));
-        let loss = l1.clone()
-            + edges(decoded, x).mul_scalar(config.edge_weight)
-            + similarity.neg().add_scalar(1.0).mul_scalar(config.ssim_weight)
-            + quantized.loss;
-        let (loss_value, l1_value): (f32, f32) = (loss.clone().into_scalar(), l1.into_scalar());
-        if !loss_value.is_finite() {
+        let parts = share_out(
+            config.workers,
+            &pictures,
+            // Leaves of its own: graphs that share them would wait for each other.
+            &|| self.model.clone().map(&mut Leaves),
+            &|model, picture| Ok(self.gradient(model, picture)),
+        )?;
+        let share = 1.0 / parts.len().max(1) as f64;
+        let mut accumulator = GradientsAccumulator::<Vqgan>::new();
+        let (mut loss, mut l1) = (0.0, 0.0);
+        let mut nearest: Option<Assigned> = None;
+        for part in parts {
+            loss += share * f64::from(part.loss);
+            l1 += share * f64::from(part.l1);
+            accumulator.accumulate(&self.model, part.grads);
+            if let Some(assigned) = part.nearest {
+                nearest.get_or_insert_default().extend(assigned);
+            }
+        }
+        if !loss.is_finite() {
             return Err(TrainError::NotANumber { step });
         }
-        let grads = GradientsParams::from_grads(loss.backward(), model);
         let rate = config.rate(step);
-        let (model, report) = self.optimizer.step(model.clone(), grads, &|_| rate);
-        self.model = match (&config.quantizer, quantized.nearest) {
+        let grads = accumulator.grads();
+        let (model, report) = self.optimizer.step(self.model.clone(), grads, &|_| rate);
+        self.model = match (&config.quantizer, nearest) {
             (Quantizer::Nearest { decay, .. }, Some(nearest)) => {
                 let codebook = &mut self.codebook;
                 codebook.follow(model, &nearest, *decay as f32, &mut random)
@@ -238,18 +271,47 @@ impl<'a> Run<'a> {
         };
         self.state.random = random.0;
         self.state.step += 1;
-        let mut scores = BTreeMap::from([("l1".to_owned(), f64::from(l1_value))]);
+        let mut scores = BTreeMap::from([("l1".to_owned(), l1)]);
         if let Quantizer::Nearest { .. } = config.quantizer {
             let _ = scores.insert("codes used".to_owned(), self.codebook.used());
         }
         Ok(TrainStep {
             step: self.state.step,
             of: config.steps,
-            loss: f64::from(loss_value),
+            loss,
             grad_norm: f64::from(report.grad_norm),
-            elapsed_secs: 0.0,
             scores,
+            ..TrainStep::default()
         })
+    }
+
+    /// What one picture of a step says.
+    fn gradient(&self, model: &Vqgan, picture: &Picture) -> Part {
+        let config = self.config;
+        let side = config.model.resolution;
+        let pixels = TensorData::new(picture.pixels.clone(), [1, 3, side, side]);
+        let x = Tensor::<4>::from_data(pixels, &self.device);
+        let mut noise = picture.noise;
+        let quantized = self.quantize(model, x.clone(), &mut noise);
+        let decoded = model.decode(quantized.z);
+
+        let l1 = (decoded.clone() - x.clone()).abs().mean();
+        let similarity = self.ssim.mean(grey(decoded.clone()), grey(x.clone()));
+        let loss = l1.clone()
+            + edges(decoded, x).mul_scalar(config.edge_weight)
+            + similarity
+                .neg()
+                .add_scalar(1.0)
+                .mul_scalar(config.ssim_weight)
+            + quantized.loss;
+        let (loss_value, l1): (f32, f32) = (loss.clone().into_scalar(), l1.into_scalar());
+        let mean = loss.div_scalar(config.batch as f64);
+        Part {
+            loss: loss_value,
+            l1,
+            grads: GradientsParams::from_grads(mean.backward(), model),
+            nearest: quantized.nearest,
+        }
     }
 
     /// Mean SSIM x 100 of CT and of MR reconstructions, at 256 x 256.

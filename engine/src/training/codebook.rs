@@ -33,10 +33,25 @@ pub struct Nearest {
     pub codes: Tensor<2>,
     /// Mean square distance of latents and codes: the commitment loss.
     pub commitment: Tensor<1>,
+    /// Which code stood for which latent.
+    pub assigned: Assigned,
+}
+
+/// Latents and the codes that stand for them.
+#[derive(Clone, Debug, Default)]
+pub struct Assigned {
     /// `[n]`.
     indices: Vec<usize>,
     /// `[n, dim]`.
     latents: Vec<f32>,
+}
+
+impl Assigned {
+    /// Adds those of another picture.
+    pub fn extend(&mut self, other: Self) {
+        self.indices.extend(other.indices);
+        self.latents.extend(other.latents);
+    }
 }
 
 impl Codebook {
@@ -46,26 +61,39 @@ impl Codebook {
         let [codes, _] = embed.dims();
         let plain = latents.clone().detach();
         let half_norms = embed.clone().powi_scalar(2).sum_dim(1).mul_scalar(0.5);
-        let scores = plain.clone().matmul(embed.clone().transpose()) - half_norms.reshape([1, codes]);
+        let scores =
+            plain.clone().matmul(embed.clone().transpose()) - half_norms.reshape([1, codes]);
         let best: Tensor<1, Int> = scores.argmax(1).flatten(0, 1);
         let chosen = embed.select(0, best.clone());
         Nearest {
             commitment: (latents.clone() - chosen.clone()).powi_scalar(2).mean(),
             codes: latents + (chosen - plain.clone()).detach(),
-            indices: best.into_data().iter::<i64>().map(|k| k as usize).collect(),
-            latents: plain.into_data().iter::<f32>().collect(),
+            assigned: Assigned {
+                indices: best.into_data().iter::<i64>().map(|k| k as usize).collect(),
+                latents: plain.into_data().iter::<f32>().collect(),
+            },
         }
     }
 
     /// Moves the codes towards the latents they stood for and writes them into the model, as embedding and as logits.
-    pub fn follow(&mut self, model: Vqgan, nearest: &Nearest, decay: f32, random: &mut Random) -> Vqgan {
+    pub fn follow(
+        &mut self,
+        model: Vqgan,
+        nearest: &Assigned,
+        decay: f32,
+        random: &mut Random,
+    ) -> Vqgan {
         let [codes, dim] = model.embed.dims();
         let device = model.embed.device();
         let latent = |i: usize| nearest.latents.get(i * dim..(i + 1) * dim).unwrap_or(&[]);
         let rows = nearest.latents.len() / dim.max(1);
         if self.counts.len() != codes {
             // The first batch: every code begins at one of its latents.
-            *self = Self { counts: vec![0.0; codes], sums: vec![0.0; codes * dim], dim };
+            *self = Self {
+                counts: vec![0.0; codes],
+                sums: vec![0.0; codes * dim],
+                dim,
+            };
         } else {
             let mut counts = vec![0.0_f32; codes];
             let mut sums = vec![0.0_f32; codes * dim];
@@ -105,7 +133,10 @@ impl Codebook {
             .collect();
         let table = Tensor::<2>::from_data(TensorData::new(values, [codes, dim]), device);
         let bias = Tensor::<1>::from_data(TensorData::new(biases, [codes]), device);
-        model.proj.weight = model.proj.weight.map(|_| table.clone().reshape([codes, dim, 1, 1]));
+        model.proj.weight = model
+            .proj
+            .weight
+            .map(|_| table.clone().reshape([codes, dim, 1, 1]));
         model.proj.bias = model.proj.bias.map(|_| bias);
         model.embed = model.embed.map(|_| table);
         model
@@ -113,7 +144,11 @@ impl Codebook {
 
     /// Share of the codes in use.
     pub fn used(&self) -> f64 {
-        let used = self.counts.iter().filter(|count| **count > 4.0 * UNUSED).count();
+        let used = self
+            .counts
+            .iter()
+            .filter(|count| **count > 4.0 * UNUSED)
+            .count();
         used as f64 / self.counts.len().max(1) as f64
     }
 
@@ -137,13 +172,86 @@ impl Codebook {
     pub fn load(path: &Path) -> Result<Self, TrainError> {
         let file = Checkpoint::open(path)?;
         let read = |name: &str| {
-            file.tensor(name).map(|tensor| tensor.to_f32()).ok_or_else(|| TrainError::Checkpoint {
-                why: format!("'{name}' is missing"),
-                path: path.to_owned(),
-            })
+            file.tensor(name)
+                .map(|tensor| tensor.to_f32())
+                .ok_or_else(|| TrainError::Checkpoint {
+                    why: format!("'{name}' is missing"),
+                    path: path.to_owned(),
+                })
         };
         let (counts, sums) = (read("counts")?, read("sums")?);
         let dim = sums.len() / counts.len().max(1);
         Ok(Self { counts, sums, dim })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use burn::module::Module;
+
+    use super::*;
+    use crate::model::config::VqganConfig;
+    use crate::model::initializer::Initializer;
+    use crate::model::loader::{Loader, Precision, Source};
+    use crate::model::vqgan::argmax_columns;
+
+    #[test]
+    fn the_code_of_the_highest_logit_is_the_nearest_code() {
+        let device = Device::flex();
+        let sizes = VqganConfig {
+            embed_dim: 3,
+            n_embed: 5,
+            z_channels: 32,
+            resolution: 4,
+            in_channels: 3,
+            out_ch: 3,
+            ch: 32,
+            ch_mult: vec![1],
+            num_res_blocks: 0,
+            attn_resolutions: vec![],
+        };
+        let model = Vqgan::load(
+            &mut Loader {
+                source: Source::Random(&mut Initializer::new(3)),
+                device: &device,
+                precision: Precision::F32,
+                on_tensor: &mut || ControlFlow::Continue(()),
+                stopped: false,
+                made: Vec::new(),
+            },
+            &sizes,
+        );
+        let parameters = model.num_params();
+        let mut random = Random(4);
+        let latents: Vec<f32> = (0..60).map(|_| random.normal() as f32).collect();
+        let rows = Tensor::<2>::from_data(TensorData::new(latents.clone(), [20, 3]), &device);
+        let mut codebook = Codebook::default();
+        let first = Codebook::nearest(&model, rows.clone()).assigned;
+        let model = codebook.follow(model, &first, 0.9, &mut random);
+        assert_eq!(model.num_params(), parameters);
+        let assigned = Codebook::nearest(&model, rows.clone()).assigned;
+
+        // As the model encodes: logits of the 1x1 convolution.
+        let z = rows.transpose().reshape([1, 3, 4, 5]);
+        let weight = model.proj.weight.val().reshape([5, 3]);
+        let logits = weight.matmul(z.reshape([3, 20])) + model.proj.bias.val().reshape([5, 1]);
+        let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
+        let chosen: Vec<usize> = argmax_columns(&logits, 5, 20)
+            .iter()
+            .map(|k| *k as usize)
+            .collect();
+        assert_eq!(chosen, assigned.indices);
+
+        let codes: Vec<f32> = model.embed.val().into_data().iter::<f32>().collect();
+        for (latent, code) in latents.chunks(3).zip(&assigned.indices) {
+            let distance = |k: usize| -> f32 {
+                let code = &codes[k * 3..k * 3 + 3];
+                code.iter().zip(latent).map(|(a, b)| (a - b).powi(2)).sum()
+            };
+            let nearest = (0..5).map(distance).fold(f32::INFINITY, f32::min);
+            assert!(distance(*code) <= nearest + 1e-5);
+        }
     }
 }

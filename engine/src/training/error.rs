@@ -52,6 +52,12 @@ pub enum TrainError {
         /// What there is.
         known: Vec<String>,
     },
+    /// The system gives no thread.
+    #[error("no thread could be started ({why}); use fewer workers, or close other programs")]
+    NoThread {
+        /// Why.
+        why: String,
+    },
     /// The loss is no number.
     #[error(
         "the loss is not a number at step {step}; lower the learning rate and resume from the last checkpoint"
@@ -87,6 +93,7 @@ impl TrainError {
             Self::Record { .. } => "train-record",
             Self::TooLong { .. } => "train-too-long",
             Self::NoPlugIn { .. } => "train-no-plug-in",
+            Self::NoThread { .. } => "train-no-thread",
             Self::NotANumber { .. } => "train-not-a-number",
             Self::OtherConfig { .. } => "train-other-config",
             Self::Checkpoint { .. } => "train-checkpoint",

@@ -48,7 +48,9 @@ pub fn example(
 ) -> Result<Example, TrainError> {
     let refused = |what: &str| TrainError::Record {
         what: what.to_owned(),
-        path: records.folder.join(record.image.as_deref().unwrap_or(Path::new(""))),
+        path: records
+            .folder
+            .join(record.image.as_deref().unwrap_or(Path::new(""))),
     };
     let open = |path: &Path| -> Result<RgbImage, TrainError> {
         let path = records.path(path);
@@ -88,7 +90,12 @@ pub fn example(
     let history: Vec<(String, &str)> = history.iter().map(|(q, a)| (plain(q), *a)).collect();
     let history: Vec<(&str, &str)> = history.iter().map(|(q, a)| (q.as_str(), *a)).collect();
     let template = model.layout.manifest.template;
-    let text = template.text(&history, &plain(asked), usize::from(image.is_some()), generates);
+    let text = template.text(
+        &history,
+        &plain(asked),
+        usize::from(image.is_some()),
+        generates,
+    );
     let prompt = pieces(&model.tokenizer, &text);
 
     let targets = if generates {
@@ -101,7 +108,10 @@ pub fn example(
     } else {
         text_response(model, &text, answer)
     };
-    let mut given: Vec<u32> = targets.split_last().map(|(_, given)| given.to_vec()).unwrap_or_default();
+    let mut given: Vec<u32> = targets
+        .split_last()
+        .map(|(_, given)| given.to_vec())
+        .unwrap_or_default();
     if generates && how.corruption > 0.0 {
         let share = random.uniform() * how.corruption;
         let first = model.tokenizer.start_index().unwrap_or_default() + 1;

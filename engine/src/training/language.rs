@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use burn::module::{Module, ParamId};
@@ -16,13 +17,14 @@ use burn::tensor::Device;
 
 use super::checkpoint::{self, RunState};
 use super::error::TrainError;
-use super::examples::{Preparation, example};
-use super::learner::{Learner, with_values};
+use super::examples::{Example, Preparation, example};
+use super::learner::{Learner, Leaves, with_values};
 use super::model_dir::write_model;
 use super::params::{NamedOptimizer, write_f32};
 use super::stage::{DataEntry, StageConfig};
 use super::step::{Log, TrainStep};
-use super::validation::{self, ValidationSet};
+use super::validation::{self, Found, ValidationSet};
+use super::workers::share_out;
 use crate::dataset::{OnBad, Records};
 use crate::model::HealthGpt;
 use crate::model::adapter::Dropout;
@@ -35,6 +37,14 @@ struct Source {
     records: Records,
     plugin: usize,
     weight: f64,
+}
+
+/// One sequence of a step.
+struct Sequence {
+    plugin: usize,
+    example: Example,
+    /// Where its dropout begins.
+    dropout: Random,
 }
 
 /// Trains, or goes on from the last checkpoint in `config.out`. `on_step` gets every step and may stop the run, which then
@@ -70,8 +80,10 @@ pub fn train(
         let last = done == config.steps;
         let mut best = false;
         if last || done.is_multiple_of(config.validate_every.max(1)) {
-            report.scores = run.validate(&validation)?;
-            best = run.note(&report.scores);
+            let found = run.validate(&validation)?;
+            best = run.note(&found.scores);
+            report.scores = found.scores;
+            report.sample = found.sample.map(Arc::new);
         }
         log.write(&report)?;
         let stop = on_step(&report).is_break();
@@ -113,7 +125,11 @@ impl<'a> Run<'a> {
             Some(Precision::F32),
             &mut |_, _, _| ControlFlow::Continue(()),
         )?;
-        let trained: Vec<String> = config.data.iter().map(|entry| entry.plugin.clone()).collect();
+        let trained: Vec<String> = config
+            .data
+            .iter()
+            .map(|entry| entry.plugin.clone())
+            .collect();
         let trainable = config.stage.trainable();
         let untouched = super::learner::values(&model.plugins);
         let mut learner = Learner::new(&mut model, trainable, &trained);
@@ -126,7 +142,8 @@ impl<'a> Run<'a> {
             .iter()
             .map(|param| (param.id, param.name.clone()))
             .collect();
-        let mut optimizer = NamedOptimizer::new(&params, config.weight_decay as f32, config.max_norm as f32);
+        let mut optimizer =
+            NamedOptimizer::new(&params, config.weight_decay as f32, config.max_norm as f32);
         let sha = config.sha256();
         let state = match checkpoint::last(&config.out, &sha)? {
             Some((path, state)) => {
@@ -167,10 +184,15 @@ impl<'a> Run<'a> {
         };
         let source = |entry: &DataEntry| {
             let plugins = &self.model.plugins;
-            let plugin = plugins.iter().position(|plugin| plugin.entry.name == entry.plugin);
+            let plugin = plugins
+                .iter()
+                .position(|plugin| plugin.entry.name == entry.plugin);
             let plugin = plugin.ok_or_else(|| TrainError::NoPlugIn {
                 name: entry.plugin.clone(),
-                known: plugins.iter().map(|plugin| plugin.entry.name.clone()).collect(),
+                known: plugins
+                    .iter()
+                    .map(|plugin| plugin.entry.name.clone())
+                    .collect(),
             })?;
             let records = Records::read(&entry.records, on_bad)?;
             if records.records.is_empty() {
@@ -191,46 +213,14 @@ impl<'a> Run<'a> {
     fn step(&mut self) -> Result<TrainStep, TrainError> {
         let (config, step) = (self.config, self.state.step);
         let mut random = Random(self.state.random);
-        let dropout = Dropout {
-            rate: config.dropout,
-            random: std::cell::Cell::new(Random(random.bits())),
-        };
-        let how = Preparation {
-            corruption: config.corruption,
-            augment: config.augment,
-        };
-        let total: f64 = self.sources.iter().map(|source| source.weight).sum();
+        let sequences = self.draw(&mut random)?;
         let mut accumulator = GradientsAccumulator::<Learner>::new();
         let mut sum = 0.0;
-        for _ in 0..config.batch {
-            let mut at = random.uniform() * total;
-            let drawn = self.sources.iter().find(|source| {
-                at -= source.weight;
-                at <= 0.0
-            });
-            let Some(source) = drawn.or(self.sources.last()) else {
-                continue;
-            };
-            let records = &source.records;
-            let Some(record) = records.records.get(random.below(records.records.len())) else {
-                continue;
-            };
-            let example = example(&self.model, records, record, how, &mut random)?;
-            let loss = self.learner.loss(
-                &self.model,
-                source.plugin,
-                &example,
-                config.max_tokens,
-                Some(&dropout),
-                &self.device,
-            )?;
-            let loss = loss.div_scalar(config.batch as f64);
-            let value: f32 = loss.clone().into_scalar();
-            if !value.is_finite() {
+        for (loss, grads) in self.gradients(&sequences)? {
+            if !loss.is_finite() {
                 return Err(TrainError::NotANumber { step });
             }
-            sum += f64::from(value);
-            let grads = GradientsParams::from_grads(loss.backward(), &self.learner);
+            sum += f64::from(loss);
             accumulator.accumulate(&self.learner, grads);
         }
         let share = config.rate(step);
@@ -242,9 +232,9 @@ impl<'a> Run<'a> {
             };
             share * highest
         };
-        let (learner, report) = self
-            .optimizer
-            .step(self.learner.clone(), accumulator.grads(), &rates);
+        let (learner, report) =
+            self.optimizer
+                .step(self.learner.clone(), accumulator.grads(), &rates);
         if !report.grad_norm.is_finite() {
             return Err(TrainError::NotANumber { step });
         }
@@ -260,16 +250,83 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// The sequences of one step.
+    fn draw(&self, random: &mut Random) -> Result<Vec<Sequence>, TrainError> {
+        let config = self.config;
+        let how = Preparation {
+            corruption: config.corruption,
+            augment: config.augment,
+        };
+        let total: f64 = self.sources.iter().map(|source| source.weight).sum();
+        let mut sequences = Vec::with_capacity(config.batch);
+        for _ in 0..config.batch {
+            let mut at = random.uniform() * total;
+            let drawn = self.sources.iter().find(|source| {
+                at -= source.weight;
+                at <= 0.0
+            });
+            let Some(source) = drawn.or(self.sources.last()) else {
+                continue;
+            };
+            let records = &source.records;
+            let Some(record) = records.records.get(random.below(records.records.len())) else {
+                continue;
+            };
+            sequences.push(Sequence {
+                plugin: source.plugin,
+                example: example(&self.model, records, record, how, random)?,
+                dropout: Random(random.bits()),
+            });
+        }
+        Ok(sequences)
+    }
+
+    /// Loss and gradients of every sequence, in their order.
+    fn gradients(&self, sequences: &[Sequence]) -> Result<Vec<(f32, GradientsParams)>, TrainError> {
+        share_out(
+            self.config.workers,
+            sequences,
+            // Leaves of its own: graphs that share them would wait for each other.
+            &|| self.learner.clone().map(&mut Leaves),
+            &|learner, sequence| self.gradient(learner, sequence),
+        )
+    }
+
+    fn gradient(
+        &self,
+        learner: &Learner,
+        sequence: &Sequence,
+    ) -> Result<(f32, GradientsParams), TrainError> {
+        let config = self.config;
+        let dropout = Dropout {
+            rate: config.dropout,
+            random: std::cell::Cell::new(sequence.dropout),
+        };
+        let loss = learner.loss(
+            &self.model,
+            sequence.plugin,
+            &sequence.example,
+            config.max_tokens,
+            Some(&dropout),
+            &self.device,
+        )?;
+        let loss = loss.div_scalar(config.batch as f64);
+        let value: f32 = loss.clone().into_scalar();
+        Ok((value, GradientsParams::from_grads(loss.backward(), learner)))
+    }
+
     /// Scores by name, of free-running greedy decoding.
-    fn validate(&mut self, sets: &[ValidationSet]) -> Result<BTreeMap<String, f64>, TrainError> {
+    fn validate(&mut self, sets: &[ValidationSet]) -> Result<Found, TrainError> {
         self.model.clip = self.learner.clip.valid();
         self.model.decoder = self.learner.decoder.valid();
         self.model.plugins = self.learner.plugins.valid();
-        let mut scores = BTreeMap::new();
+        let mut all = Found::default();
         for set in sets {
-            scores.extend(validation::scores(&self.model, set)?);
+            let found = validation::look(&self.model, set)?;
+            all.scores.extend(found.scores);
+            all.sample = all.sample.or(found.sample);
         }
-        Ok(scores)
+        Ok(all)
     }
 
     /// Keeps the best score; true when this one is it.

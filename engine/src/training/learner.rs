@@ -68,7 +68,9 @@ impl Learner {
                 plugin.mm_projector = plugin.mm_projector.no_grad();
             }
             // Tables of its own are what a former stage 2 made: frozen, or replaced by the shared one above.
-            plugin.embed_tokens = plugin.embed_tokens.map(|table| table.set_require_grad(false));
+            plugin.embed_tokens = plugin
+                .embed_tokens
+                .map(|table| table.set_require_grad(false));
             plugin.lm_head = plugin.lm_head.map(|table| table.set_require_grad(false));
             plugin
         };
@@ -89,7 +91,10 @@ impl Learner {
             .iter()
             .flat_map(|(part, params)| {
                 params.iter().map(move |param| {
-                    (param.id, (format!("{part}/{}", param.name), param.shape.clone()))
+                    (
+                        param.id,
+                        (format!("{part}/{}", param.name), param.shape.clone()),
+                    )
                 })
             })
             .collect();
@@ -124,15 +129,20 @@ impl Learner {
         dropout: Option<&Dropout>,
         device: &Device,
     ) -> Result<Tensor<1>, TrainError> {
-        let plugin = self.plugins.get(plugin).ok_or_else(|| ModelError::Invalid {
-            what: "the plug-in is not in the model".to_owned(),
-        })?;
+        let plugin = self
+            .plugins
+            .get(plugin)
+            .ok_or_else(|| ModelError::Invalid {
+                what: "the plug-in is not in the model".to_owned(),
+            })?;
         let mut rows = Vec::new();
         for piece in &example.prompt {
             match piece {
                 PromptPiece::Ids(ids) if ids.is_empty() => {}
                 PromptPiece::Ids(ids) => rows.push(self.decoder.embed(plugin, ids, device)),
-                PromptPiece::Image(_) => rows.extend(self.features(model, plugin, example, device)?),
+                PromptPiece::Image(_) => {
+                    rows.extend(self.features(model, plugin, example, device)?)
+                }
             }
         }
         if !example.given.is_empty() {
@@ -204,6 +214,18 @@ impl ModuleVisitor for Gathered {
     }
 }
 
+/// Makes every parameter a leaf of its own graph, with the same values and identity.
+pub struct Leaves;
+
+impl ModuleMapper for Leaves {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let tracked = param.is_require_grad();
+        let (id, tensor, mapper) = param.consume();
+        let tensor = Tensor::from_inner(tensor.inner()).set_require_grad(tracked);
+        Param::from_mapped_value(id, tensor, mapper)
+    }
+}
+
 /// Values by name into the parameters that have one; the rest stay.
 pub fn with_values<M: Module>(
     module: M,
@@ -220,7 +242,11 @@ struct Setter<'a> {
 
 impl ModuleMapper for Setter<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(values) = self.names.get(&param.id).and_then(|name| (self.values)(name)) else {
+        let Some(values) = self
+            .names
+            .get(&param.id)
+            .and_then(|name| (self.values)(name))
+        else {
             return param;
         };
         let dims = param.dims();

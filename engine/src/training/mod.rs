@@ -5,7 +5,8 @@
 //! [`examples`] makes sequences of records, [`learner`] is what is differentiated, [`validation`] decodes freely, [`new_model`]
 //! begins a model of one's own and [`model_dir`] writes the result. [`params`] moves parameters (AdamW, gradient clipping) and
 //! writes them under the checkpoint's names; [`checkpoint`] saves a step so that a resumed run gives the same weights as an
-//! uninterrupted one; [`job`] tells the kinds of runs apart.
+//! uninterrupted one; [`job`] tells the kinds of runs apart, [`workers`] shares a step out
+//! among threads.
 
 pub mod augment;
 pub mod autoencoder;
@@ -24,6 +25,7 @@ pub mod ssim;
 pub mod stage;
 pub mod step;
 pub mod validation;
+pub mod workers;
 
 pub use crate::dataset::pairs;
 pub use error::TrainError;

@@ -46,7 +46,7 @@ pub fn write_model(
         remove_weights(folder).map_err(failed(folder))?;
         let mut tensors = named(model, part, &values);
         if part == "language model" {
-            tensors.extend(base_tables(model, learner));
+            tensors.extend(base_tables(learner));
         }
         write_f32(&folder.join("model.safetensors"), &tensors)?;
     }
@@ -95,10 +95,11 @@ fn named(model: &HealthGpt, part: &str, values: &HashMap<ParamId, Vec<f32>>) -> 
         .collect()
 }
 
-/// The tables' rows before the image tokens, as the base has them on disk.
-fn base_tables(model: &HealthGpt, learner: &Learner) -> Tensors {
-    let rows = model.tokenizer.base_len();
+/// As many rows of the tables as `config.json` says the base has on disk. Rows from the tokenizer's length on are padding there
+/// and are made anew when the model is loaded.
+fn base_tables(learner: &Learner) -> Tensors {
     let decoder = &learner.decoder;
+    let rows = decoder.config.vocab_size;
     let mut tables = vec![("embed_tokens.weight", &decoder.embed_tokens)];
     if !decoder.config.tie_word_embeddings {
         tables.push(("lm_head.weight", &decoder.lm_head));
@@ -106,10 +107,10 @@ fn base_tables(model: &HealthGpt, learner: &Learner) -> Tensors {
     tables
         .into_iter()
         .map(|(name, table)| {
-            let [all, hidden] = table.dims();
-            let kept = table.val().narrow(0, 0, rows.min(all));
-            let values = kept.into_data().iter::<f32>().collect();
-            (name.to_owned(), vec![rows.min(all), hidden], values)
+            let [_, hidden] = table.dims();
+            let mut values: Vec<f32> = table.val().into_data().iter::<f32>().collect();
+            values.resize(rows * hidden, 0.0);
+            (name.to_owned(), vec![rows, hidden], values)
         })
         .collect()
 }
@@ -183,7 +184,11 @@ fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
 fn remove_weights(folder: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let weights = [".safetensors", ".bin", ".index.json"];
         if weights.iter().any(|end| name.ends_with(end)) {
             fs::remove_file(path)?;

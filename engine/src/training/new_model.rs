@@ -20,7 +20,7 @@ use crate::model::convert::hashes;
 use crate::model::decoder::Decoder;
 use crate::model::initializer::Initializer;
 use crate::model::loader::{Loader, Precision, Source};
-use crate::model::manifest::{Manifest, Parts, PlugInEntry, PlugInKind};
+use crate::model::manifest::{InputWindows, Manifest, Parts, PlugInEntry, PlugInKind};
 use crate::model::plugin::PlugIn;
 use crate::model::prompt::Template;
 use crate::model::tokenizer::Tokenizer;
@@ -46,6 +46,8 @@ pub struct NewModelConfig {
     pub merges: usize,
     /// Seed of the weights.
     pub seed: u64,
+    /// The grey levels that the records' pictures have.
+    pub windows: Option<InputWindows>,
     /// Sizes of the vision tower.
     pub clip: ClipSizes,
     /// Sizes of the language model.
@@ -165,12 +167,21 @@ pub fn create(config: &NewModelConfig, device: &Device) -> Result<(), TrainError
     let vocabulary = Vocabulary::learn(&words, config.merges);
     let llm = new.join("llm");
     text(llm.join("tokenizer.json"), &vocabulary.tokenizer_json())?;
-    text(llm.join("tokenizer_config.json"), &vocabulary.tokenizer_config())?;
+    text(
+        llm.join("tokenizer_config.json"),
+        &vocabulary.tokenizer_config(),
+    )?;
     text(llm.join("config.json"), &llm_json(&config.llm, &vocabulary))?;
-    text(llm.join("generation_config.json"), &json!({"eos_token_id": vocabulary.stops()}))?;
+    text(
+        llm.join("generation_config.json"),
+        &json!({"eos_token_id": vocabulary.stops()}),
+    )?;
     let clip = new.join("clip");
     text(clip.join("config.json"), &clip_json(&config.clip))?;
-    text(clip.join("preprocessor_config.json"), &preprocessor_json(config.clip.image_size))?;
+    text(
+        clip.join("preprocessor_config.json"),
+        &preprocessor_json(config.clip.image_size),
+    )?;
 
     write_weights(config, device, &new)?;
     let mut manifest = manifest(config);
@@ -198,6 +209,7 @@ fn manifest(config: &NewModelConfig) -> Manifest {
         trained: false,
         licence: config.licence.clone(),
         template: Template::Phi3Instruct,
+        windows: config.windows,
         parts: Parts {
             llm: "llm".into(),
             clip: "clip".into(),
@@ -237,7 +249,8 @@ fn write_weights(config: &NewModelConfig, device: &Device, new: &Path) -> Result
         let mut params = std::mem::take(&mut loader.made);
         let mut plugin = plugin;
         // Rows of the image tokens differ from the first step on: the mean row would make all codes the same.
-        plugin.embed_tokens = Some(loader.matrix("embed_tokens.weight", vocabulary, llm_config.hidden_size));
+        plugin.embed_tokens =
+            Some(loader.matrix("embed_tokens.weight", vocabulary, llm_config.hidden_size));
         plugin.lm_head = Some(loader.matrix("lm_head.weight", vocabulary, llm_config.hidden_size));
         params.extend(std::mem::take(&mut loader.made));
         save_module(&plugin, &params, &new.join(&entry.file))?;
@@ -249,7 +262,11 @@ fn write_weights(config: &NewModelConfig, device: &Device, new: &Path) -> Result
 fn count_words(text: &str, words: &mut BTreeMap<String, usize>) {
     for line in text.split('\n') {
         for (i, word) in line.split(' ').enumerate() {
-            let word = if i == 0 { word.to_owned() } else { format!("\u{2581}{word}") };
+            let word = if i == 0 {
+                word.to_owned()
+            } else {
+                format!("\u{2581}{word}")
+            };
             if !word.is_empty() && !word.contains('<') {
                 *words.entry(word).or_default() += 1;
             }
@@ -305,7 +322,9 @@ impl Vocabulary {
                     }
                 }
             }
-            let best = pairs.into_iter().max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)));
+            let best = pairs
+                .into_iter()
+                .max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)));
             let Some(((a, b), _)) = best.filter(|(_, count)| *count > 1) else {
                 break;
             };
@@ -324,7 +343,10 @@ impl Vocabulary {
             pieces.push(piece);
             made.push((a, b));
         }
-        Self { pieces, merges: made }
+        Self {
+            pieces,
+            merges: made,
+        }
     }
 
     fn id_of_added(&self, name: &str) -> usize {
@@ -349,7 +371,11 @@ impl Vocabulary {
             json!({"content": name, "lstrip": false, "rstrip": rstrip, "normalized": false,
                    "single_word": false, "special": special})
         };
-        let first = [("<unk>", false, true), ("<s>", false, true), ("</s>", true, false)];
+        let first = [
+            ("<unk>", false, true),
+            ("<s>", false, true),
+            ("</s>", true, false),
+        ];
         first
             .iter()
             .enumerate()
@@ -370,7 +396,11 @@ impl Vocabulary {
             .enumerate()
             .map(|(id, piece)| (piece.clone(), json!(id)))
             .collect();
-        let merges: Vec<String> = self.merges.iter().map(|(a, b)| format!("{a} {b}")).collect();
+        let merges: Vec<String> = self
+            .merges
+            .iter()
+            .map(|(a, b)| format!("{a} {b}"))
+            .collect();
         let added: Vec<Value> = self
             .added()
             .into_iter()
@@ -434,12 +464,13 @@ fn clip_json(sizes: &ClipSizes) -> Value {
     })
 }
 
+/// Black is 0: the padding of a picture that is not square, which has the colour of the mean, is then air.
 fn preprocessor_json(side: usize) -> Value {
     json!({
         "crop_size": {"height": side, "width": side}, "do_center_crop": true, "do_convert_rgb": true,
         "do_normalize": true, "do_rescale": true, "do_resize": true,
-        "image_processor_type": "CLIPImageProcessor", "image_mean": [0.481_454_66, 0.457_827_5, 0.408_210_73],
-        "image_std": [0.268_629_54, 0.261_302_58, 0.275_777_11], "resample": 3,
+        "image_processor_type": "CLIPImageProcessor", "image_mean": [0.0, 0.0, 0.0],
+        "image_std": [0.5, 0.5, 0.5], "resample": 3,
         "rescale_factor": 1.0 / 255.0, "size": {"shortest_edge": side},
     })
 }
@@ -454,7 +485,10 @@ mod tests {
         count_words("<image>\nthe leg the knee", &mut words);
         assert_eq!(words.get("\u{2581}the"), Some(&1));
         let vocabulary = Vocabulary::learn(&words, 3);
-        assert_eq!(vocabulary.merges.first(), Some(&("h".to_owned(), "e".to_owned())));
+        assert_eq!(
+            vocabulary.merges.first(),
+            Some(&("h".to_owned(), "e".to_owned()))
+        );
         assert_eq!(vocabulary.pieces.len(), 259 + 95 + 3);
         assert_eq!(vocabulary.stops()[2] - vocabulary.stops()[0], 7);
     }

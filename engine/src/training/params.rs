@@ -169,10 +169,10 @@ impl ModuleMapper for StepMapper<'_> {
         };
         let state = self.optimizer.states.remove(&named.name);
         let values = tensor.inner().reshape([count]);
-        let (values, state) = self
-            .optimizer
-            .adamw
-            .step((self.learning_rate)(&named.name), values, grad, state);
+        let (values, state) =
+            self.optimizer
+                .adamw
+                .step((self.learning_rate)(&named.name), values, grad, state);
         if let Some(state) = state {
             let _ = self.optimizer.states.insert(named.name.clone(), state);
         }
@@ -215,7 +215,10 @@ pub fn save_module<M: Module>(
 ///
 /// # Errors
 /// [`TrainError::Checkpoint`].
-pub fn write_f32(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Result<(), TrainError> {
+pub fn write_f32(
+    path: &Path,
+    tensors: &[(String, Vec<usize>, Vec<f32>)],
+) -> Result<(), TrainError> {
     let failed = |why: String| TrainError::Checkpoint {
         why,
         path: path.to_owned(),

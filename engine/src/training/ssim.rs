@@ -24,7 +24,9 @@ impl Ssim {
                 band[row * side + row + tap] = (weight(tap) / total) as f32;
             }
         }
-        Self { band: Tensor::from_data(TensorData::new(band, [rows, side]), device) }
+        Self {
+            band: Tensor::from_data(TensorData::new(band, [rows, side]), device),
+        }
     }
 
     /// Mean SSIM of pictures with values from -1 (black) to 1. Shapes: `[batch, side, side]` each.
@@ -38,7 +40,8 @@ impl Ssim {
         let covariance = self.blur(a * b) - mean_a.clone() * mean_b.clone();
         let product = mean_a.clone() * mean_b.clone();
         let squares = mean_a.clone() * mean_a + mean_b.clone() * mean_b;
-        let similarity = (product.mul_scalar(2.0).add_scalar(c1) * covariance.mul_scalar(2.0).add_scalar(c2))
+        let similarity = (product.mul_scalar(2.0).add_scalar(c1)
+            * covariance.mul_scalar(2.0).add_scalar(c2))
             / (squares.add_scalar(c1) * (var_a + var_b).add_scalar(c2));
         similarity.mean()
     }
@@ -67,7 +70,9 @@ mod tests {
     fn the_loss_is_the_metric() {
         let side = 24;
         let picture = |f: fn(usize, usize) -> usize| -> Vec<u8> {
-            (0..side * side).map(|i| (f(i % side, i / side) % 256) as u8).collect()
+            (0..side * side)
+                .map(|i| (f(i % side, i / side) % 256) as u8)
+                .collect()
         };
         let a = picture(|x, y| x * 9 + y * 3);
         let b = picture(|x, y| x * 8 + y * 5 + (x * y) % 7);
@@ -76,9 +81,14 @@ mod tests {
             let values: Vec<f32> = levels.iter().map(|v| f32::from(*v) / 127.5 - 1.0).collect();
             Tensor::<3>::from_data(TensorData::new(values, [1, side, side]), &device)
         };
-        let ours: f32 = Ssim::new(side, &device).mean(tensor(&a), tensor(&b)).into_scalar();
+        let ours: f32 = Ssim::new(side, &device)
+            .mean(tensor(&a), tensor(&b))
+            .into_scalar();
         let grey = |levels: &[u8]| levels.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
         let expected = metrics::ssim(&grey(&a), &grey(&b), side);
-        assert!((f64::from(ours) - expected).abs() < 1e-4, "{ours} {expected}");
+        assert!(
+            (f64::from(ours) - expected).abs() < 1e-4,
+            "{ours} {expected}"
+        );
     }
 }

@@ -111,6 +111,10 @@ fn one() -> f64 {
     1.0
 }
 
+fn one_worker() -> usize {
+    1
+}
+
 /// `train.toml` of a stage.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -144,6 +148,9 @@ pub struct StageConfig {
     /// Largest global norm of the gradients.
     #[serde(default = "one")]
     pub max_norm: f64,
+    /// Threads that a step's records are shared out to; their number changes no result.
+    #[serde(default = "one_worker")]
+    pub workers: usize,
     /// Longest sequence in tokens; a longer record is refused.
     pub max_tokens: usize,
     /// Codes that a picture is made of are replaced by random ones where they are the model's *input*: in each record by a share
@@ -200,7 +207,9 @@ impl StageConfig {
             return Err(wrong("batch and steps must be at least 1".to_owned()));
         }
         if !(0.0..1.0).contains(&config.dropout) || !(0.0..=1.0).contains(&config.corruption) {
-            return Err(wrong("dropout and corruption are shares below 1".to_owned()));
+            return Err(wrong(
+                "dropout and corruption are shares below 1".to_owned(),
+            ));
         }
         Ok(config)
     }
@@ -210,6 +219,7 @@ impl StageConfig {
         // Where files lie and how often they are written changes no weight.
         let mut same = self.clone();
         (same.out, same.checkpoint_every, same.validate_items) = (PathBuf::new(), 0, 0);
+        same.workers = 1;
         let text = toml::to_string(&same).unwrap_or_default();
         sha256_hex(text.as_bytes())
     }

@@ -25,6 +25,8 @@ pub enum DatasetCommand {
     Volumes(DatasetVolumesArgs),
     /// A published collection in its own layout: vqa-rad, slake, pathvqa, omnimedvqa or reports
     Import(DatasetImportArgs),
+    /// Write the VQ codes of the target pictures into the answers, once, with the image encoder of --model
+    Codes(DatasetCodesArgs),
     /// Check files of records and count what is in them
     Card(DatasetCardArgs),
 }
@@ -108,6 +110,23 @@ pub struct DatasetImportArgs {
     /// Division and card.
     #[command(flatten)]
     pub split: SplitArgs,
+}
+
+/// `workbench dataset codes`.
+#[derive(Debug, Args)]
+pub struct DatasetCodesArgs {
+    /// File of records
+    #[arg(value_name = "FILE.json")]
+    pub file: PathBuf,
+    /// File to write, in the same folder
+    #[arg(long, value_name = "FILE.json")]
+    pub out: PathBuf,
+    /// Keep the target pictures beside their codes: for evaluation
+    #[arg(long)]
+    pub keep_targets: bool,
+    /// Leave out records that cannot be used, and list them
+    #[arg(long)]
+    pub skip_bad: bool,
 }
 
 /// `workbench dataset card`.

@@ -3,34 +3,38 @@
 pub mod args;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use engine::Error;
 use engine::dataset::alignment::{POOR_DICE, Shifts};
+use engine::dataset::codes::with_codes;
 use engine::dataset::facts::VISIBLE_MM2;
 use engine::dataset::from_pairs::{FromPairs, Made, from_pairs};
 use engine::dataset::from_volumes::{FromVolumes, from_volumes};
 use engine::dataset::import::{Import, import};
 use engine::dataset::split::Division;
 use engine::dataset::{BadRecord, Card, DatasetError, OnBad, Record, RecordTask, Records, records};
+use engine::device::choose;
+use engine::model::HealthGpt;
 use serde_json::json;
 
+use super::args::Global;
 use super::console::Console;
 use super::failure::Failure;
-use super::worker;
+use super::{assets, worker};
 use args::{
-    DatasetArgs, DatasetCardArgs, DatasetCommand, DatasetImportArgs, DatasetPairsArgs,
-    DatasetVolumesArgs, SplitArgs,
+    DatasetArgs, DatasetCardArgs, DatasetCodesArgs, DatasetCommand, DatasetImportArgs,
+    DatasetPairsArgs, DatasetVolumesArgs, SplitArgs,
 };
 
 /// Makes or checks data.
 ///
 /// # Errors
 /// Data that cannot be read, a folder that cannot be written, bad records that are not to be skipped.
-pub fn run(args: &DatasetArgs, console: &mut Console<'_>) -> Result<(), Failure> {
+pub fn run(args: &DatasetArgs, global: &Global, console: &mut Console<'_>) -> Result<(), Failure> {
     match &args.command {
+        DatasetCommand::Codes(args) => codes(args, global, console),
         DatasetCommand::Pairs(args) => pairs(args, console),
         DatasetCommand::Volumes(args) => volumes(args, console),
         DatasetCommand::Import(args) => collection(args, console),
@@ -49,7 +53,6 @@ fn pairs(args: &DatasetPairsArgs, console: &mut Console<'_>) -> Result<(), Failu
         shifts: shifts.map_err(Error::from)?,
         seed: args.split.seed,
     };
-    make_folder(&args.out)?;
     let made = worker::run("reading pairs", console, move |reporter| {
         Ok(from_pairs(&what, &mut |done, of| {
             reporter.report("subjects", done, of);
@@ -94,7 +97,6 @@ fn volumes(args: &DatasetVolumesArgs, console: &mut Console<'_>) -> Result<(), F
         side: args.size as usize,
         seed: args.split.seed,
     };
-    make_folder(&args.out)?;
     let made = worker::run("reading", console, move |reporter| {
         Ok(from_volumes(&what, &mut |done, of| {
             reporter.report("series", done, of);
@@ -155,7 +157,6 @@ fn collection(args: &DatasetImportArgs, console: &mut Console<'_>) -> Result<(),
         on_bad: on_bad(args.skip_bad),
         all_languages: args.all_languages,
     };
-    make_folder(&args.out)?;
     let imported = worker::run("reading", console, move |_| Ok(import(&what)?))?;
     say_skipped(&imported.skipped, console);
     let mut warnings = Vec::new();
@@ -203,6 +204,46 @@ fn card(args: &DatasetCardArgs, console: &mut Console<'_>) -> Result<(), Failure
     let card = Card::of("Records", &parts);
     console.print(&card.markdown())?;
     console.print_json(&json!({ "card": card, "skipped": skipped }))
+}
+
+fn codes(
+    args: &DatasetCodesArgs,
+    global: &Global,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    let dir = match &global.model {
+        Some(dir) => dir.clone(),
+        None => assets::model()?,
+    };
+    // Paths are relative to the file: elsewhere they would name nothing.
+    if args.file.parent() != args.out.parent() {
+        return Err(Failure::usage(
+            "the new file must lie in the folder of the old one, because its paths are relative to it",
+        ));
+    }
+    let records = Records::read(&args.file, on_bad(args.skip_bad)).map_err(Error::from)?;
+    say_skipped(&records.skipped, console);
+    let (choice, keep) = (global.device, args.keep_targets);
+    let (records, identity) = worker::run("loading", console, move |reporter| {
+        let (device, _) = choose(choice).map_err(Error::NoAdapter)?;
+        let mut go_on = |stage: &str, done: usize, of: usize| {
+            reporter.report(stage, done, of);
+            ControlFlow::Continue(())
+        };
+        let model = HealthGpt::load(&dir, &device, &mut go_on)?;
+        let records = with_codes(&model, records, keep, &mut |done, of| {
+            go_on("records", done, of)
+        })?;
+        Ok((records, model.layout.identity()))
+    })?;
+    records::write(&args.out, &records).map_err(Error::from)?;
+    console.print(&format!(
+        "{} records with codes of model {identity} in {}\n",
+        records.len(),
+        args.out.display()
+    ))?;
+    console
+        .print_json(&json!({ "out": args.out, "records": records.len(), "model_sha256": identity }))
 }
 
 /// What is said beside the records.
@@ -279,14 +320,4 @@ fn say_skipped(skipped: &[BadRecord], console: &mut Console<'_>) {
     for BadRecord { line, reason } in skipped {
         console.say(&format!("left out: line {line}: {reason}"));
     }
-}
-
-fn make_folder(path: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(path).map_err(|error| {
-        Error::from(DatasetError::Write {
-            why: error.to_string(),
-            path: path.to_owned(),
-        })
-        .into()
-    })
 }
