@@ -297,7 +297,7 @@ fn the_middle_slice_comes_before_its_series_and_thumbnails_need_no_load() {
     });
     let events = script.finish(job);
     let drawn = events.iter().any(|event| {
-        matches!(event, EventKind::Thumbnail { id, picture } if *id == series[0].id && picture.width() == 4)
+        matches!(event, EventKind::Thumbnail { id, picture } if *id == series[0].id && picture.dimensions() == (5, 3))
     });
     assert!(drawn, "{events:?}");
 }

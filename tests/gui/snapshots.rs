@@ -14,7 +14,7 @@ use workbench::strings::Language;
 use workbench::theme::ThemeName;
 
 use super::*;
-use crate::screen::{render_state, renderer, snapshot_options, snapshots};
+use crate::screen::{gpu, renderer, snapshot_options, snapshots};
 
 /// The window's size, in points: small, so that the baselines are.
 const SIZE: [f32; 2] = [1100.0, 700.0];
@@ -49,7 +49,7 @@ fn all_equal(results: impl IntoIterator<Item = SnapshotResult>) {
         .filter_map(Result::err)
         .map(|error| error.to_string())
         .collect();
-    let driver = render_state().adapter.get_info();
+    let driver = gpu().adapter.get_info();
     assert!(
         failed.is_empty(),
         "drawn by {} {}:
