@@ -8,6 +8,8 @@ mod hostile;
 mod imaging;
 mod model;
 mod session;
+mod shaders;
 mod support;
 mod tidy;
 mod training;
+mod twin;

@@ -7,7 +7,7 @@ use std::path::Path;
 use engine::device::choose;
 use engine::model::convert::{ConvertOptions, convert};
 use engine::model::loader::Precision;
-use engine::model::{Answer, AnswerEnd, AskInput, HealthGpt, ModelError, Sampling};
+use engine::model::{Answer, AnswerEnd, AskInput, HealthGpt, LlmChoice, ModelError, Sampling};
 use engine::{DeviceChoice, Task};
 use image::{Rgb, RgbImage};
 
@@ -192,16 +192,16 @@ fn half_precision_weights_give_nearly_the_same_logits() {
         let model = HealthGpt::load_as(
             &repo("tests/golden/phi4"),
             &device,
-            Some(precision),
+            LlmChoice::Twin(Some(precision)),
             &mut go_on,
         )
         .unwrap();
         let plugin = model.plugin_for(Task::Comprehend).unwrap();
-        let x = model.decoder.embed(plugin, &[5, 9, 33, 120], &device);
-        let mut cache = engine::model::KvCache::new(&model.decoder.config, 4, &device);
-        let y = model.decoder.forward(plugin, x, &mut cache, None);
-        model
-            .decoder
+        let decoder = model.llm.twin().unwrap();
+        let x = decoder.embed(plugin, &[5, 9, 33, 120], &device);
+        let mut cache = engine::model::KvCache::new(&decoder.config, 4, &device);
+        let y = decoder.forward(plugin, x, &mut cache, None);
+        decoder
             .logits(plugin, y)
             .into_data()
             .iter::<f32>()

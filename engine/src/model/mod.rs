@@ -15,6 +15,8 @@ mod healthgpt;
 pub mod initializer;
 mod kv_cache;
 pub mod layers;
+pub mod llm;
+mod llm_source;
 pub mod loader;
 pub mod manifest;
 pub mod plugin;
@@ -28,6 +30,6 @@ pub mod verify;
 pub mod vqgan;
 
 pub use error::ModelError;
-pub use healthgpt::{Answer, AnswerEnd, AskInput, GeneratedImage, HealthGpt};
+pub use healthgpt::{Answer, AnswerEnd, AskInput, GeneratedImage, HealthGpt, LlmChoice};
 pub use kv_cache::KvCache;
 pub use sampler::{Sampler, Sampling, argmax};

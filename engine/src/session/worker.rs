@@ -140,7 +140,7 @@ fn load_model(
             .flat_map(|plugin| plugin.capabilities.clone())
             .collect(),
         licence: manifest.licence.clone(),
-        context_tokens: model.decoder.config.max_position_embeddings,
+        context_tokens: model.llm.config().max_position_embeddings,
         image_tokens: grid * grid,
         generated_side: model.vqgan.as_ref().map(|(_, config)| config.resolution),
         notes,

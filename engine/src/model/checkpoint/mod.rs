@@ -10,6 +10,7 @@ mod torch;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -279,9 +280,34 @@ fn last_element(entry: &Entry) -> Option<usize> {
 }
 
 impl RawTensor<'_> {
+    /// A tensor that is in no file.
+    pub fn of_f32(values: &[f32], shape: &[usize]) -> Self {
+        Self {
+            dtype: DType::F32,
+            shape: shape.to_vec(),
+            bytes: Cow::Owned(
+                values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect(),
+            ),
+        }
+    }
+
+    /// Some rows of a matrix as 32-bit floats; rows past its end are left out.
+    pub fn rows_f32(&self, rows: Range<usize>) -> Vec<f32> {
+        let row = self.shape.iter().skip(1).product::<usize>() * self.dtype.size();
+        let end = (rows.end * row).min(self.bytes.len());
+        let bytes = self.bytes.get(rows.start * row..end).unwrap_or_default();
+        self.floats(bytes)
+    }
+
     /// As 32-bit floats.
     pub fn to_f32(&self) -> Vec<f32> {
-        let bytes = &self.bytes;
+        self.floats(&self.bytes)
+    }
+
+    fn floats(&self, bytes: &[u8]) -> Vec<f32> {
         match self.dtype {
             DType::F32 => each(bytes, f32::from_le_bytes),
             DType::F64 => each(bytes, |b| f64::from_le_bytes(b) as f32),

@@ -1,0 +1,30 @@
+//! Every way the GPU engine can fail.
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GpuError {
+    /// The driver refused a buffer.
+    #[error(
+        "the GPU has no room for {what} ({needed_mib} MiB); close other programs that use it, or load a smaller format of the model (q8 or q4)"
+    )]
+    NoRoom {
+        /// What the buffer was for.
+        what: String,
+        /// Its size.
+        needed_mib: u64,
+    },
+    /// A size that the kernels do not cover.
+    #[error("the GPU engine cannot run this model: {what}; start with --device cpu")]
+    Unsupported {
+        /// Which size, and what is possible.
+        what: String,
+    },
+    /// The driver reset the device, or it went away.
+    #[error(
+        "the GPU stopped answering ({reason}); load the model again, or start with --device cpu"
+    )]
+    Lost {
+        /// The driver's words.
+        reason: String,
+    },
+}

@@ -1,0 +1,147 @@
+//! The language model's files, read for the twin or packed for the GPU.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use burn::module::Param;
+use burn::tensor::Tensor;
+
+use super::config::LlmConfig;
+use super::decoder::Decoder;
+use super::error::ModelError;
+use super::llm::Llm;
+use super::loader::{PartReader, Precision};
+use super::manifest::PlugInEntry;
+use super::plugin::{PlugIn, resize_rows};
+use super::tokenizer::Tokenizer;
+use crate::gpu::plan::{Cache, KvFormat};
+use crate::gpu::weights::{Formats, Packer};
+use crate::gpu::{Format, Plan, SharedGpu};
+
+/// Files and sizes of a language model with its plug-ins.
+pub struct LlmSource<'a> {
+    /// The model folder.
+    pub dir: &'a Path,
+    /// The base's folder.
+    pub llm: &'a Path,
+    /// Sizes.
+    pub config: &'a LlmConfig,
+    /// Width of the vision tower.
+    pub vit_hidden: usize,
+    /// Rows kept of the vocabulary, and rows added for images.
+    pub vocabulary: (usize, usize),
+    /// Of the manifest.
+    pub plugins: &'a [PlugInEntry],
+}
+
+/// Positions that a cache has room for at first; it grows when a conversation needs more.
+const POSITIONS: usize = 2048;
+
+/// Rows of the vocabulary that are kept of the `rows` in the files, and rows that are added for images.
+///
+/// # Errors
+/// The tokenizer has more entries than the table has rows.
+pub fn vocabulary(tokenizer: &Tokenizer, rows: usize) -> Result<(usize, usize), ModelError> {
+    let (keep, added) = (tokenizer.base_len(), tokenizer.added_rows());
+    if added == 0 {
+        return Ok((rows, 0));
+    }
+    if keep > rows {
+        return Err(ModelError::Invalid {
+            what: format!(
+                "the tokenizer has {keep} entries but the embedding table only {rows} rows"
+            ),
+        });
+    }
+    Ok((keep, added))
+}
+
+impl LlmSource<'_> {
+    fn files(&self, entry: &PlugInEntry) -> Vec<std::path::PathBuf> {
+        // The fusion file comes second and wins, as in the reference.
+        [Some(&entry.file), entry.fusion.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|file| self.dir.join(file))
+            .collect()
+    }
+
+    /// As burn modules.
+    ///
+    /// # Errors
+    /// What the reader finds.
+    pub fn twin(
+        &self,
+        reader: &mut PartReader<'_>,
+        precision: Option<Precision>,
+    ) -> Result<(Llm, Vec<PlugIn>), ModelError> {
+        let config = self.config;
+        let precision = precision.unwrap_or_else(|| Precision::for_model(config, reader.device));
+        let mut decoder = reader.read("language model", precision, &[self.llm], |loader| {
+            Decoder::load(loader, config)
+        })?;
+        let (keep, added) = self.vocabulary;
+        if added > 0 {
+            let grown = |table: &Param<Tensor<2>>| {
+                Param::from_tensor(resize_rows(table.val(), keep, added))
+            };
+            decoder.embed_tokens = grown(&decoder.embed_tokens);
+            decoder.lm_head = grown(&decoder.lm_head);
+        }
+        let mut plugins = Vec::new();
+        for entry in self.plugins {
+            let files = self.files(entry);
+            let files: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();
+            let part = format!("plug-in {}", entry.name);
+            plugins.push(reader.read(&part, precision, &files, |loader| {
+                PlugIn::load(loader, entry, config, self.vit_hidden, keep + added)
+            })?);
+        }
+        Ok((Llm::Twin(Box::new(decoder)), plugins))
+    }
+
+    /// Packed for kernels of our own.
+    ///
+    /// # Errors
+    /// What the reader finds, no room, or sizes that the kernels do not cover.
+    pub fn plan(
+        &self,
+        reader: &mut PartReader<'_>,
+        gpu: SharedGpu,
+        format: Format,
+    ) -> Result<(Llm, Vec<PlugIn>), ModelError> {
+        let config = self.config;
+        let packer = Packer {
+            gpu: &gpu,
+            formats: Formats::of(format),
+            config,
+            vocabulary: self.vocabulary,
+        };
+        let weights = reader.read("language model", Precision::F32, &[self.llm], |loader| {
+            packer.weights(loader)
+        })??;
+        let (mut plugins, mut packed) = (Vec::new(), Vec::new());
+        for entry in self.plugins {
+            let files = self.files(entry);
+            let files: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();
+            let part = format!("plug-in {}", entry.name);
+            let read = reader.read(&part, Precision::F32, &files, |loader| {
+                let plugin = PlugIn::projector_only(loader, entry, config, self.vit_hidden);
+                packer
+                    .plugin(loader, entry, &weights)
+                    .map(|packed| (plugin, packed))
+            })??;
+            plugins.push(read.0);
+            packed.push(read.1);
+        }
+        let cache = Cache {
+            kv_heads: config.num_key_value_heads as u32,
+            head_dim: config.head_dim as u32,
+            capacity: config.max_position_embeddings.min(POSITIONS) as u32,
+            slots: 1,
+            format: KvFormat::F16,
+        };
+        let plan = Plan::new(gpu, config.clone(), weights, packed, cache)?;
+        Ok((Llm::Plan(Box::new(RefCell::new(plan))), plugins))
+    }
+}
