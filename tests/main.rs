@@ -6,6 +6,7 @@ mod golden;
 mod gui;
 mod hostile;
 mod imaging;
+mod kernels;
 mod model;
 mod session;
 mod shaders;

@@ -1,8 +1,8 @@
 //! Launches `attention_decode.wgsl`: shares of keys for each query head, joined by `attention_combine`.
 
+use super::cache::Cache;
 use super::gemv::NO_WEIGHTS;
 use super::kernel::{Access, Shader};
-use super::plan::Cache;
 use super::{Dispatch, Gpu, GpuError};
 
 /// The shader.

@@ -30,9 +30,7 @@ pub const FEATURE: u32 = 1 << 31;
 pub fn dispatch(
     gpu: &Gpu,
     table: &Shard,
-    columns: &wgpu::Buffer,
-    features: &wgpu::Buffer,
-    x: &wgpu::Buffer,
+    [columns, features, x]: [&wgpu::Buffer; 3],
     count: u32,
 ) -> Result<Dispatch, GpuError> {
     let images = u32::from(table.row0 == 0);

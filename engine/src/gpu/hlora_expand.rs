@@ -187,17 +187,14 @@ pub fn reference(
     [k, rank, experts]: [usize; 3],
 ) -> Vec<f64> {
     let mut y = super::gemv::reference(w, h, k);
-    let rows = w.len() / k;
-    for (y, z) in y.chunks_mut(rows).zip(z.chunks(rank + experts)) {
-        let (z, router) = z.split_at(rank);
-        let top = router.iter().fold(f64::MIN, |a, x| a.max(f64::from(*x)));
-        let weights: Vec<f64> = router.iter().map(|x| (f64::from(*x) - top).exp()).collect();
-        let total: f64 = weights.iter().sum();
+    let gates = super::hlora_gate::reference(z, rank, experts);
+    for (y, gates) in y.chunks_mut(w.len() / k).zip(gates.chunks(rank)) {
         for (y, b) in y.iter_mut().zip(b.chunks(rank)) {
-            for (j, (b, z)) in b.iter().zip(z).enumerate() {
-                let weight = weights.get(j / (rank / experts)).copied().unwrap_or(0.0);
-                *y += f64::from(*b) * f64::from(*z) * weight / total;
-            }
+            *y += b
+                .iter()
+                .zip(gates)
+                .map(|(b, g)| f64::from(*b) * g)
+                .sum::<f64>();
         }
     }
     y

@@ -81,18 +81,23 @@ impl Shader {
 }
 
 /// Every compute shader, for the test that validates them.
-pub fn shaders() -> [&'static Shader; 10] {
+pub fn shaders() -> [&'static Shader; 15] {
     [
         &super::attention_combine::SHADER,
         &super::attention_decode::SHADER,
+        &super::attention_prefill::SHADER,
         &super::embed_gather::SHADER,
+        &super::gemm::SHADER,
         &super::gemv::SHADER,
+        &super::group_norm_silu::SHADER,
         &super::hlora_expand::SHADER,
+        &super::hlora_gate::SHADER,
         &super::hlora_shrink::SHADER,
         &super::rmsnorm::SHADER,
         &super::rope_kv::SHADER,
         &super::sample::SHADER,
         &super::swiglu::SHADER,
+        &super::vq_lookup::SHADER,
     ]
 }
 

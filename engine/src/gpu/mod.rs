@@ -4,20 +4,30 @@
 //! ([`kernel`]); [`plan`] strings them together for one model. The twin (`model/decoder.rs`) defines the arithmetic: a kernel
 //! that disagrees with it beyond the stated bound is wrong.
 
+mod activations;
 pub mod attention_combine;
 pub mod attention_decode;
+pub mod attention_prefill;
+pub mod cache;
 pub mod embed_gather;
 mod error;
+pub mod gemm;
 pub mod gemv;
+pub mod group_norm_silu;
 pub mod hlora_expand;
+pub mod hlora_gate;
 pub mod hlora_shrink;
 pub mod kernel;
+mod layer;
 pub mod pack;
+pub mod packer;
 pub mod plan;
+mod prefill;
 pub mod rmsnorm;
 pub mod rope_kv;
 pub mod sample;
 pub mod swiglu;
+pub mod vq_lookup;
 pub mod weights;
 
 use std::collections::HashMap;
@@ -42,6 +52,10 @@ pub struct Tuning {
     pub shrink_rows: u32,
     /// How workgroups add up.
     pub reduction: Reduction,
+    /// Tokens of a prompt in one block of matrix products; 0 runs prompts eight columns at a time.
+    pub prefill_tokens: u32,
+    /// Largest buffer of weights.
+    pub shard_bytes: u64,
 }
 
 /// burn's device with its queue, and the pipelines made on it.
@@ -71,7 +85,13 @@ impl Gpu {
         let info = adapter.get_info();
         let subgroups = device.features().contains(wgpu::Features::SUBGROUP);
         let software = info.device_type == wgpu::DeviceType::Cpu;
+        let limits = device.limits();
         let tuning = Tuning {
+            // On a software rasteriser shared tiles lose.
+            prefill_tokens: if software { 0 } else { 256 },
+            shard_bytes: (128 << 20)
+                .min(limits.max_storage_buffer_binding_size)
+                .min(limits.max_buffer_size),
             // A software rasteriser runs one subgroup of 8 as one thread.
             lanes: if software { 8 } else { 64 },
             wide_lanes: if software { 8 } else { 256 },
@@ -102,14 +122,6 @@ impl Gpu {
             tuning,
             pipelines: Mutex::new(HashMap::new()),
         }
-    }
-
-    /// Largest binding: weights are cut below it.
-    pub fn binding_limit(&self) -> u64 {
-        let limits = self.device.limits();
-        (128 << 20)
-            .min(limits.max_storage_buffer_binding_size)
-            .min(limits.max_buffer_size)
     }
 
     /// A storage buffer of zeros.

@@ -1,10 +1,10 @@
 //! Launches `rope_kv.wgsl`: rotates queries and keys and appends to the cache, where the epilogue of `hlora_expand` does not:
 //! for a q8 cache, and after a matrix product over many tokens.
 
+use super::cache::Cache;
 use super::gemv::NO_WEIGHTS;
 use super::hlora_expand::Sequence;
 use super::kernel::{Access, Shader};
-use super::plan::Cache;
 use super::{Dispatch, Gpu, GpuError};
 
 /// The shader.

@@ -14,8 +14,8 @@ use super::loader::{PartReader, Precision};
 use super::manifest::PlugInEntry;
 use super::plugin::{PlugIn, resize_rows};
 use super::tokenizer::Tokenizer;
-use crate::gpu::plan::{Cache, KvFormat};
-use crate::gpu::weights::{Formats, Packer};
+use crate::gpu::cache::{Cache, KvFormat};
+use crate::gpu::packer::{Formats, Packer};
 use crate::gpu::{Format, Plan, SharedGpu};
 
 /// Files and sizes of a language model with its plug-ins.

@@ -1,0 +1,39 @@
+// g[t, j] = softmax(z_R[t])[j / per_expert] * z_A[t, j], and 0 past the rank      (left half of Eq. 10), for many tokens
+// binding 0  p  sizes                                     uniform
+// binding 1  z  [tokens, rank + experts]  f32             read
+// binding 2  g  [tokens, width]           f32             read_write
+// Launcher: engine/src/gpu/hlora_gate.rs. One workgroup per token.
+
+struct Params {
+    rank: u32,      // all experts together
+    experts: u32,
+    width: u32,     // padded rank
+}
+
+override WG: u32 = 64u;
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> z: array<f32>;
+@group(0) @binding(2) var<storage, read_write> g: array<f32>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let first = group.x * (p.rank + p.experts);
+    let router = first + p.rank;
+    var top = z[router];
+    for (var e = 1u; e < p.experts; e++) {
+        top = max(top, z[router + e]);
+    }
+    var total = 0.0;
+    for (var e = 0u; e < p.experts; e++) {
+        total += exp(z[router + e] - top);
+    }
+    let per_expert = p.rank / p.experts;
+    for (var j = lane; j < p.width; j += WG) {
+        var routed = 0.0;
+        if (j < p.rank) {
+            routed = z[first + j] * (exp(z[router + j / per_expert] - top) / total);
+        }
+        g[group.x * p.width + j] = routed;
+    }
+}
