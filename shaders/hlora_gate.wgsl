@@ -1,4 +1,5 @@
-// g[t, j] = softmax(z_R[t])[j / per_expert] * z_A[t, j], and 0 past the rank      (left half of Eq. 10), for many tokens
+// g[t, j] = softmax(z_R[t])[(first + j) / per_expert] * z_A[t, first + j], and 0 from count on      (left half of Eq. 10)
+// for many tokens; first and count are 0 and the rank but where one expert is wanted alone
 // binding 0  p  sizes                                     uniform
 // binding 1  z  [tokens, rank + experts]  f32             read
 // binding 2  g  [tokens, width]           f32             read_write
@@ -7,7 +8,9 @@
 struct Params {
     rank: u32,      // all experts together
     experts: u32,
-    width: u32,     // padded rank
+    width: u32,     // of a row of g
+    first: u32,
+    count: u32,
 }
 
 override WG: u32 = 64u;
@@ -18,8 +21,8 @@ override WG: u32 = 64u;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let first = group.x * (p.rank + p.experts);
-    let router = first + p.rank;
+    let row = group.x * (p.rank + p.experts);
+    let router = row + p.rank;
     var top = z[router];
     for (var e = 1u; e < p.experts; e++) {
         top = max(top, z[router + e]);
@@ -31,8 +34,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let per_expert = p.rank / p.experts;
     for (var j = lane; j < p.width; j += WG) {
         var routed = 0.0;
-        if (j < p.rank) {
-            routed = z[first + j] * (exp(z[router + j / per_expert] - top) / total);
+        if (j < p.count) {
+            let k = p.first + j;
+            routed = z[row + k] * (exp(z[router + k / per_expert] - top) / total);
         }
         g[group.x * p.width + j] = routed;
     }

@@ -8,7 +8,7 @@ mod choosing;
 mod products;
 mod small;
 
-use std::sync::Arc;
+use std::sync::OnceLock;
 
 use engine::DeviceChoice;
 use engine::device::{choose, kernels_on};
@@ -17,26 +17,26 @@ use engine::gpu::pack::units;
 use engine::gpu::{Gpu, Tuning};
 use engine::model::random::Random;
 
-/// The adapter as it is tuned, without subgroups, and with more lanes than a subgroup has.
-fn gpus() -> Vec<Arc<Gpu>> {
-    let (device, _) = choose(DeviceChoice::Gpu).expect("setup.sh installs a software adapter");
-    let gpu = kernels_on(&device).unwrap();
-    let plain = Tuning {
-        reduction: Reduction::Workgroup,
-        lanes: 16,
-        wide_lanes: 32,
-        shrink_rows: 1,
-        ..gpu.tuning
-    };
-    let wide = Tuning {
-        lanes: 32,
-        ..gpu.tuning
-    };
-    vec![
-        Arc::clone(&gpu),
-        Arc::new(gpu.tuned(plain)),
-        Arc::new(gpu.tuned(wide)),
-    ]
+/// Without end: the adapter as it is tuned, without subgroups, and with more lanes than a subgroup has.
+fn gpus() -> impl Iterator<Item = &'static Gpu> {
+    static GPUS: OnceLock<[Gpu; 3]> = OnceLock::new();
+    let all = GPUS.get_or_init(|| {
+        let (device, _) = choose(DeviceChoice::Gpu).expect("setup.sh installs a software adapter");
+        let gpu = kernels_on(&device).unwrap();
+        let plain = Tuning {
+            reduction: Reduction::Workgroup,
+            lanes: 16,
+            wide_lanes: 32,
+            shrink_rows: 1,
+            ..gpu.tuning
+        };
+        let wide = Tuning {
+            lanes: 32,
+            ..gpu.tuning
+        };
+        [gpu.tuned(gpu.tuning), gpu.tuned(plain), gpu.tuned(wide)]
+    });
+    all.iter().cycle()
 }
 
 fn normal(random: &mut Random, count: usize) -> Vec<f32> {

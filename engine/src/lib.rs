@@ -1,9 +1,10 @@
 //! HealthGPT Workbench without the window: scans in; answers and images out.
 //!
 //! The tour: [`imaging`] reads scans and makes pictures of them; [`model`] is HealthGPT itself (weights, tokenizer,
-//! CLIP, decoder with H-LoRA plug-ins, VQGAN); [`gpu`] is its language model as kernels; [`device`] chooses where it runs and says why; [`task`] names what it
+//! CLIP, decoder with H-LoRA plug-ins, VQGAN); [`gpu`] is its language model as kernels; [`bench`] measures it; [`device`] chooses where it runs and says why; [`task`] names what it
 //! can be asked; [`session`] runs both behind commands and events. This crate knows no window.
 
+pub mod bench;
 pub mod device;
 pub mod error;
 pub mod eval;

@@ -91,74 +91,72 @@ fn want(
 
 fn run(format: KvFormat, bound: f64) {
     let mut random = Random(6);
-    for gpu in gpus() {
-        for (sizes, keys, queries, window) in CASES {
-            let [heads, kv_heads, head_dim] = sizes;
-            let cache = Cache {
-                kv_heads: kv_heads as u32,
-                head_dim: head_dim as u32,
-                capacity: keys as u32 + 3,
-                slots: 2,
-                format,
-            };
-            let kv = gpu.zeros("kv", cache.bytes()).unwrap();
-            let width = heads * head_dim;
-            let q = gpu.zeros("q", 4 * (keys * width) as u64).unwrap();
-            let qkv = fill(&gpu, &mut random, &cache, heads, keys, &kv, &q);
-            let want = want(&qkv, sizes, keys, queries, window);
-            let bounds = vec![bound / 1e-5; want.len()];
-            let place = format!("{sizes:?}, {keys} keys, {queries} queries, window {window:?}");
+    for (gpu, (sizes, keys, queries, window)) in gpus().zip(CASES) {
+        let [heads, kv_heads, head_dim] = sizes;
+        let cache = Cache {
+            kv_heads: kv_heads as u32,
+            head_dim: head_dim as u32,
+            capacity: keys as u32 + 3,
+            slots: 2,
+            format,
+        };
+        let kv = gpu.zeros("kv", cache.bytes()).unwrap();
+        let width = heads * head_dim;
+        let q = gpu.zeros("q", 4 * (keys * width) as u64).unwrap();
+        let qkv = fill(gpu, &mut random, &cache, heads, keys, &kv, &q);
+        let want = want(&qkv, sizes, keys, queries, window);
+        let bounds = vec![bound / 1e-5; want.len()];
+        let place = format!("{sizes:?}, {keys} keys, {queries} queries, window {window:?}");
 
-            // The queries that count, in front.
-            let all = gpu.read_floats(&q, keys * width).unwrap();
-            let last = gpu.floats("q", &all[(keys - queries) * width..]).unwrap();
-            let columns: Vec<[u32; 4]> = (keys - queries..keys)
-                .map(|i| [0, i as u32, 1, 0])
-                .collect();
-            let columns = gpu.words("columns", &words(&columns)).unwrap();
-            let (y, blocks) = (
-                gpu.zeros("y", 4 * (queries * width) as u64).unwrap(),
-                gpu.zeros("y", 4 * (queries * width) as u64).unwrap(),
-            );
-            let splits = 3;
-            let part = gpu
-                .zeros(
-                    "part",
-                    4 * (queries * heads * splits * (head_dim + 2)) as u64,
-                )
-                .unwrap();
-            let decode = Attention {
-                cache: &cache,
-                heads: heads as u32,
-                window,
-                splits: splits as u32,
-                columns: queries as u32,
-            };
-            let combine = Combine {
-                head_dim: head_dim as u32,
-                heads: heads as u32,
-                splits: splits as u32,
-                y_stride: width as u32,
-                columns: queries as u32,
-            };
-            let prefill = AttentionPrefill {
-                cache: &cache,
-                heads: heads as u32,
-                window,
-                y_stride: width as u32,
-                columns: queries as u32,
-            };
-            let _ = gpu.submit(&[
-                decode.dispatch(&gpu, &last, &kv, &columns, &part).unwrap(),
-                combine.dispatch(&gpu, &part, &y).unwrap(),
-                prefill
-                    .dispatch(&gpu, &last, &kv, &columns, &blocks)
-                    .unwrap(),
-            ]);
-            for (name, buffer) in [("decode", &y), ("prefill", &blocks)] {
-                let got = gpu.read_floats(buffer, queries * width).unwrap();
-                assert_close(&got, &want, &bounds, &format!("{name} {format:?} {place}"));
-            }
+        // The queries that count, in front.
+        let all = gpu.read_floats(&q, keys * width).unwrap();
+        let last = gpu.floats("q", &all[(keys - queries) * width..]).unwrap();
+        let columns: Vec<[u32; 4]> = (keys - queries..keys)
+            .map(|i| [0, i as u32, 1, 0])
+            .collect();
+        let columns = gpu.words("columns", &words(&columns)).unwrap();
+        let (y, blocks) = (
+            gpu.zeros("y", 4 * (queries * width) as u64).unwrap(),
+            gpu.zeros("y", 4 * (queries * width) as u64).unwrap(),
+        );
+        let splits = 3;
+        let part = gpu
+            .zeros(
+                "part",
+                4 * (queries * heads * splits * (head_dim + 2)) as u64,
+            )
+            .unwrap();
+        let decode = Attention {
+            cache: &cache,
+            heads: heads as u32,
+            window,
+            splits: splits as u32,
+            columns: queries as u32,
+        };
+        let combine = Combine {
+            head_dim: head_dim as u32,
+            heads: heads as u32,
+            splits: splits as u32,
+            y_stride: width as u32,
+            columns: queries as u32,
+        };
+        let prefill = AttentionPrefill {
+            cache: &cache,
+            heads: heads as u32,
+            window,
+            y_stride: width as u32,
+            columns: queries as u32,
+        };
+        let _ = gpu.submit(&[
+            decode.dispatch(gpu, &last, &kv, &columns, &part).unwrap(),
+            combine.dispatch(gpu, &part, &y).unwrap(),
+            prefill
+                .dispatch(gpu, &last, &kv, &columns, &blocks)
+                .unwrap(),
+        ]);
+        for (name, buffer) in [("decode", &y), ("prefill", &blocks)] {
+            let got = gpu.read_floats(buffer, queries * width).unwrap();
+            assert_close(&got, &want, &bounds, &format!("{name} {format:?} {place}"));
         }
     }
 }

@@ -62,6 +62,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Train an image autoencoder on paired volumes, from the last checkpoint if there is one
     Train(TrainArgs),
+    /// Measure the kernels on this computer's adapter
+    Bench(BenchArgs),
     /// Run the sample study through everything: answers, a converted image, a picture of the window
     Demo(DemoArgs),
     /// Open the window, play a plan and write its picture (used by demo)
@@ -117,6 +119,14 @@ impl SamplingArgs {
             seed: self.seed,
         }
     }
+}
+
+/// `workbench bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Tiny shapes and few rounds: under a minute on two cores
+    #[arg(long)]
+    pub quick: bool,
 }
 
 /// `workbench ask`.

@@ -6,6 +6,7 @@
 mod args;
 mod ask;
 mod assets;
+mod bench;
 mod console;
 mod convert;
 mod demo;
@@ -97,6 +98,7 @@ fn perform(
         Command::Convert(args) => convert::run(args, console)?,
         Command::Eval(args) => eval::run(args, global, console)?,
         Command::Train(args) => train::run(args, global, console)?,
+        Command::Bench(args) => bench::run(args, global, console)?,
         Command::Demo(args) => demo::run(args, global, console)?,
         Command::Screenshot(args) => {
             let plan = ScreenshotPlan {

@@ -13,20 +13,50 @@ pub static SHADER: Shader = Shader {
     bindings: &[(0, Access::Uniform), (1, Access::Read), (2, Access::Write)],
 };
 
-/// With `z` `[tokens, rank + experts]` and `g` `[tokens, padded rank]`.
-///
-/// # Errors
-/// [`GpuError::NoRoom`].
-pub fn dispatch(
-    gpu: &Gpu,
-    [rank, experts, tokens]: [u32; 3],
-    z: &wgpu::Buffer,
-    g: &wgpu::Buffer,
-) -> Result<Dispatch, GpuError> {
-    let sizes = gpu.sizes(&[rank, experts, 8 * super::pack::units(rank as usize) as u32])?;
-    let constants = [("WG", f64::from(gpu.tuning.lanes))];
-    let buffers = [(0, &sizes), (1, z), (2, g)];
-    Ok(gpu.dispatch(&SHADER, NO_WEIGHTS, &constants, &buffers, [tokens, 1, 1]))
+/// Which gates are wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate {
+    /// All experts together.
+    pub rank: u32,
+    /// Experts.
+    pub experts: u32,
+    /// First rank wanted.
+    pub first: u32,
+    /// Ranks wanted.
+    pub count: u32,
+    /// Tokens.
+    pub tokens: u32,
+}
+
+impl Gate {
+    /// All of them.
+    pub fn whole(rank: u32, experts: u32, tokens: u32) -> Self {
+        Self {
+            rank,
+            experts,
+            first: 0,
+            count: rank,
+            tokens,
+        }
+    }
+
+    /// With `z` `[tokens, rank + experts]` and `g` `[tokens, padded count]`.
+    ///
+    /// # Errors
+    /// [`GpuError::NoRoom`].
+    pub fn dispatch(
+        &self,
+        gpu: &Gpu,
+        z: &wgpu::Buffer,
+        g: &wgpu::Buffer,
+    ) -> Result<Dispatch, GpuError> {
+        let width = 8 * super::pack::units(self.count as usize) as u32;
+        let sizes = gpu.sizes(&[self.rank, self.experts, width, self.first, self.count])?;
+        let constants = [("WG", f64::from(gpu.tuning.lanes))];
+        let buffers = [(0, &sizes), (1, z), (2, g)];
+        let groups = [self.tokens, 1, 1];
+        Ok(gpu.dispatch(&SHADER, NO_WEIGHTS, &constants, &buffers, groups))
+    }
 }
 
 /// The kernel's meaning without the padding: `z` `[tokens, rank + experts]`, result `[tokens, rank]`. Used by tests only.

@@ -81,12 +81,13 @@ impl Shader {
 }
 
 /// Every compute shader, for the test that validates them.
-pub fn shaders() -> [&'static Shader; 15] {
+pub fn shaders() -> [&'static Shader; 16] {
     [
         &super::attention_combine::SHADER,
         &super::attention_decode::SHADER,
         &super::attention_prefill::SHADER,
         &super::embed_gather::SHADER,
+        &super::fma_peak::SHADER,
         &super::gemm::SHADER,
         &super::gemv::SHADER,
         &super::group_norm_silu::SHADER,

@@ -11,6 +11,7 @@ pub mod attention_prefill;
 pub mod cache;
 pub mod embed_gather;
 mod error;
+pub mod fma_peak;
 pub mod gemm;
 pub mod gemv;
 pub mod group_norm_silu;
@@ -371,13 +372,7 @@ impl Gpu {
         slice.map_async(wgpu::MapMode::Read, move |result| {
             let _ = tell.send(result);
         });
-        let _ = self
-            .device
-            .poll(wgpu::PollType::Wait {
-                submission_index: Some(index),
-                timeout: None,
-            })
-            .map_err(|error| lost(error.to_string()))?;
+        self.wait(index)?;
         told.recv()
             .map_err(|error| lost(error.to_string()))?
             .map_err(|error| lost(error.to_string()))?;
@@ -387,6 +382,23 @@ impl Gpu {
             .to_vec();
         staging.unmap();
         Ok(data)
+    }
+
+    /// Waits for a submission.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`].
+    pub fn wait(&self, index: wgpu::SubmissionIndex) -> Result<(), GpuError> {
+        let poll = wgpu::PollType::Wait {
+            submission_index: Some(index),
+            timeout: None,
+        };
+        match self.device.poll(poll) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(GpuError::Lost {
+                reason: error.to_string(),
+            }),
+        }
     }
 
     /// Waits for everything submitted and reads 32-bit floats.

@@ -353,6 +353,14 @@ impl Plan {
         Ok(body + self.head(plugin, 0, 1, 0..vocabulary)?.len() + 1)
     }
 
+    /// Dispatches of one token's embedding and blocks.
+    ///
+    /// # Errors
+    /// [`GpuError::NoRoom`].
+    pub fn dispatches_of_body(&mut self, plugin: Option<usize>) -> Result<usize, GpuError> {
+        Ok(self.body(plugin, 1)?.len())
+    }
+
     fn choose(&self, count: u32, choosing: &Choosing) -> Result<Dispatch, GpuError> {
         let tokens = choosing.tokens.len() as u32;
         let choice = Choice {

@@ -6,11 +6,12 @@ use std::rc::Rc;
 use super::attention_prefill::AttentionPrefill;
 use super::gemm::{Gemm, TILE};
 use super::hlora_expand::Sequence;
+use super::hlora_gate::Gate;
 use super::pack::units;
 use super::plan::{COLUMNS, Column, ListKey, Plan};
 use super::rmsnorm::RmsNorm;
 use super::weights::{FrozenSite, LayerWeights, LowRank, PluginWeights, Shard};
-use super::{Dispatch, GpuError, hlora_gate, rope_kv, swiglu};
+use super::{Dispatch, GpuError, rope_kv, swiglu};
 
 /// Fewer tokens than this are not worth a tile.
 const LEAST: usize = 16;
@@ -178,8 +179,8 @@ impl Plan {
                 };
                 list.push(shrink.dispatch(gpu, input, &act.gates, &act.z)?);
             }
-            let sizes = [low_rank.rank, low_rank.experts, tokens];
-            list.push(hlora_gate::dispatch(gpu, sizes, &act.z, &act.gates)?);
+            let gate = Gate::whole(low_rank.rank, low_rank.experts, tokens);
+            list.push(gate.dispatch(gpu, &act.z, &act.gates)?);
         }
         for (index, shard) in site.matrix.shards.iter().enumerate() {
             for (from, rows, to) in runs(site, shard) {
