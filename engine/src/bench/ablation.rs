@@ -1,10 +1,9 @@
 //! The same model through burn's own operations on the same adapter: what the kernels are worth.
 
 use std::ops::ControlFlow;
-use std::time::Instant;
 
-use super::Bench;
 use super::synthetic::{Size, entry, synthetic_plan};
+use super::{Bench, Stopwatch};
 use crate::gpu::packer::Formats;
 use crate::gpu::plan::Column;
 use crate::gpu::{Format, GpuError};
@@ -34,20 +33,20 @@ pub fn stock(bench: &mut Bench<'_>) -> Result<(), GpuError> {
     let mut cache = KvCache::new(&config, 64, &device);
     let mut stock = f64::MAX;
     for round in 0..8 {
-        let started = Instant::now();
+        let started = Stopwatch::start(&bench.gpu);
         let x = twin.embed(&plugin, &[5], &device);
         let y = twin.forward(&plugin, x, &mut cache, None);
         let logits: Vec<f32> = twin.logits(&plugin, y).into_data().iter::<f32>().collect();
         let _ = crate::model::argmax(&logits);
         if round > 1 {
-            stock = stock.min(started.elapsed().as_secs_f64());
+            stock = stock.min(started.seconds());
         }
     }
     let gpu = crate::gpu::SharedGpu::clone(&bench.gpu);
     let mut plan = synthetic_plan(&gpu, size, Formats::of(Format::F16), &[(64, 4)], 64, 1)?;
     let mut ours = f64::MAX;
     for position in 0..8 {
-        let started = Instant::now();
+        let started = Stopwatch::start(&bench.gpu);
         let column = Column {
             token: 5,
             position,
@@ -57,7 +56,7 @@ pub fn stock(bench: &mut Bench<'_>) -> Result<(), GpuError> {
         let logits = plan.logits(Some(0), 0, 1, 0..size.vocabulary as u32)?;
         let _ = crate::model::argmax(&logits);
         if position > 1 {
-            ours = ours.min(started.elapsed().as_secs_f64());
+            ours = ours.min(started.seconds());
         }
     }
     let name = format!(

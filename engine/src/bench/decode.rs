@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::synthetic::{Size, synthetic_plan};
-use super::{Bench, memory_mib, peak_memory_mib};
+use super::{Bench, Stopwatch, memory_mib, peak_memory_mib};
 use crate::gpu::packer::Formats;
 use crate::gpu::plan::{Choosing, Column, PromptRow};
 use crate::gpu::{Format, GpuError, Plan};
@@ -46,11 +46,11 @@ fn step_seconds(
             })
             .collect();
         plan.begin(&states);
-        let started = Instant::now();
+        let started = Stopwatch::start(&plan.gpu);
         let ticket = plan.submit(plugin, None, columns, &choosing, 0..steps)?;
         let _ = plan.collect(ticket)?;
         if round > 0 {
-            least = least.min(started.elapsed().as_secs_f64() / f64::from(steps));
+            least = least.min(started.seconds() / f64::from(steps));
         }
     }
     Ok(least)
@@ -102,10 +102,10 @@ pub fn decoding(bench: &mut Bench<'_>) -> Result<(), GpuError> {
         let rows = prompt(64);
         let mut least = f64::MAX;
         for _ in 0..2 {
-            let started = Instant::now();
+            let started = Stopwatch::start(&gpu);
             let last = plan.prefill(Some(0), 0, 0, &rows)?;
             let _ = plan.logits(Some(0), last, 1, 0..1)?;
-            least = least.min(started.elapsed().as_secs_f64());
+            least = least.min(started.seconds());
         }
         bench.add("prompt", name("64 tokens"), 64.0 / least, "tokens/s", "");
         if format == Format::Q8 {
@@ -133,7 +133,6 @@ fn host(bench: &mut Bench<'_>, plan: &mut Plan, size: &Size) -> Result<(), GpuEr
         fixed * M3_LAYERS + rest
     );
     bench.add("host", "dispatches of one token", all as f64, "", note);
-    let started = Instant::now();
     let tickets = 20;
     let mut least = f64::MAX;
     for _ in 0..tickets {
@@ -143,7 +142,6 @@ fn host(bench: &mut Bench<'_>, plan: &mut Plan, size: &Size) -> Result<(), GpuEr
         least = least.min(started.elapsed().as_secs_f64());
         let _ = plan.collect(ticket)?;
     }
-    let _ = started;
     let note = format!("{:.1} us a dispatch", 1e6 * least / all as f64);
     bench.add(
         "host",

@@ -21,7 +21,6 @@ const EXPERTS: [usize; 4] = [2, 4, 8, 32];
 
 struct Buffers {
     x: wgpu::Buffer,
-    h: wgpu::Buffer,
     z: wgpu::Buffer,
     gates: Vec<wgpu::Buffer>,
     y: wgpu::Buffer,
@@ -67,7 +66,6 @@ impl<'a> Layer<'a> {
             },
             buffers: Buffers {
                 x: gpu.floats("x", &draws(8 * units(k)))?,
-                h: gpu.zeros("h", 4 * 8 * units(k) as u64)?,
                 z: gpu.zeros("z", 4 * z)?,
                 gates: gates.collect::<Result<_, _>>()?,
                 y: gpu.zeros("y", 4 * rows as u64)?,

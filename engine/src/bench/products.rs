@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Bench, synthetic::Size};
+use super::{Bench, Stopwatch, synthetic::Size};
 use crate::gpu::gemm::Gemm;
 use crate::gpu::gemv::Gemv;
 use crate::gpu::packer::{Formats, Packer};
@@ -22,13 +22,13 @@ pub fn adapter(bench: &mut Bench<'_>) -> Result<(), GpuError> {
     let to = gpu.zeros("a copy", bytes)?;
     let mut least = f64::MAX;
     for _ in 0..=bench.rounds() {
-        let started = std::time::Instant::now();
+        let started = Stopwatch::start(gpu);
         let mut encoder = gpu
             .device
             .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(&from, 0, &to, 0, bytes);
         gpu.wait(gpu.queue.submit([encoder.finish()]))?;
-        least = least.min(started.elapsed().as_secs_f64());
+        least = least.min(started.seconds());
     }
     bench.bandwidth = 2.0 * bytes as f64 / least;
     let groups = if bench.options.quick { 256 } else { 4096 };

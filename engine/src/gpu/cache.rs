@@ -63,7 +63,7 @@ impl Cache {
 ///
 /// # Errors
 /// [`GpuError::Unsupported`].
-pub(super) fn check(gpu: &Gpu, config: &LlmConfig, cache: &Cache) -> Result<(), GpuError> {
+pub fn supported(gpu: &Gpu, config: &LlmConfig, cache: &Cache) -> Result<(), GpuError> {
     let unsupported = |what: String| Err(GpuError::Unsupported { what });
     let head = config.head_dim;
     if !head.is_multiple_of(8) || head > 128 || head / 2 > 8 * gpu.tuning.lanes as usize {

@@ -13,6 +13,26 @@ pub enum GpuError {
         /// Its size.
         needed_mib: u64,
     },
+    /// The adapter has less memory than the model takes.
+    #[error(
+        "the model needs {needed_mib} MiB on the GPU in {format} (weights {weights_mib}, keys and values {cache_mib}, work {activations_mib}), which has {available_mib} MiB; {offer}"
+    )]
+    TooLarge {
+        /// The format that was asked for.
+        format: &'static str,
+        /// All of it.
+        needed_mib: u64,
+        /// Weights with plug-ins.
+        weights_mib: u64,
+        /// Keys and values.
+        cache_mib: u64,
+        /// Between two dispatches.
+        activations_mib: u64,
+        /// What there is.
+        available_mib: u64,
+        /// What to do.
+        offer: String,
+    },
     /// A size that the kernels do not cover.
     #[error("the GPU engine cannot run this model: {what}; start with --device cpu")]
     Unsupported {

@@ -20,6 +20,7 @@ pub mod hlora_gate;
 pub mod hlora_shrink;
 pub mod kernel;
 mod layer;
+pub mod memory;
 pub mod pack;
 pub mod packer;
 pub mod plan;
@@ -72,6 +73,8 @@ pub struct Gpu {
     pub burn: burn::tensor::Device,
     /// Lanes and variants.
     pub tuning: Tuning,
+    /// Bytes it can give us, where that is known.
+    pub memory: Option<u64>,
     pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
 }
 
@@ -109,6 +112,7 @@ impl Gpu {
             info,
             burn,
             tuning,
+            memory: memory::adapter_memory(adapter),
             pipelines: Mutex::new(HashMap::new()),
         }
     }
@@ -121,6 +125,7 @@ impl Gpu {
             info: self.info.clone(),
             burn: self.burn.clone(),
             tuning,
+            memory: self.memory,
             pipelines: Mutex::new(HashMap::new()),
         }
     }

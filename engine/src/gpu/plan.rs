@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::activations::Activations;
-use super::cache::{Cache, check, rotations};
+use super::cache::{Cache, rotations, supported};
 use super::embed_gather::FEATURE;
 use super::pack::units;
 use super::rmsnorm::RmsNorm;
@@ -84,6 +84,15 @@ pub struct Plan {
     staging: Vec<wgpu::Buffer>,
     turn: usize,
     feature_rows: usize,
+    /// What each slot's cache holds: the plug-in that made it, and its rows.
+    pub(super) held: Vec<Held>,
+}
+
+/// What one sequence's cache holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Held {
+    plugin: Option<usize>,
+    rows: Vec<PromptRow>,
 }
 
 /// Tokens under way: submitted, not read yet.
@@ -106,7 +115,7 @@ impl Plan {
         plugins: Vec<PluginWeights>,
         cache: Cache,
     ) -> Result<Self, GpuError> {
-        check(&gpu, &config, &cache)?;
+        supported(&gpu, &config, &cache)?;
         let kv = (0..config.num_hidden_layers)
             .map(|_| gpu.zeros("keys and values", cache.bytes()))
             .collect::<Result<_, _>>()?;
@@ -133,6 +142,7 @@ impl Plan {
             staging,
             turn: 0,
             feature_rows: 1,
+            held: Vec::new(),
         })
     }
 
@@ -157,9 +167,10 @@ impl Plan {
         if cache == self.cache {
             return Ok(());
         }
-        check(&self.gpu, &self.config, &cache)?;
+        supported(&self.gpu, &self.config, &cache)?;
         self.kv.clear();
         self.lists.clear();
+        self.held.clear();
         self.kv = (0..self.config.num_hidden_layers)
             .map(|_| self.gpu.zeros("keys and values", cache.bytes()))
             .collect::<Result<_, _>>()?;
@@ -168,6 +179,53 @@ impl Plan {
             .gpu
             .floats("rotations", &rotations(&self.config, cache.capacity))?;
         Ok(())
+    }
+
+    /// Runs a prompt of one sequence, but for what its cache already holds: rows that the same plug-in computed at the same
+    /// positions (a follow-up question on the same picture). The last row always runs. Returns the last column's place, and
+    /// how many rows were held.
+    ///
+    /// # Errors
+    /// As [`Self::prefill`].
+    pub fn prompt(
+        &mut self,
+        plugin: Option<usize>,
+        slot: u32,
+        rows: &[PromptRow],
+    ) -> Result<(u32, usize), GpuError> {
+        let slot_index = slot as usize;
+        if self.held.len() <= slot_index {
+            self.held.resize_with(slot_index + 1, Held::default);
+        }
+        let held = self
+            .held
+            .get(slot_index)
+            .filter(|held| held.plugin == plugin);
+        let common = held.map_or(0, |held| {
+            let pairs = held.rows.iter().zip(rows);
+            pairs.take_while(|(held, row)| held == row).count()
+        });
+        let reused = common.min(rows.len().saturating_sub(1));
+        let last = self.prefill(
+            plugin,
+            slot,
+            reused as u32,
+            rows.get(reused..).unwrap_or_default(),
+        )?;
+        if let Some(held) = self.held.get_mut(slot_index) {
+            *held = Held {
+                plugin,
+                rows: rows.to_vec(),
+            };
+        }
+        Ok((last, reused))
+    }
+
+    /// Notes a token that was run after the prompt, so that a follow-up can go on from it.
+    pub fn note(&mut self, slot: u32, token: u32) {
+        if let Some(held) = self.held.get_mut(slot as usize) {
+            held.rows.push(PromptRow::Token(token));
+        }
     }
 
     /// Runs a prompt of one sequence from `start` on; its last column is left for [`Self::logits`] or [`Self::submit`].
@@ -183,6 +241,9 @@ impl Plan {
         rows: &[PromptRow],
     ) -> Result<u32, GpuError> {
         self.upload_features(rows)?;
+        if let Some(held) = self.held.get_mut(slot as usize) {
+            held.rows.truncate(start as usize);
+        }
         let mut feature = 0;
         let mut position = start;
         let columns: Vec<Column> = rows

@@ -187,7 +187,7 @@ impl HealthGpt {
         };
         let kernels = kernels_on(device);
         let (llm, plugins) = match (choice, kernels) {
-            (LlmChoice::Auto, Some(gpu)) => source.plan(&mut reader, gpu, Format::F16)?,
+            (LlmChoice::Auto, Some(gpu)) => source.best_plan(&mut reader, gpu)?,
             (LlmChoice::Plan(format), Some(gpu)) => source.plan(&mut reader, gpu, format)?,
             (LlmChoice::Plan(_), None) => {
                 return Err(ModelError::Gpu(GpuError::Unsupported {

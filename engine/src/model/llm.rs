@@ -73,6 +73,22 @@ impl Llm {
         }
     }
 
+    /// What holds it, for the user.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Twin(_) => "burn modules".to_owned(),
+            Self::Plan(plan) => {
+                let plan = plan.borrow();
+                let format = plan
+                    .weights
+                    .layers
+                    .first()
+                    .and_then(|layer| Some(layer.o_proj.matrix.shards.first()?.format.name()));
+                format!("WGSL kernels, {} weights", format.unwrap_or("no"))
+            }
+        }
+    }
+
     /// The twin, where that is what runs.
     pub fn twin(&self) -> Option<&Decoder> {
         match self {
@@ -198,7 +214,7 @@ impl<'a> PlanRun<'a> {
         let most = plan.config.max_position_embeddings as u32;
         plan.reserve(needed.next_multiple_of(256).min(most.max(needed)), 1)?;
         let plugin = Some(plugin);
-        let last = plan.prefill(plugin, 0, 0, rows)?;
+        let (last, _) = plan.prompt(plugin, 0, rows)?;
         Ok(Self {
             plan,
             plugin,
@@ -222,6 +238,7 @@ impl<'a> PlanRun<'a> {
             ..Column::default()
         }]);
         let limit = decoding.limit as u32;
+        let mut previous = None;
         let mut under_way = VecDeque::new();
         let mut next = 0;
         let mut at_once = 1;
@@ -243,6 +260,10 @@ impl<'a> PlanRun<'a> {
             match self.plan.collect(ticket) {
                 Ok(tokens) => {
                     for token in tokens {
+                        // The token before this one has been run by now.
+                        if let Some(previous) = previous.replace(token) {
+                            self.plan.note(0, previous);
+                        }
                         if going && on_token(token).is_break() {
                             going = false;
                         }
@@ -282,6 +303,7 @@ impl<'a> PlanRun<'a> {
                 ..Column::default()
             };
             self.plan.forward(self.plugin, &[column])?;
+            self.plan.note(0, token);
             self.position += 1;
             self.last = 0;
         }

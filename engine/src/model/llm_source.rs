@@ -14,7 +14,8 @@ use super::loader::{PartReader, Precision};
 use super::manifest::PlugInEntry;
 use super::plugin::{PlugIn, resize_rows};
 use super::tokenizer::Tokenizer;
-use crate::gpu::cache::{Cache, KvFormat};
+use crate::gpu::cache::{Cache, KvFormat, supported};
+use crate::gpu::memory::Request;
 use crate::gpu::packer::{Formats, Packer};
 use crate::gpu::{Format, Plan, SharedGpu};
 
@@ -57,6 +58,47 @@ pub fn vocabulary(tokenizer: &Tokenizer, rows: usize) -> Result<(usize, usize), 
 }
 
 impl LlmSource<'_> {
+    fn cache(&self) -> Cache {
+        let config = self.config;
+        Cache {
+            kv_heads: config.num_key_value_heads as u32,
+            head_dim: config.head_dim as u32,
+            capacity: config.max_position_embeddings.min(POSITIONS) as u32,
+            slots: 1,
+            format: KvFormat::F16,
+        }
+    }
+
+    fn request<'r>(&'r self, cache: &'r Cache) -> Request<'r> {
+        let (keep, added) = self.vocabulary;
+        Request {
+            config: self.config,
+            vocabulary: keep + added,
+            plugins: self.plugins,
+            cache,
+        }
+    }
+
+    /// Where nothing was asked for: kernels of our own in the best format that fits; the twin on the same GPU for sizes that
+    /// the kernels do not cover.
+    ///
+    /// # Errors
+    /// As [`Self::plan`].
+    pub fn best_plan(
+        &self,
+        reader: &mut PartReader<'_>,
+        gpu: SharedGpu,
+    ) -> Result<(Llm, Vec<PlugIn>), ModelError> {
+        let cache = self.cache();
+        match supported(&gpu, self.config, &cache) {
+            Ok(()) => {
+                let format = self.request(&cache).fitting(&gpu, Format::F16)?;
+                self.plan(reader, gpu, format)
+            }
+            Err(_) => self.twin(reader, None),
+        }
+    }
+
     fn files(&self, entry: &PlugInEntry) -> Vec<std::path::PathBuf> {
         // The fusion file comes second and wins, as in the reference.
         [Some(&entry.file), entry.fusion.as_ref()]
@@ -111,6 +153,8 @@ impl LlmSource<'_> {
         format: Format,
     ) -> Result<(Llm, Vec<PlugIn>), ModelError> {
         let config = self.config;
+        let cache = self.cache();
+        self.request(&cache).check(&gpu, format)?;
         let packer = Packer {
             gpu: &gpu,
             formats: Formats::of(format),
@@ -134,13 +178,6 @@ impl LlmSource<'_> {
             plugins.push(read.0);
             packed.push(read.1);
         }
-        let cache = Cache {
-            kv_heads: config.num_key_value_heads as u32,
-            head_dim: config.head_dim as u32,
-            capacity: config.max_position_embeddings.min(POSITIONS) as u32,
-            slots: 1,
-            format: KvFormat::F16,
-        };
         let plan = Plan::new(gpu, config.clone(), weights, packed, cache)?;
         Ok((Llm::Plan(Box::new(RefCell::new(plan))), plugins))
     }

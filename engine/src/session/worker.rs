@@ -122,6 +122,9 @@ fn load_model(
     })?;
     let manifest = &model.layout.manifest;
     let mut notes = Vec::new();
+    if model.llm.twin().is_none() {
+        notes.push(format!("language model: {}", model.llm.describe()));
+    }
     if !model.unused.is_empty() {
         notes.push(format!(
             "{} tensors of the files are not used: {}",
