@@ -9,7 +9,6 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 use engine::device::{choose, kernels_on};
 use engine::gpu::cache::{Cache, KvFormat};
@@ -18,10 +17,10 @@ use engine::gpu::memory::Request;
 use engine::gpu::packer::{Formats, Packer};
 use engine::gpu::plan::{Choosing, Column, Plan, PromptRow};
 use engine::gpu::{Format, Gpu, Tuning};
-use engine::model::adapter::Adapter;
 use engine::model::config::LlmConfig;
 use engine::model::llm::{Llm, PromptPart, prompt_embeddings, prompt_rows};
 use engine::model::loader::{PartReader, Precision};
+use engine::model::quality::round_twin;
 use engine::model::random::Random;
 use engine::model::{AskInput, HealthGpt, KvCache, LlmChoice, Sampling, argmax};
 use engine::{DeviceChoice, Task};
@@ -180,49 +179,6 @@ fn an_f16_cache_moves_logits_by_less_than_a_hundredth_of_the_largest() {
     check(Format::F16, KvFormat::F16, 1e-2);
 }
 
-fn rounded(weight: &Param<Tensor<2>>, format: Format) -> Param<Tensor<2>> {
-    let device = weight.val().device();
-    let [rows, k] = weight.dims();
-    let values: Vec<f32> = weight.val().into_data().iter::<f32>().collect();
-    let meant = format.unpack(&format.pack(&values, k));
-    let stride = meant.len() / rows;
-    let kept: Vec<f32> = meant
-        .chunks(stride)
-        .flat_map(|row| row[..k].to_vec())
-        .collect();
-    Param::from_tensor(Tensor::from_data(TensorData::new(kept, [rows, k]), &device))
-}
-
-/// The twin with the weights that a format stands for.
-fn round_all(model: &mut HealthGpt, format: Format) {
-    let formats = Formats::of(format);
-    let Llm::Twin(decoder) = &mut model.llm else {
-        panic!("no twin");
-    };
-    for layer in &mut decoder.layers {
-        let others = [&mut layer.o_proj, &mut layer.down_proj];
-        for linear in layer.qkv.iter_mut().chain(&mut layer.gate_up).chain(others) {
-            linear.weight = rounded(&linear.weight, formats.base);
-        }
-    }
-    decoder.lm_head = rounded(&decoder.lm_head, formats.head);
-    for plugin in &mut model.plugins {
-        for adapter in plugin
-            .layers
-            .iter_mut()
-            .flat_map(|layer| layer.values_mut())
-        {
-            if let Adapter::HLora(low_rank) = adapter {
-                low_rank.lora_a = rounded(&low_rank.lora_a, Format::Q8);
-                low_rank.lora_b = rounded(&low_rank.lora_b, Format::Q8);
-            }
-        }
-        if let Some(head) = &plugin.lm_head {
-            plugin.lm_head = Some(rounded(head, formats.head));
-        }
-    }
-}
-
 #[test]
 fn the_plan_in_q8_and_q4_gives_the_logits_of_a_twin_with_the_same_rounded_weights() {
     let (cpu, gpu) = (Device::flex(), gpu());
@@ -232,7 +188,7 @@ fn the_plan_in_q8_and_q4_gives_the_logits_of_a_twin_with_the_same_rounded_weight
         (tiny_model(), Format::Q4),
     ] {
         let mut twin = load(&dir, &cpu, LlmChoice::Twin(None));
-        round_all(&mut twin, format);
+        round_twin(&mut twin, format);
         let model = load(&dir, &gpu, LlmChoice::Plan(format));
         exact_cache(&model);
         let (want, ids) = by_twin(&twin, Task::Comprehend, 3);
@@ -381,6 +337,7 @@ fn repacked(dir: &Path, model: &HealthGpt, gpu: Arc<Gpu>) -> Plan {
         done: 0,
         parts: 2,
         unused: Vec::new(),
+        made: Vec::new(),
     };
     let llm = dir.join(&model.layout.manifest.parts.llm);
     let weights = reader

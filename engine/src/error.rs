@@ -3,6 +3,7 @@
 //! Each area has its own enum ([`ImagingError`], [`ModelError`]); this one joins them, so that a caller has one
 //! type to show. A message says what is wrong and what to do; anything about the patient (a path) comes last.
 
+use crate::dataset::DatasetError;
 use crate::device::NoAdapter;
 use crate::imaging::ImagingError;
 use crate::model::ModelError;
@@ -24,6 +25,9 @@ pub enum Error {
     /// Training failed.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// Data for training or evaluation cannot be read, made or written.
+    #[error(transparent)]
+    Dataset(DatasetError),
     /// A GPU was asked for and there is none.
     #[error(transparent)]
     NoAdapter(NoAdapter),
@@ -61,6 +65,15 @@ impl From<ImagingError> for Error {
     }
 }
 
+impl From<DatasetError> for Error {
+    fn from(error: DatasetError) -> Self {
+        match error {
+            DatasetError::Imaging(ImagingError::Stopped) => Self::Stopped,
+            other => Self::Dataset(other),
+        }
+    }
+}
+
 impl From<ModelError> for Error {
     fn from(error: ModelError) -> Self {
         match error {
@@ -77,6 +90,7 @@ impl Error {
             Self::Imaging(error) => error.kind(),
             Self::Model(error) => error.kind(),
             Self::Train(error) => error.kind(),
+            Self::Dataset(error) => error.kind(),
             Self::NoAdapter(_) => "no-gpu",
             Self::WrongModality { .. } => "wrong-modality",
             Self::Internal(_) => "internal",

@@ -1,5 +1,6 @@
 //! The command line in process, with the bundled model and the sample study.
 
+mod data;
 mod refusals;
 mod results;
 

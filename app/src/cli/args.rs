@@ -4,9 +4,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use engine::dataset::RecordTask;
+use engine::dataset::facts::Scanner;
+use engine::gpu::Format;
 use engine::imaging::{CT_PRESETS, Plane, Window};
 use engine::model::Sampling;
 use engine::{DeviceChoice, Task};
+
+pub use super::dataset::args::DatasetArgs;
 
 /// Medical vision-language models on your own scans, on your own machine.
 ///
@@ -58,8 +63,12 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Make a model folder (model.toml, safetensors, hashes) from raw downloads
     Convert(ConvertArgs),
-    /// Score a model's images on paired volumes of subjects it has not seen
+    /// Make data for training and evaluation: records in VL-Health's JSON form, and their pictures
+    Dataset(DatasetArgs),
+    /// Score a model's images and answers on subjects it has not seen
     Eval(EvalArgs),
+    /// Say what rounding a model's weights to q8 or q4 costs: tokens that stay the same, and how far logits move
+    EvalQuant(EvalQuantArgs),
     /// Train an image autoencoder on paired volumes, from the last checkpoint if there is one
     Train(TrainArgs),
     /// Measure the kernels on this computer's adapter
@@ -236,24 +245,65 @@ pub struct ConvertArgs {
     /// The weights are random: every surface will say so
     #[arg(long)]
     pub untrained: bool,
+    /// Pack the language model: f16, q8 or q4 (the head is q8 where the rest is q4); an interrupted conversion goes on when
+    /// it is started again [default: as it is stored]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// Pack the low-rank layers of plug-ins: f16 or q8 (routers stay as they are) [default: f16 with f16, else q8]
+    #[arg(long, value_name = "FORMAT", value_parser = plugin_format)]
+    pub plugin_format: Option<Format>,
+}
+
+/// `workbench eval-quant`.
+#[derive(Debug, Args)]
+pub struct EvalQuantArgs {
+    /// q8, q4 or f16
+    #[arg(long, value_name = "FORMAT", default_value = "q8")]
+    pub format: Format,
+    /// Tokens compared for each question
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    pub steps: u32,
 }
 
 /// `workbench eval`.
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("source").required(true))]
 pub struct EvalArgs {
-    /// Folder with SUBJECT/ct.nii.gz and SUBJECT/mr_t1.nii.gz
-    #[arg(long, value_name = "FOLDER")]
-    pub pairs: PathBuf,
-    /// reconstruct, ct2mri, mri2ct or sr4
-    #[arg(long, value_parser = generating_task)]
-    pub task: Task,
-    /// Only every N-th usable slice of a subject
+    /// Folder with SUBJECT/ct.nii.gz, SUBJECT/mr_t1.nii.gz and, for questions about lesions, SUBJECT/gtv.nii.gz
+    #[arg(long, value_name = "FOLDER", group = "source")]
+    pub pairs: Option<PathBuf>,
+    /// File of records, as workbench dataset writes it
+    #[arg(long, value_name = "FILE.json", group = "source")]
+    pub records: Option<PathBuf>,
+    /// ct2mri, mri2ct, sr4, reconstruct, vqa or describe
+    #[arg(long, value_parser = evaluated_task)]
+    pub task: RecordTask,
+    /// Only every N-th usable slice of a subject, or every N-th record
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub every: u32,
-    /// Write input, result (marked) and target of every slice side by side
+    /// What reconstruction and super-resolution of pairs start from: ct, mr or both
+    #[arg(long, value_name = "MODALITY", default_value = "mr", value_parser = scanners)]
+    pub modality: Scanners,
+    /// Write input, result (marked) and target of every picture side by side
     #[arg(long, value_name = "DIR")]
     pub save_images: Option<PathBuf>,
+    /// Write tables (report.md, report.json), a plot (report.png) and the rows (rows.jsonl); a stopped run goes on from them
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Folder with the network of LPIPS: torchvision's AlexNet and the linear layers (lin0.model.1.weight...); not part of the program
+    #[arg(long, value_name = "DIR")]
+    pub lpips: Option<PathBuf>,
+    /// Leave out records that cannot be used, and list them
+    #[arg(long)]
+    pub skip_bad: bool,
+    /// Seed of the wordings of questions about pairs
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub seed: u64,
 }
+
+/// Which modalities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scanners(pub Vec<Scanner>);
 
 /// `workbench train`.
 #[derive(Debug, Args)]
@@ -339,6 +389,24 @@ fn generating_task(text: &str) -> Result<Task, String> {
     }
 }
 
+fn evaluated_task(text: &str) -> Result<RecordTask, String> {
+    match text.parse::<RecordTask>()? {
+        RecordTask::Report2Image => {
+            Err("no model of this program makes pictures of reports".to_owned())
+        }
+        task => Ok(task),
+    }
+}
+
+fn scanners(text: &str) -> Result<Scanners, String> {
+    match text {
+        "ct" => Ok(Scanners(vec![Scanner::Ct])),
+        "mr" => Ok(Scanners(vec![Scanner::Mr])),
+        "both" => Ok(Scanners(Scanner::ALL.to_vec())),
+        _ => Err("choose ct, mr or both".to_owned()),
+    }
+}
+
 fn png_file(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     match path.extension() {
@@ -362,7 +430,7 @@ fn positive(text: &str) -> Result<f32, String> {
     number(text, |x| x > 0.0, "above 0")
 }
 
-fn probability(text: &str) -> Result<f32, String> {
+pub(super) fn probability(text: &str) -> Result<f32, String> {
     number(text, |x| x > 0.0 && x <= 1.0, "above 0 and up to 1")
 }
 
@@ -396,5 +464,12 @@ mod tests {
             assert!(cli.global.json && cli.global.device == DeviceChoice::Cpu);
             assert_eq!(cli.global.model, Some("m".into()));
         }
+    }
+}
+
+fn plugin_format(text: &str) -> Result<Format, String> {
+    match text.parse()? {
+        Format::Q4 => Err("plug-ins are f16 or q8".to_owned()),
+        format => Ok(format),
     }
 }

@@ -9,8 +9,10 @@ mod assets;
 mod bench;
 mod console;
 mod convert;
+mod dataset;
 mod demo;
 mod eval;
+mod eval_quant;
 mod failure;
 mod generate;
 mod headless;
@@ -96,7 +98,9 @@ fn perform(
             }
         }
         Command::Convert(args) => convert::run(args, console)?,
+        Command::Dataset(args) => dataset::run(args, global, console)?,
         Command::Eval(args) => eval::run(args, global, console)?,
+        Command::EvalQuant(args) => eval_quant::run(args, global, console)?,
         Command::Train(args) => train::run(args, global, console)?,
         Command::Bench(args) => bench::run(args, global, console)?,
         Command::Demo(args) => demo::run(args, global, console)?,

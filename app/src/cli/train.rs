@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use engine::device::choose;
-use engine::training::autoencoder::{TrainStep, train};
-use engine::training::config::AutoencoderConfig;
+use engine::training::job::Job;
+use engine::training::step::TrainStep;
 use engine::{DeviceChoice, Error};
 use serde_json::json;
 
@@ -16,34 +16,30 @@ use super::worker;
 /// Trains until the configuration's last step, or for a number of steps.
 ///
 /// # Errors
-/// What [`train`] reports; the last good checkpoint stays.
+/// What [`Job::run`] reports; the last good checkpoint stays.
 pub fn run(args: &TrainArgs, global: &Global, console: &mut Console<'_>) -> Result<(), Failure> {
-    let config = AutoencoderConfig::open(&args.config).map_err(Error::from)?;
+    let job = Job::open(&args.config).map_err(Error::from)?;
     // Training on a software rasteriser would take days: only a real GPU is better than the CPU.
     let choice = global.device;
-    let out = config.out.clone();
+    let out = job.out().clone();
     let stop_after = args.stop_after;
-    let (device_name, last) = worker::run("reading pairs", console, move |reporter| {
+    let (device_name, last) = worker::run("reading data", console, move |reporter| {
         let (device, info) = choose(choice).map_err(Error::NoAdapter)?;
         let mut last: Option<TrainStep> = None;
         let mut here = 0;
-        let _ = train(&config, &device, &mut |step| {
+        job.run(&device, &mut |step| {
             here += 1;
-            if let Some([ct, mr]) = step.val_ssim {
-                tracing::info!(
-                    step = step.step,
-                    loss = step.loss,
-                    ssim_ct = ct,
-                    ssim_mr = mr,
-                    "validated"
-                );
+            if step.scores.keys().any(|name| name.starts_with("val ")) {
+                tracing::info!(step = step.step, loss = step.loss, scores = ?step.scores, "validated");
             }
             let stage = format!("loss {:.4}, step", step.loss);
             reporter.report(&stage, step.step as usize, step.of as usize);
-            last = Some(TrainStep {
-                val_ssim: step.val_ssim.or(last.and_then(|last| last.val_ssim)),
-                ..*step
-            });
+            // The scores of the last validation stand until there are newer ones.
+            let mut now = step.clone();
+            for (name, score) in last.take().into_iter().flat_map(|last| last.scores) {
+                let _ = now.scores.entry(name).or_insert(score);
+            }
+            last = Some(now);
             if stop_after.is_some_and(|limit| here >= limit) {
                 ControlFlow::Break(())
             } else {
@@ -53,15 +49,20 @@ pub fn run(args: &TrainArgs, global: &Global, console: &mut Console<'_>) -> Resu
         .map_err(Error::from)?;
         Ok((info.name, last))
     })?;
-    let summary = match last {
+    let summary = match &last {
         None => "nothing was left to train\n".to_owned(),
         Some(step) => {
-            let ssim = step.val_ssim.map_or(String::new(), |[ct, mr]| {
-                format!("; validation reconstruction SSIM {ct:.1} (CT), {mr:.1} (MR)")
-            });
+            let scores = step
+                .scores
+                .iter()
+                .map(|(name, score)| format!("; {name} {score:.3}"));
             format!(
-                "step {} of {}: loss {:.4}, L1 {:.4}, {:.0} s in all{ssim}\n",
-                step.step, step.of, step.loss, step.l1, step.elapsed_secs
+                "step {} of {}: loss {:.4}, {:.0} s in all{}\n",
+                step.step,
+                step.of,
+                step.loss,
+                step.elapsed_secs,
+                scores.collect::<String>()
             )
         }
     };

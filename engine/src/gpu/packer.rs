@@ -64,9 +64,22 @@ impl Packer<'_> {
         bias: Option<&[f32]>,
         values: &dyn Fn(Range<usize>) -> Vec<f32>,
     ) -> Result<Matrix, GpuError> {
+        let packed = |range| format.pack(&values(range), k);
+        self.packed_matrix([rows, k], format, cut, bias, &packed)
+    }
+
+    /// A matrix from its rows in the format already.
+    fn packed_matrix(
+        &self,
+        [rows, k]: [usize; 2],
+        format: Format,
+        cut: Cut,
+        bias: Option<&[f32]>,
+        values: &dyn Fn(Range<usize>) -> Packed,
+    ) -> Result<Matrix, GpuError> {
         let mut shards = Vec::new();
         for (row0, ranges) in cut.shards(rows, format.row_bytes(k), self.gpu.tuning.shard_bytes) {
-            let packed = pack_rows(&ranges, k, format, values);
+            let packed = pack_rows(&ranges, values);
             let scales = (format != Format::F16)
                 .then(|| self.gpu.words("scales", &pairs(&packed.scales)))
                 .transpose()?;
@@ -125,8 +138,9 @@ impl Packer<'_> {
             .flatten();
         let shape = [site.d_out, site.d_in];
         let raw = loader.raw(&format!("{name}.weight"), &shape);
-        let values = |range: Range<usize>| rows_of(raw.as_ref(), range);
-        let matrix = self.matrix(shape, self.formats.base, cut, bias.as_deref(), &values)?;
+        let format = self.formats.base;
+        let values = |range: Range<usize>| rows_packed(raw.as_ref(), range, site.d_in, format);
+        let matrix = self.packed_matrix(shape, format, cut, bias.as_deref(), &values)?;
         Ok(FrozenSite {
             name: site.name,
             matrix,
@@ -199,18 +213,21 @@ impl Packer<'_> {
         let raw = loader.raw(name, &[stored, hidden]);
         let (keep, added) = self.vocabulary;
         if added == 0 {
-            let values = |range: Range<usize>| rows_of(raw.as_ref(), range);
-            return self.matrix([stored, hidden], format, Cut::Rows, None, &values);
+            let values = |range: Range<usize>| rows_packed(raw.as_ref(), range, hidden, format);
+            return self.packed_matrix([stored, hidden], format, Cut::Rows, None, &values);
         }
         let mean = mean_row(raw.as_ref(), keep, hidden);
         let values = |range: Range<usize>| {
-            let mut rows = rows_of(raw.as_ref(), range.start.min(keep)..range.end.min(keep));
+            let kept = range.start.min(keep)..range.end.min(keep);
+            let mut rows = rows_packed(raw.as_ref(), kept, hidden, format);
+            let mean = format.pack(&mean, hidden);
             for _ in range.start.max(keep)..range.end {
-                rows.extend_from_slice(&mean);
+                rows.words.extend(&mean.words);
+                rows.scales.extend(&mean.scales);
             }
             rows
         };
-        self.matrix([keep + added, hidden], format, Cut::Rows, None, &values)
+        self.packed_matrix([keep + added, hidden], format, Cut::Rows, None, &values)
     }
 
     /// A plug-in's tensors. LoRA is H-LoRA with one expert; MoE-LoRA's experts are stacked along the rank (exact).
@@ -252,8 +269,10 @@ impl Packer<'_> {
                 .then(|| {
                     let shape = [vocabulary, config.hidden_size];
                     let raw = loader.raw(name, &shape);
-                    let values = |range: Range<usize>| rows_of(raw.as_ref(), range);
-                    self.matrix(shape, format, Cut::Rows, None, &values)
+                    let values = |range: Range<usize>| {
+                        rows_packed(raw.as_ref(), range, config.hidden_size, format)
+                    };
+                    self.packed_matrix(shape, format, Cut::Rows, None, &values)
                 })
                 .transpose()
         };
@@ -298,13 +317,10 @@ impl Packer<'_> {
             };
             let rank = tensors.rank;
             let values = |range: Range<usize>| {
-                tensors
-                    .b
-                    .get(range.start * rank..range.end * rank)
-                    .unwrap_or_default()
-                    .to_vec()
+                let rows = tensors.b.get(range.start * rank..range.end * rank);
+                format.pack(rows.unwrap_or_default(), rank)
             };
-            let packed = pack_rows(&ranges, rank, format, &values);
+            let packed = pack_rows(&ranges, &values);
             b.push(LowRankRows {
                 rows: self.gpu.words("plug-in", &packed.words)?,
                 scales: self.gpu.words("plug-in", &pairs(&packed.scales))?,
@@ -427,20 +443,27 @@ fn mean_row(raw: Option<&RawTensor<'_>>, keep: usize, width: usize) -> Vec<f32> 
         .collect()
 }
 
-fn pack_rows(
-    ranges: &[Range<usize>],
-    k: usize,
-    format: Format,
-    values: &dyn Fn(Range<usize>) -> Vec<f32>,
-) -> Packed {
+fn pack_rows(ranges: &[Range<usize>], values: &dyn Fn(Range<usize>) -> Packed) -> Packed {
     let mut packed = Packed::default();
     for range in ranges {
         for from in range.clone().step_by(CHUNK) {
-            let chunk = from..(from + CHUNK).min(range.end);
-            let part = format.pack(&values(chunk), k);
+            let part = values(from..(from + CHUNK).min(range.end));
             packed.words.extend(part.words);
             packed.scales.extend(part.scales);
         }
     }
     packed
+}
+
+/// Rows in a format: as they are where the files hold them so.
+fn rows_packed(
+    raw: Option<&RawTensor<'_>>,
+    range: Range<usize>,
+    k: usize,
+    format: Format,
+) -> Packed {
+    match raw.and_then(|raw| raw.packed.as_ref()) {
+        Some(packed) if packed.format == format => packed.rows(range, k),
+        _ => format.pack(&rows_of(raw, range), k),
+    }
 }

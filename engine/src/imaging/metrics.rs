@@ -59,10 +59,11 @@ pub fn ssim(a: &[f64], b: &[f64], width: usize) -> f64 {
 
 /// Separable 11-tap Gaussian of sigma 1.5 with reflected borders (scipy's `reflect`).
 fn gaussian(x: &[f64], width: usize, height: usize) -> Vec<f64> {
-    let weights: Vec<f64> = (-5..=5)
+    let mut weights: Vec<f64> = (-5..=5)
         .map(|t| (-f64::from(t * t) / (2.0 * 1.5 * 1.5)).exp())
         .collect();
     let total: f64 = weights.iter().sum();
+    weights.iter_mut().for_each(|weight| *weight /= total);
     let reflect = |position: isize, len: usize| -> usize {
         let len = len as isize;
         let folded = position.rem_euclid(2 * len);
@@ -72,27 +73,32 @@ fn gaussian(x: &[f64], width: usize, height: usize) -> Vec<f64> {
             2 * len - 1 - folded
         }) as usize
     };
-    let pass = |x: &[f64], along_x: bool| -> Vec<f64> {
-        let mut y = vec![0.0; x.len()];
-        for row in 0..height {
-            for column in 0..width {
-                let sum: f64 = (-5_isize..=5)
-                    .zip(&weights)
-                    .map(|(t, weight)| {
-                        let (r, c) = if along_x {
-                            (row, reflect(column as isize + t, width))
-                        } else {
-                            (reflect(row as isize + t, height), column)
-                        };
-                        weight * x[r * width + c]
-                    })
-                    .sum();
-                y[row * width + column] = sum / total;
+    // Along x: each row with its borders, then windows of it.
+    let mut rows = Vec::with_capacity(x.len());
+    let mut padded = vec![0.0; width + 10];
+    for row in x.chunks_exact(width) {
+        for (i, value) in padded.iter_mut().enumerate() {
+            *value = row[reflect(i as isize - 5, width)];
+        }
+        let blurred = padded.windows(11).map(|part| -> f64 {
+            part.iter()
+                .zip(&weights)
+                .map(|(value, weight)| value * weight)
+                .sum()
+        });
+        rows.extend(blurred);
+    }
+    // Along y: whole rows, weighted and added.
+    let mut result = vec![0.0; x.len()];
+    for (y, target) in result.chunks_exact_mut(width).enumerate() {
+        for (t, weight) in (-5_isize..=5).zip(&weights) {
+            let from = reflect(y as isize + t, height) * width;
+            for (sum, value) in target.iter_mut().zip(&rows[from..from + width]) {
+                *sum += weight * value;
             }
         }
-        y
-    };
-    pass(&pass(x, true), false)
+    }
+    result
 }
 
 #[cfg(test)]

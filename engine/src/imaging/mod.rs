@@ -7,6 +7,7 @@ pub mod generated;
 pub mod geometry;
 mod hash;
 mod inspect;
+pub mod letters;
 mod load;
 mod memory;
 pub mod metrics;

@@ -4,11 +4,14 @@
 //! the router goes through a softmax that the paper does not print, and the scale is `alpha / rank` of *one* expert
 //! (`alpha / r * n` with `r` all experts together: 8 in every released model; Equation 9 read literally gives 32).
 
+use std::cell::Cell;
+
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
+use burn::tensor::{Tensor, TensorData};
 
 use super::layers::matmul_rows;
+use super::random::Random;
 
 /// What is added to a frozen linear layer.
 #[derive(Module, Debug)]
@@ -66,31 +69,62 @@ pub struct AdapterTrace {
 impl Adapter {
     /// What the adapter adds to the layer's output, with the routing weights.
     /// Shapes: `x` `[batch, tokens, d_in]` (the layer's own input).
-    pub fn forward(&self, x: Tensor<3>) -> AdapterTrace {
+    pub fn forward(&self, x: Tensor<3>, dropout: Option<&Dropout>) -> AdapterTrace {
         match self {
             Self::Lora(lora) => AdapterTrace {
                 route: None,
-                delta: lora.forward(x),
+                delta: lora.forward(x, dropout),
             },
-            Self::MoeLora(moe) => moe.forward(x),
-            Self::HLora(hlora) => hlora.forward(x),
+            Self::MoeLora(moe) => moe.forward(x, dropout),
+            Self::HLora(hlora) => hlora.forward(x, dropout),
         }
     }
 }
 
+/// Zeroes a share of the scaled `A x` while a plug-in is trained, and scales up the rest; the place is the reference's
+/// (`lora_dropout`, before the routing). Draws from its own seeded generator.
+#[derive(Debug)]
+pub struct Dropout {
+    /// Share that is zeroed, at least 0 and below 1.
+    pub rate: f64,
+    /// The generator, which goes on with every call.
+    pub random: Cell<Random>,
+}
+
+fn dropped(a: Tensor<3>, dropout: Option<&Dropout>) -> Tensor<3> {
+    let Some(dropout) = dropout.filter(|dropout| dropout.rate > 0.0) else {
+        return a;
+    };
+    let dims = a.dims();
+    let kept = (1.0 / (1.0 - dropout.rate)) as f32;
+    let mut random = dropout.random.get();
+    let mask: Vec<f32> = (0..dims.iter().product())
+        .map(|_| {
+            if random.uniform() < dropout.rate {
+                0.0
+            } else {
+                kept
+            }
+        })
+        .collect();
+    dropout.random.set(random);
+    let device = a.device();
+    a * Tensor::from_data(TensorData::new(mask, dims), &device)
+}
+
 impl Lora {
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, dropout: Option<&Dropout>) -> Tensor<3> {
         let a = matmul_rows(x, self.lora_a.val()).mul_scalar(self.scale);
-        matmul_rows(a, self.lora_b.val())
+        matmul_rows(dropped(a, dropout), self.lora_b.val())
     }
 }
 
 impl MoeLora {
-    fn forward(&self, x: Tensor<3>) -> AdapterTrace {
+    fn forward(&self, x: Tensor<3>, dropout: Option<&Dropout>) -> AdapterTrace {
         let route = softmax(matmul_rows(x.clone(), self.lora_route.val()), 2);
         let mut delta: Option<Tensor<3>> = None;
         for (e, expert) in self.experts.iter().enumerate() {
-            let share = expert.forward(x.clone()) * route.clone().narrow(2, e, 1);
+            let share = expert.forward(x.clone(), dropout) * route.clone().narrow(2, e, 1);
             delta = Some(match delta {
                 Some(sum) => sum + share,
                 None => share,
@@ -105,14 +139,14 @@ impl MoeLora {
 }
 
 impl HLora {
-    fn forward(&self, x: Tensor<3>) -> AdapterTrace {
+    fn forward(&self, x: Tensor<3>, dropout: Option<&Dropout>) -> AdapterTrace {
         let [batch, tokens, _] = x.dims();
         let [experts, _] = self.lora_route.dims();
         let [merged, _] = self.lora_a.dims();
         let route = softmax(matmul_rows(x.clone(), self.lora_route.val()), 2);
         // Order as in the reference code: scale A x first, then route it.
         let a = matmul_rows(x, self.lora_a.val()).mul_scalar(self.scale);
-        let gated = a.reshape([batch, tokens, experts, merged / experts])
+        let gated = dropped(a, dropout).reshape([batch, tokens, experts, merged / experts])
             * route.clone().reshape([batch, tokens, experts, 1]);
         let delta = matmul_rows(gated.reshape([batch, tokens, merged]), self.lora_b.val());
         AdapterTrace {
@@ -156,7 +190,8 @@ mod tests {
                     })
                     .collect(),
             });
-            let difference = (merged.forward(x.clone()).delta - looped.forward(x).delta)
+            let difference = (merged.forward(x.clone(), None).delta
+                - looped.forward(x, None).delta)
                 .abs()
                 .max();
             let difference: f32 = difference.into_scalar();

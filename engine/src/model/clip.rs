@@ -18,7 +18,7 @@ use super::loader::Loader;
 pub struct ClipVision {
     /// `[hidden]`.
     pub class_embedding: Param<Tensor<1>>,
-    /// `[hidden, patch * patch * 3]`: the convolution without bias, one row a filter, channels last.
+    /// `[hidden, 3 * patch * patch]`: the convolution without bias, one row a filter.
     pub patch_embedding: Param<Tensor<2>>,
     /// `[1 + patches, hidden]`.
     pub position_embedding: Param<Tensor<2>>,
@@ -59,19 +59,13 @@ impl ClipVision {
         let (hidden, patch) = (config.hidden_size, config.patch_size);
         let grid = config.image_size / patch;
         let embeddings = "vision_model.embeddings";
-        let kernels = loader.reshaped(
-            &format!("{embeddings}.patch_embedding.weight"),
-            &[hidden, 3, patch, patch],
-            [hidden, 3 * patch * patch],
-        );
-        let kernels = kernels
-            .val()
-            .reshape([hidden, 3, patch * patch])
-            .swap_dims(1, 2)
-            .reshape([hidden, patch * patch * 3]);
         Self {
             class_embedding: loader.vector(&format!("{embeddings}.class_embedding"), hidden),
-            patch_embedding: Param::from_tensor(kernels),
+            patch_embedding: loader.reshaped(
+                &format!("{embeddings}.patch_embedding.weight"),
+                &[hidden, 3, patch, patch],
+                [hidden, 3 * patch * patch],
+            ),
             position_embedding: loader.matrix(
                 &format!("{embeddings}.position_embedding.weight"),
                 1 + grid * grid,
@@ -113,7 +107,10 @@ impl ClipVision {
     fn embeddings(&self, pixels: Tensor<4>) -> Tensor<3> {
         let [batch, _, _, _] = pixels.dims();
         let [_, hidden] = self.position_embedding.dims();
-        let patches = matmul_rows(self.unfold(pixels), self.patch_embedding.val());
+        let area = self.patch * self.patch;
+        let kernels = self.patch_embedding.val().reshape([hidden, 3, area]);
+        let kernels = kernels.swap_dims(1, 2).reshape([hidden, area * 3]);
+        let patches = matmul_rows(self.unfold(pixels), kernels);
         let class = self
             .class_embedding
             .val()

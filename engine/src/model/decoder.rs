@@ -10,6 +10,7 @@ use burn::module::{Module, Param};
 use burn::tensor::activation::{silu, softmax};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
+use super::adapter::Dropout;
 use super::config::{Architecture, LlmConfig};
 use super::kv_cache::{KvCache, LayerCache};
 use super::layers::{Linear, RmsNorm, matmul_rows};
@@ -187,7 +188,7 @@ impl Decoder {
         let device = x.device();
         let start = cache.len;
         let rotation = Rotation::new(&self.config, start, tokens, &device);
-        let mask = visibility(start, tokens, self.config.sliding_window, &device);
+        let blocks = Blocks::new(start, tokens, self.config.sliding_window, &device);
         let sites = Sites::new(&self.config);
         let mut x = x;
         for (i, layer) in self.layers.iter().enumerate() {
@@ -203,12 +204,13 @@ impl Decoder {
                 config: &self.config,
                 sites: &sites,
                 rotation: &rotation,
-                mask: mask.as_ref(),
+                blocks: &blocks,
+                dropout: None,
             };
             let Some(layer_cache) = cache.layers.get_mut(i) else {
                 break;
             };
-            x = layer.forward(x, &run, layer_cache, start, trace.as_deref_mut());
+            x = layer.forward(x, &run, Some((layer_cache, start)), trace.as_deref_mut());
         }
         cache.len += tokens;
         let x = self.norm.forward(x);
@@ -216,6 +218,36 @@ impl Decoder {
             trace.hidden.push(x.clone());
         }
         x
+    }
+
+    /// A whole sequence from position 0 without a cache, as training runs it: normed states of the last `keep` tokens only.
+    /// Shapes: `x` `[batch, tokens, hidden]`, result `[batch, keep, hidden]`.
+    pub fn forward_sequence(
+        &self,
+        plugin: &PlugIn,
+        x: Tensor<3>,
+        keep: usize,
+        dropout: Option<&Dropout>,
+    ) -> Tensor<3> {
+        let [_, tokens, _] = x.dims();
+        let device = x.device();
+        let rotation = Rotation::new(&self.config, 0, tokens, &device);
+        let blocks = Blocks::new(0, tokens, self.config.sliding_window, &device);
+        let sites = Sites::new(&self.config);
+        let mut x = x;
+        for (i, layer) in self.layers.iter().enumerate() {
+            let run = LayerRun {
+                index: i,
+                plugin,
+                config: &self.config,
+                sites: &sites,
+                rotation: &rotation,
+                blocks: &blocks,
+                dropout,
+            };
+            x = layer.forward(x, &run, None, None);
+        }
+        self.norm.forward(x.narrow(1, tokens - keep, keep))
     }
 
     /// Logits of normed states. Shapes: `[batch, tokens, hidden]` to `[batch, tokens, vocabulary]`.
@@ -231,7 +263,8 @@ struct LayerRun<'a> {
     config: &'a LlmConfig,
     sites: &'a Sites,
     rotation: &'a Rotation,
-    mask: Option<&'a Tensor<2, Bool>>,
+    blocks: &'a Blocks,
+    dropout: Option<&'a Dropout>,
 }
 
 impl LayerRun<'_> {
@@ -247,7 +280,7 @@ impl LayerRun<'_> {
         let Some(adapter) = self.plugin.adapter(self.index, name) else {
             return y;
         };
-        let added = adapter.forward(x);
+        let added = adapter.forward(x, self.dropout);
         if let Some(trace) = trace {
             let site = format!("layers.{}.{name}", self.index);
             if let Some(route) = &added.route {
@@ -294,8 +327,7 @@ impl DecoderLayer {
         &self,
         x: Tensor<3>,
         run: &LayerRun<'_>,
-        cache: &mut LayerCache,
-        start: usize,
+        cache: Option<(&mut LayerCache, usize)>,
         mut trace: Option<&mut Trace>,
     ) -> Tensor<3> {
         let h = self.input_layernorm.forward(x.clone());
@@ -305,7 +337,7 @@ impl DecoderLayer {
             .zip(&run.sites.qkv)
             .map(|(linear, site)| run.site(site.name, linear, h.clone(), trace.as_deref_mut()))
             .collect();
-        let attended = attention(Tensor::cat(parts, 2), run, cache, start);
+        let attended = attention(joined(parts), run, cache);
         let x = x + run.site(
             "self_attn.o_proj",
             &self.o_proj,
@@ -320,7 +352,7 @@ impl DecoderLayer {
             .zip(&run.sites.gate_up)
             .map(|(linear, site)| run.site(site.name, linear, h.clone(), trace.as_deref_mut()))
             .collect();
-        let gate_up = Tensor::cat(parts, 2);
+        let gate_up = joined(parts);
         let inner = run.config.intermediate_size;
         let gate = gate_up.clone().narrow(2, 0, inner);
         let up = gate_up.narrow(2, inner, inner);
@@ -328,12 +360,20 @@ impl DecoderLayer {
     }
 }
 
-/// Causal attention with grouped keys and values. `qkv` `[batch, tokens, q + 2 kv]`, result `[batch, tokens, q]`.
+/// One projection, or several side by side.
+fn joined(mut parts: Vec<Tensor<3>>) -> Tensor<3> {
+    match parts.len() {
+        1 => parts.remove(0),
+        _ => Tensor::cat(parts, 2),
+    }
+}
+
+/// Causal attention with grouped keys and values. `qkv` `[batch, tokens, q + 2 kv]`, result `[batch, tokens, q]`. Keys and values
+/// go to the cache, if there is one, at its first free position.
 fn attention(
     qkv: Tensor<3>,
     run: &LayerRun<'_>,
-    cache: &mut LayerCache,
-    start: usize,
+    cache: Option<(&mut LayerCache, usize)>,
 ) -> Tensor<3> {
     let [batch, tokens, _] = qkv.dims();
     let (heads, kv_heads, head_dim) = (
@@ -347,33 +387,87 @@ fn attention(
             .reshape([batch, tokens, heads, head_dim])
             .swap_dims(1, 2) // [batch, heads, tokens, head_dim]
     };
-    let q = run.rotation.apply(split(0, heads));
+    let scale = (head_dim as f64).powf(-0.5);
+    let q = run.rotation.apply(split(0, heads)).mul_scalar(scale);
     let k = run.rotation.apply(split(heads, kv_heads));
     let v = split(heads + kv_heads, kv_heads);
-    let (k, v) = cache.append(k, v, start); // [batch, kv_heads, start + tokens, head_dim]
-    let keys = start + tokens;
-    let group = heads / kv_heads;
-    let q = q.reshape([batch, kv_heads, group * tokens, head_dim]);
-    let scores = q
-        .matmul(k.transpose())
-        .mul_scalar((head_dim as f64).powf(-0.5));
-    let scores = scores.reshape([batch, heads, tokens, keys]);
-    let scores = match run.mask {
-        Some(hidden) => scores.mask_fill(
-            hidden
-                .clone()
-                .reshape([1, 1, tokens, keys])
-                .expand([batch, heads, tokens, keys]),
-            f32::MIN,
-        ),
-        None => scores,
+    let (k, v) = match cache {
+        Some((cache, start)) => cache.append(k, v, start), // [batch, kv_heads, start + tokens, head_dim]
+        None => (k, v),
     };
-    let weights = softmax(scores, 3).reshape([batch, kv_heads, group * tokens, keys]);
-    weights
-        .matmul(v)
-        .reshape([batch, heads, tokens, head_dim])
+    let group = heads / kv_heads;
+    let mut attended = Vec::with_capacity(run.blocks.blocks.len());
+    for block in &run.blocks.blocks {
+        let rows = block.to - block.from;
+        let part = |x: &Tensor<4>| x.clone().narrow(2, 0, block.keys);
+        let q = q.clone().narrow(2, block.from, rows).reshape([
+            batch,
+            kv_heads,
+            group * rows,
+            head_dim,
+        ]);
+        let scores = q
+            .matmul(part(&k).transpose())
+            .reshape([batch, heads, rows, block.keys]);
+        let scores = match &block.hidden {
+            Some(hidden) => scores.mask_fill(
+                hidden
+                    .clone()
+                    .reshape([1, 1, rows, block.keys])
+                    .expand([batch, heads, rows, block.keys]),
+                f32::MIN,
+            ),
+            None => scores,
+        };
+        let weights = softmax(scores, 3).reshape([batch, kv_heads, group * rows, block.keys]);
+        attended.push(
+            weights
+                .matmul(part(&v))
+                .reshape([batch, heads, rows, head_dim]),
+        );
+    }
+    let attended = match attended.len() {
+        1 => attended.remove(0),
+        _ => Tensor::cat(attended, 2),
+    };
+    attended
         .swap_dims(1, 2)
         .reshape([batch, tokens, heads * head_dim])
+}
+
+/// Queries in blocks, each with the keys up to its last one: a causal sequence never computes its upper triangle, and no more
+/// than one block's scores are in memory.
+struct Blocks {
+    blocks: Vec<Block>,
+}
+
+struct Block {
+    /// First query and the one after the last, from the first new token.
+    from: usize,
+    to: usize,
+    /// Keys, from the first of the sequence.
+    keys: usize,
+    /// `[to - from, keys]`: true where a key is not visible.
+    hidden: Option<Tensor<2, Bool>>,
+}
+
+impl Blocks {
+    const ROWS: usize = 256;
+
+    fn new(start: usize, tokens: usize, window: Option<usize>, device: &Device) -> Self {
+        let blocks = (0..tokens).step_by(Self::ROWS).map(|from| {
+            let to = (from + Self::ROWS).min(tokens);
+            Block {
+                from,
+                to,
+                keys: start + to,
+                hidden: visibility(start + from, to - from, window, device),
+            }
+        });
+        Self {
+            blocks: blocks.collect(),
+        }
+    }
 }
 
 /// True where a key is *not* visible: in the future, or more than `window` positions back (`window + 1` keys

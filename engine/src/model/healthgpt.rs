@@ -15,7 +15,7 @@ use super::config::{ClipConfig, GenerationConfig, LlmConfig, PreprocessorConfig,
 use super::error::ModelError;
 use super::llm::{Decoding, Llm, PlugInRef, PromptPart};
 use super::llm_source::{LlmSource, vocabulary};
-use super::loader::{PartReader, Precision};
+use super::loader::{NamedParam, PartReader, Precision};
 use super::manifest::{ModelLayout, Parts};
 use super::plugin::PlugIn;
 use super::preprocess::clip_pixels;
@@ -51,6 +51,8 @@ pub struct HealthGpt {
     pub device: Device,
     /// Tensors of the files that nothing uses.
     pub unused: Vec<String>,
+    /// Parameters by part (`vision tower`, `language model`, `plug-in NAME`), under the names that they have in files.
+    pub params: Vec<(String, Vec<NamedParam>)>,
 }
 
 /// A question with its pictures.
@@ -173,6 +175,7 @@ impl HealthGpt {
             done: 0,
             parts: 2 + layout.manifest.plugins.len() + usize::from(vqgan.is_some()),
             unused: Vec::new(),
+            made: Vec::new(),
         };
         let tower = reader.read("vision tower", Precision::F32, &[&clip], |loader| {
             ClipVision::load(loader, &clip_config)
@@ -207,7 +210,7 @@ impl HealthGpt {
             }
             _ => None,
         };
-        let unused = reader.unused;
+        let (unused, params) = (reader.unused, reader.made);
         Ok(Self {
             layout,
             tokenizer,
@@ -220,6 +223,7 @@ impl HealthGpt {
             vqgan: autoencoder,
             device: device.clone(),
             unused,
+            params,
         })
     }
 

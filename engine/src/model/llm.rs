@@ -89,6 +89,14 @@ impl Llm {
         }
     }
 
+    /// The twin to be changed, where that is what runs.
+    pub fn twin_mut(&mut self) -> Option<&mut Decoder> {
+        match self {
+            Self::Twin(decoder) => Some(decoder),
+            Self::Plan(_) => None,
+        }
+    }
+
     /// The twin, where that is what runs.
     pub fn twin(&self) -> Option<&Decoder> {
         match self {

@@ -6,6 +6,7 @@ use std::path::Path;
 use burn::module::Param;
 use burn::tensor::Tensor;
 
+use super::checkpoint::Checkpoint;
 use super::config::LlmConfig;
 use super::decoder::Decoder;
 use super::error::ModelError;
@@ -69,6 +70,16 @@ impl LlmSource<'_> {
         }
     }
 
+    /// The format that `workbench convert` packed the base in; f16 for everything else.
+    fn stored_format(&self) -> Result<Format, ModelError> {
+        let files = Checkpoint::open(self.llm)?;
+        let packed = |format: &Format| {
+            let end = format!("_proj.weight.{}", format.name());
+            files.names().any(|name| name.ends_with(&end))
+        };
+        Ok(Format::ALL.into_iter().find(packed).unwrap_or(Format::F16))
+    }
+
     fn request<'r>(&'r self, cache: &'r Cache) -> Request<'r> {
         let (keep, added) = self.vocabulary;
         Request {
@@ -92,7 +103,7 @@ impl LlmSource<'_> {
         let cache = self.cache();
         match supported(&gpu, self.config, &cache) {
             Ok(()) => {
-                let format = self.request(&cache).fitting(&gpu, Format::F16)?;
+                let format = self.request(&cache).fitting(&gpu, self.stored_format()?)?;
                 self.plan(reader, gpu, format)
             }
             Err(_) => self.twin(reader, None),
@@ -125,7 +136,11 @@ impl LlmSource<'_> {
         let (keep, added) = self.vocabulary;
         if added > 0 {
             let grown = |table: &Param<Tensor<2>>| {
-                Param::from_tensor(resize_rows(table.val(), keep, added))
+                Param::from_tensor(resize_rows(
+                    table.val().set_require_grad(false),
+                    keep,
+                    added,
+                ))
             };
             decoder.embed_tokens = grown(&decoder.embed_tokens);
             decoder.lm_head = grown(&decoder.lm_head);

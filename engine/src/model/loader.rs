@@ -208,6 +208,8 @@ pub struct PartReader<'a> {
     pub parts: usize,
     /// Tensors of the files that nothing used.
     pub unused: Vec<String>,
+    /// The parameters made, by part.
+    pub made: Vec<(String, Vec<NamedParam>)>,
 }
 
 impl PartReader<'_> {
@@ -245,7 +247,9 @@ impl PartReader<'_> {
         if loader.stopped {
             return Err(ModelError::Stopped);
         }
+        let made = loader.made;
         self.unused.extend(ledger.finish()?.unused);
+        self.made.push((part.to_owned(), made));
         self.done += 1;
         Ok(built)
     }

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::checkpoint::{Checkpoint, TensorLedger};
 use super::error::ModelError;
 use super::prompt::Template;
+use crate::dataset::pairs::bright_level;
 use crate::hex::sha256_hex;
+use crate::imaging::{Modality, ViewDescriptor, VoiFunction, Volume, Window};
 use crate::task::{Capability, Task};
 
 /// `model.toml`.
@@ -26,6 +28,9 @@ pub struct Manifest {
     pub licence: String,
     /// Prompt template.
     pub template: Template,
+    /// The grey levels that it was trained on; absent where it takes any window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<InputWindows>,
     /// Folders, relative to `model.toml`.
     pub parts: Parts,
     /// Plug-ins.
@@ -45,6 +50,40 @@ pub struct Parts {
     pub clip: PathBuf,
     /// VQGAN; absent for comprehension only.
     pub vqgan: Option<PathBuf>,
+}
+
+/// How a model that was trained on one window sees slices, whatever window is on screen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InputWindows {
+    /// Centre and width of CT, in HU.
+    pub ct: Option<[f32; 2]>,
+    /// MR is divided by this percentile of its voxels above a tenth of their mean.
+    pub mr_percentile: Option<f64>,
+}
+
+impl InputWindows {
+    /// The view that the model gets instead of the one on screen.
+    pub fn view(&self, volume: &Volume, view: ViewDescriptor) -> ViewDescriptor {
+        let window = match volume.modality {
+            Modality::Ct => self.ct.map(|[center, width]| (center, width)),
+            Modality::Mr => self.mr_percentile.map(|percentile| {
+                let top = bright_level(volume, percentile / 100.0);
+                (top / 2.0, top)
+            }),
+            Modality::Unknown | Modality::Other(_) => None,
+        };
+        let Some((center, width)) = window else {
+            return view;
+        };
+        ViewDescriptor {
+            window: Window {
+                function: VoiFunction::LinearExact,
+                ..Window::linear(center, width)
+            },
+            invert: false,
+            ..view
+        }
+    }
 }
 
 /// One plug-in of the manifest.
@@ -260,6 +299,7 @@ fn raw_manifest(dir: &Path) -> Result<Manifest, ModelError> {
         trained: true,
         licence: "unknown: see where the weights came from".to_owned(),
         template,
+        windows: None,
         parts: Parts {
             llm: "llm".into(),
             clip: "clip".into(),

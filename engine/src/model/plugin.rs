@@ -1,8 +1,6 @@
 //! A plug-in: one task's H-LoRA tensors, its own projector, and where it has them its own embeddings and head.
 
-use std::collections::BTreeMap;
-
-use burn::module::Param;
+use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::adapter::{Adapter, HLora, Lora, MoeLora};
@@ -13,12 +11,16 @@ use super::manifest::{PlugInEntry, PlugInKind};
 use super::projector::Projector;
 
 /// One task's tensors.
-#[derive(Debug)]
+#[derive(Module, Debug)]
 pub struct PlugIn {
     /// What the manifest says of it.
+    #[module(skip)]
     pub entry: PlugInEntry,
-    /// By layer, by site (`self_attn.qkv_proj`).
-    pub layers: Vec<BTreeMap<String, Adapter>>,
+    /// The sites of every layer (`self_attn.qkv_proj`), in the order of `layers`.
+    #[module(skip)]
+    pub sites: Vec<&'static str>,
+    /// By layer, by site.
+    pub layers: Vec<Vec<Adapter>>,
     /// From ViT width to LLM width.
     pub mm_projector: Projector,
     /// `[vocabulary, hidden]`, where the plug-in replaces the base's.
@@ -36,12 +38,11 @@ impl PlugIn {
         vit_hidden: usize,
         vocabulary: usize,
     ) -> Self {
+        let sites = Sites::new(config);
         let layers = (0..config.num_hidden_layers)
             .map(|i| {
-                Sites::new(config)
-                    .iter()
-                    .map(|site| (site.name.to_owned(), adapter(loader, entry, i, site)))
-                    .collect()
+                let adapters = sites.iter().map(|site| adapter(loader, entry, i, site));
+                adapters.collect()
             })
             .collect();
         let mm_projector = Projector::load(loader, vit_hidden, config.hidden_size);
@@ -54,6 +55,7 @@ impl PlugIn {
         let lm_head = optional("lm_head.weight");
         Self {
             entry: entry.clone(),
+            sites: sites.iter().map(|site| site.name).collect(),
             layers,
             mm_projector,
             embed_tokens,
@@ -70,6 +72,7 @@ impl PlugIn {
     ) -> Self {
         Self {
             entry: entry.clone(),
+            sites: Vec::new(),
             layers: Vec::new(),
             mm_projector: Projector::load(loader, vit_hidden, config.hidden_size),
             embed_tokens: None,
@@ -79,7 +82,8 @@ impl PlugIn {
 
     /// The adapter at a site, if the plug-in has one there.
     pub fn adapter(&self, layer: usize, site: &str) -> Option<&Adapter> {
-        self.layers.get(layer)?.get(site)
+        let index = self.sites.iter().position(|name| *name == site)?;
+        self.layers.get(layer)?.get(index)
     }
 }
 

@@ -44,6 +44,14 @@ impl Template {
         }
     }
 
+    /// What ends an answer.
+    pub fn end(self) -> &'static str {
+        match self {
+            Self::Phi3Instruct => "<|end|>",
+            Self::Phi4Instruct | Self::Qwen2 => "<|im_end|>",
+        }
+    }
+
     /// The prompt's text. `history` holds earlier questions and answers; the pictures belong to the first question.
     /// With `generate`, `<start_index>` follows the assistant's header.
     pub fn text(

@@ -168,8 +168,12 @@ impl Vqgan {
 
     /// Logits of every code at every position. Shapes: `[1, 3, pixels, pixels]` to `[1, codes, side, side]`.
     pub fn encode_logits(&self, x: Tensor<4>) -> Tensor<4> {
-        self.proj
-            .forward(self.quant_conv.forward(self.encoder.forward(x)))
+        self.proj.forward(self.encode_latents(x))
+    }
+
+    /// What the codes stand for. Shapes: `[1, 3, pixels, pixels]` to `[1, embed_dim, side, side]`.
+    pub fn encode_latents(&self, x: Tensor<4>) -> Tensor<4> {
+        self.quant_conv.forward(self.encoder.forward(x))
     }
 
     /// The code with the highest logit at every position, row by row; the lowest index on a tie.

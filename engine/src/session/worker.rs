@@ -14,7 +14,9 @@ use super::event::{Event, EventKind, ModelInfo};
 use super::queue::Queue;
 use crate::device::{DeviceChoice, DeviceInfo, choose};
 use crate::error::{Error, Result};
-use crate::imaging::{Generated, Provenance, load_series, metrics, render, scan};
+use crate::imaging::{
+    Generated, Provenance, ViewDescriptor, Volume, load_series, metrics, render, scan,
+};
 use crate::model::{AskInput, HealthGpt};
 
 /// The engine thread: runs until the handle is dropped.
@@ -152,9 +154,17 @@ fn load_model(
     Ok((model, info))
 }
 
-fn picture(source: &Source) -> Result<RgbImage> {
+/// The view of a slice that this model gets: the one on screen, or with the window it was trained on.
+fn seen(model: &HealthGpt, volume: &Volume, view: ViewDescriptor) -> ViewDescriptor {
+    match &model.layout.manifest.windows {
+        Some(windows) => windows.view(volume, view),
+        None => view,
+    }
+}
+
+fn picture(model: &HealthGpt, source: &Source) -> Result<RgbImage> {
     match source {
-        Source::Slice { volume, view } => Ok(render(volume, view)?),
+        Source::Slice { volume, view } => Ok(render(volume, &seen(model, volume, *view))?),
         Source::Picture(image) => Ok(image.as_ref().clone()),
     }
 }
@@ -163,7 +173,7 @@ fn answer(model: &HealthGpt, request: &AskRequest, job: JobId, queue: &Queue) ->
     let images = request
         .sources
         .iter()
-        .map(picture)
+        .map(|source| picture(model, source))
         .collect::<Result<Vec<_>>>()?;
     let history: Vec<(&str, &str)> = request
         .history
@@ -200,7 +210,7 @@ fn generate(
     if let Source::Slice { volume, .. } = &request.source {
         task.check_source(&volume.modality)?;
     }
-    let input = picture(&request.source)?;
+    let input = picture(model, &request.source)?;
     let instruction = request
         .instruction
         .clone()
@@ -224,7 +234,7 @@ fn generate(
             let [_, _, k] = volume.voxel_at(view.plane, view.index, 0, 0);
             let acquired = view.plane == volume.acquired_plane();
             (
-                Some(*view),
+                Some(seen(model, volume, *view)),
                 acquired
                     .then(|| volume.instance_uids.get(k).cloned())
                     .flatten(),

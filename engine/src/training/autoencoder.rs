@@ -1,12 +1,13 @@
 //! Training a VQGAN (GumbelVQ) from nothing on CT and MR slices.
 //!
-//! Loss: L1 of the image, plus L1 of its differences between neighbours (edges), plus `kl_weight` times the KL divergence of
-//! the code distribution from uniform, as taming-transformers' GumbelVQ. Codes are drawn by Gumbel softmax whose temperature
-//! falls from 1 to `min_temperature`; from `hard_from` of the run on they are one-hot with a straight-through gradient, so that
-//! the decoder sees what it will see in use. Validation encodes by argmax, as the model does.
+//! Loss: L1 of the image, plus L1 of its differences between neighbours (edges), plus `1 - SSIM`, plus the quantiser's own term.
+//! [`Quantizer::Gumbel`]: codes are drawn by Gumbel softmax whose temperature falls from 1 to `min_temperature`; from `hard_from`
+//! of the run on they are one-hot with a straight-through gradient, so that the decoder sees what it will see in use; the term is
+//! `kl_weight` times the KL divergence of the code distribution from uniform, as taming-transformers' GumbelVQ.
+//! [`Quantizer::Nearest`]: see [`super::codebook`]. Validation encodes by argmax, as the model does.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
@@ -16,13 +17,15 @@ use burn::optim::GradientsParams;
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
-use serde::Serialize;
 
 use super::checkpoint::{self, RunState};
-use super::config::AutoencoderConfig;
+use super::codebook::{Codebook, Nearest};
+use super::config::{AutoencoderConfig, Quantizer};
 use super::error::TrainError;
 use super::pairs::{Pair, SIDE, load_pairs, rgb};
 use super::params::{NamedOptimizer, save_module};
+use super::ssim::Ssim;
+use super::step::{Log, TrainStep};
 use crate::imaging::metrics;
 use crate::model::checkpoint::{Checkpoint, TensorLedger};
 use crate::model::initializer::Initializer;
@@ -31,24 +34,9 @@ use crate::model::preprocess::{Filter, pillow_resize, vqgan_pixels};
 use crate::model::random::Random;
 use crate::model::vqgan::{Vqgan, to_rgb};
 
-/// One line of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct TrainStep {
-    /// Steps done.
-    pub step: u64,
-    /// Steps in all.
-    pub of: u64,
-    /// The loss.
-    pub loss: f64,
-    /// L1 of the image, in units of the range -1 to 1.
-    pub l1: f64,
-    /// Global norm of the gradients.
-    pub grad_norm: f64,
-    /// Seconds trained, over all starts.
-    pub elapsed_secs: f64,
-    /// SSIM of validation reconstructions at 256 x 256, times 100: CT, then MR.
-    pub val_ssim: Option<[f64; 2]>,
-}
+/// Names of the scores: L1 of the image in units of the range -1 to 1; SSIM of validation reconstructions at 256 x 256,
+/// times 100.
+const SCORES: [&str; 4] = ["l1", "codes used", "val ssim ct", "val ssim mr"];
 
 /// Trains, or goes on from the last checkpoint in `config.out`. `on_step` gets every step and may stop the run, which then
 /// saves a checkpoint. Result: the last step done.
@@ -70,6 +58,7 @@ pub fn train(
         path: config.out.clone(),
     })?;
     let mut run = Run::start(config, device)?;
+    let log = Log::new(&config.out, &SCORES.map(str::to_owned));
     let started = Instant::now();
     let before = run.state.elapsed_secs;
     while run.state.step < config.steps {
@@ -79,9 +68,14 @@ pub fn train(
         let done = run.state.step;
         let last = done == config.steps;
         if last || done.is_multiple_of(config.validate_every.max(1)) {
-            report.val_ssim = Some(run.validate(&val));
+            for (name, value) in ["val ssim ct", "val ssim mr"]
+                .into_iter()
+                .zip(run.validate(&val))
+            {
+                let _ = report.scores.insert(name.to_owned(), value);
+            }
         }
-        log(&config.out.join("log.csv"), &report)?;
+        log.write(&report)?;
         let stop = on_step(&report).is_break();
         if stop || last || done.is_multiple_of(config.checkpoint_every.max(1)) {
             run.save()?;
@@ -99,8 +93,18 @@ struct Run<'a> {
     model: Vqgan,
     params: Vec<NamedParam>,
     optimizer: NamedOptimizer,
+    codebook: Codebook,
+    ssim: Ssim,
     state: RunState,
     device: Device,
+}
+
+/// Latents as the decoder gets them, and what the quantiser adds to the loss.
+struct Quantized {
+    /// `[batch, embed_dim, h, w]`.
+    z: Tensor<4>,
+    loss: Tensor<1>,
+    nearest: Option<Nearest>,
 }
 
 impl<'a> Run<'a> {
@@ -117,8 +121,12 @@ impl<'a> Run<'a> {
             ),
         };
         let mut optimizer = NamedOptimizer::new(&params, 0.0, 1.0);
+        let mut codebook = Codebook::default();
         let state = match resumed {
             Some((path, state)) => {
+                if let Quantizer::Nearest { .. } = config.quantizer {
+                    codebook = Codebook::load(&path.join("codebook.safetensors"))?;
+                }
                 optimizer.load(&path.join("moments.safetensors"), &device.clone().inner())?;
                 state
             }
@@ -133,9 +141,64 @@ impl<'a> Run<'a> {
             model,
             params,
             optimizer,
+            codebook,
+            ssim: Ssim::new(config.model.resolution, &device),
             state,
             device,
         })
+    }
+
+    fn quantize(&self, x: Tensor<4>, random: &mut Random) -> Quantized {
+        let (config, model, step) = (self.config, &self.model, self.state.step);
+        match config.quantizer {
+            Quantizer::Gumbel {
+                min_temperature,
+                hard_from,
+                kl_weight,
+            } => {
+                let logits = model.encode_logits(x); // [batch, codes, h, w]
+                let noise = gumbel(logits.dims(), random, &self.device);
+                let temperature = config.temperature(min_temperature, step);
+                let weights = softmax((logits.clone() + noise).div_scalar(temperature), 1);
+                let hard = step as f64 >= hard_from * config.steps as f64;
+                let weights = if hard {
+                    straight_through(weights)
+                } else {
+                    weights
+                };
+                Quantized {
+                    z: mix(weights, model),
+                    loss: divergence(logits).mul_scalar(kl_weight),
+                    nearest: None,
+                }
+            }
+            Quantizer::Nearest {
+                commitment_weight,
+                quantize_from,
+                ..
+            } => {
+                let latents = model.encode_latents(x);
+                if (step as f64) < quantize_from * config.steps as f64 {
+                    return Quantized {
+                        z: latents,
+                        loss: Tensor::zeros([1], &self.device),
+                        nearest: None,
+                    };
+                }
+                let [batch, dim, h, w] = latents.dims();
+                let rows = latents.permute([0, 2, 3, 1]).reshape([batch * h * w, dim]);
+                let nearest = Codebook::nearest(model, rows);
+                Quantized {
+                    z: nearest
+                        .codes
+                        .clone()
+                        .reshape([batch, h, w, dim])
+                        .permute([0, 3, 1, 2]),
+                    loss: nearest.commitment.clone().mul_scalar(commitment_weight),
+                    nearest: Some(nearest),
+                }
+            }
+        }
     }
 
     fn step(&mut self, train: &[Pair]) -> Result<TrainStep, TrainError> {
@@ -159,42 +222,46 @@ impl<'a> Run<'a> {
             TensorData::new(pixels, [config.batch, 3, side, side]),
             &self.device,
         );
+        let quantized = self.quantize(x.clone(), &mut random);
         let model = &self.model;
-        let logits = model.encode_logits(x.clone()); // [batch, codes, h, w]
-        let noise = gumbel(logits.dims(), &mut random, &self.device);
-        let hard = step as f64 >= config.hard_from * config.steps as f64;
-        let weights = softmax(
-            (logits.clone() + noise).div_scalar(config.temperature(step)),
-            1,
-        );
-        let weights = if hard {
-            straight_through(weights)
-        } else {
-            weights
-        };
-        let decoded = model.decode(mix(weights, model));
+        let decoded = model.decode(quantized.z);
 
         let l1 = (decoded.clone() - x.clone()).abs().mean();
+        let similarity = self.ssim.mean(grey(decoded.clone()), grey(x.clone()));
         let loss = l1.clone()
             + edges(decoded, x).mul_scalar(config.edge_weight)
-            + divergence(logits).mul_scalar(config.kl_weight);
+            + similarity
+                .neg()
+                .add_scalar(1.0)
+                .mul_scalar(config.ssim_weight)
+            + quantized.loss;
         let (loss_value, l1_value): (f32, f32) = (loss.clone().into_scalar(), l1.into_scalar());
         if !loss_value.is_finite() {
             return Err(TrainError::NotANumber { step });
         }
         let grads = GradientsParams::from_grads(loss.backward(), model);
-        let (model, report) = self.optimizer.step(model.clone(), grads, config.rate(step));
-        self.model = model;
+        let rate = config.rate(step);
+        let (model, report) = self.optimizer.step(model.clone(), grads, &|_| rate);
+        self.model = match (&config.quantizer, quantized.nearest) {
+            (Quantizer::Nearest { decay, .. }, Some(nearest)) => {
+                let codebook = &mut self.codebook;
+                codebook.follow(model, &nearest, *decay as f32, &mut random)
+            }
+            _ => model,
+        };
         self.state.random = random.0;
         self.state.step += 1;
+        let mut scores = BTreeMap::from([("l1".to_owned(), f64::from(l1_value))]);
+        if let Quantizer::Nearest { .. } = config.quantizer {
+            let _ = scores.insert("codes used".to_owned(), self.codebook.used());
+        }
         Ok(TrainStep {
             step: self.state.step,
             of: config.steps,
             loss: f64::from(loss_value),
-            l1: f64::from(l1_value),
             grad_norm: f64::from(report.grad_norm),
             elapsed_secs: 0.0,
-            val_ssim: None,
+            scores,
         })
     }
 
@@ -234,6 +301,9 @@ impl<'a> Run<'a> {
                 &self.params,
                 &folder.join("weights.safetensors"),
             )?;
+            if let Quantizer::Nearest { .. } = self.config.quantizer {
+                self.codebook.save(&folder.join("codebook.safetensors"))?;
+            }
             self.optimizer.save(&folder.join("moments.safetensors"))
         })
     }
@@ -324,6 +394,11 @@ fn mix(weights: Tensor<4>, model: &Vqgan) -> Tensor<4> {
         .permute([0, 3, 1, 2])
 }
 
+/// The mean of the channels. Shapes: `[batch, 3, side, side]` to `[batch, side, side]`.
+fn grey(x: Tensor<4>) -> Tensor<3> {
+    x.mean_dim(1).squeeze_dim(1)
+}
+
 /// Mean absolute difference of the differences between neighbours, along rows and along columns.
 fn edges(a: Tensor<4>, b: Tensor<4>) -> Tensor<1> {
     let difference = a - b;
@@ -340,35 +415,4 @@ fn divergence(logits: Tensor<4>) -> Tensor<1> {
     (p * (log_softmax(logits, 1).add_scalar((codes as f64).ln())))
         .sum_dim(1)
         .mean()
-}
-
-fn log(path: &Path, step: &TrainStep) -> Result<(), TrainError> {
-    let failed = |error: std::io::Error| TrainError::Checkpoint {
-        why: error.to_string(),
-        path: path.to_owned(),
-    };
-    let new = !path.exists();
-    let mut file = fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(failed)?;
-    if new {
-        writeln!(
-            file,
-            "step,loss,l1,grad_norm,elapsed_secs,val_ssim_ct,val_ssim_mr"
-        )
-        .map_err(failed)?;
-    }
-    let [ct, mr] = step
-        .val_ssim
-        .map_or([String::new(), String::new()], |ssim| {
-            ssim.map(|value| format!("{value:.2}"))
-        });
-    writeln!(
-        file,
-        "{},{:.6},{:.6},{:.4},{:.1},{ct},{mr}",
-        step.step, step.loss, step.l1, step.grad_norm, step.elapsed_secs
-    )
-    .map_err(failed)
 }

@@ -16,6 +16,9 @@ pub struct RunState {
     pub random: u64,
     /// Best validation score so far; higher is better.
     pub best_score: Option<f64>,
+    /// Validations since the best one.
+    #[serde(default)]
+    pub since_best: u64,
     /// SHA-256 of the configuration: a checkpoint is resumed only by the run that made it.
     pub config_sha256: String,
     /// Seconds trained, over all starts.

@@ -13,6 +13,8 @@ use crate::model::config::VqganConfig;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AutoencoderConfig {
+    /// `vqgan`.
+    pub stage: String,
     /// Folder of training subjects.
     pub train: PathBuf,
     /// Folder of validation subjects.
@@ -29,14 +31,12 @@ pub struct AutoencoderConfig {
     pub learning_rate: f64,
     /// Steps of linear warm-up; a cosine to a tenth follows.
     pub warmup: u64,
-    /// Lowest temperature of the Gumbel softmax.
-    pub min_temperature: f64,
-    /// Share of the run after which codes are one-hot.
-    pub hard_from: f64,
-    /// Weight of the KL term.
-    pub kl_weight: f64,
+    /// How codes are learned.
+    pub quantizer: Quantizer,
     /// Weight of the edge term.
     pub edge_weight: f64,
+    /// Weight of `1 - SSIM`.
+    pub ssim_weight: f64,
     /// Seed of weights, order and noise.
     pub seed: u64,
     /// Steps between checkpoints.
@@ -45,6 +45,30 @@ pub struct AutoencoderConfig {
     pub validate_every: u64,
     /// Validation slices looked at.
     pub validate_slices: usize,
+}
+
+/// How codes are learned. Either way the result is a GumbelVQ.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Quantizer {
+    /// Drawn by Gumbel softmax, as taming-transformers.
+    Gumbel {
+        /// Lowest temperature of the softmax.
+        min_temperature: f64,
+        /// Share of the run after which codes are one-hot.
+        hard_from: f64,
+        /// Weight of the KL term.
+        kl_weight: f64,
+    },
+    /// The nearest code; codes follow the latents they stand for by moving averages.
+    Nearest {
+        /// Of the averages, in a step.
+        decay: f64,
+        /// Weight of the commitment term.
+        commitment_weight: f64,
+        /// Share of the run before which latents pass as they are: codes then begin at latents that mean something.
+        quantize_from: f64,
+    },
 }
 
 /// Sizes of a VQGAN.
@@ -136,11 +160,15 @@ impl AutoencoderConfig {
     /// `model.yaml` of the result.
     pub fn yaml(&self) -> String {
         let m = &self.model;
+        let kl_weight = match self.quantizer {
+            Quantizer::Gumbel { kl_weight, .. } => kl_weight,
+            Quantizer::Nearest { .. } => 0.0,
+        };
         format!(
             "model:\n  target: taming.models.vqgan.GumbelVQ\n  params:\n    kl_weight: {}\n    embed_dim: {}\n    n_embed: {}\n    \
              ddconfig:\n      double_z: false\n      z_channels: {}\n      resolution: {}\n      in_channels: 3\n      out_ch: 3\n      \
              ch: {}\n      ch_mult: {:?}\n      num_res_blocks: {}\n      attn_resolutions: {:?}\n      dropout: 0.0\n",
-            self.kl_weight,
+            kl_weight,
             m.embed_dim,
             m.n_embed,
             m.z_channels,
@@ -163,8 +191,8 @@ impl AutoencoderConfig {
     }
 
     /// From 1 to the lowest temperature, exponentially over the first 60 % of the run.
-    pub fn temperature(&self, step: u64) -> f64 {
+    pub fn temperature(&self, lowest: f64, step: u64) -> f64 {
         let share = (step as f64 / (0.6 * self.steps as f64)).min(1.0);
-        self.min_temperature.powf(share)
+        lowest.powf(share)
     }
 }

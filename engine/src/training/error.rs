@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::dataset::DatasetError;
 use crate::imaging::ImagingError;
 use crate::model::ModelError;
 
@@ -22,19 +23,34 @@ pub enum TrainError {
         /// The file.
         path: PathBuf,
     },
-    /// A folder of pairs does not fit together.
-    #[error("the pair cannot be used ({what}): {}", path.display())]
-    Pair {
+    /// A file of records could not be used.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// A record could not become an example.
+    #[error("a record cannot be trained on ({what}): {}", path.display())]
+    Record {
         /// What.
         what: String,
-        /// The subject's folder.
+        /// Its picture.
         path: PathBuf,
     },
-    /// There is nothing to train on.
-    #[error("no pairs found; a folder holds SUBJECT/ct.nii.gz and SUBJECT/mr_t1.nii.gz: {}", path.display())]
-    NoPairs {
-        /// The folder.
-        path: PathBuf,
+    /// The sequence is too long.
+    #[error(
+        "a record makes a sequence of {tokens} tokens, but max_tokens is {limit}; raise it, or leave the record out"
+    )]
+    TooLong {
+        /// Tokens of the sequence.
+        tokens: usize,
+        /// The configuration's limit.
+        limit: usize,
+    },
+    /// The model has no such plug-in.
+    #[error("the model has no plug-in named '{name}'; it has {}", known.join(", "))]
+    NoPlugIn {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
     },
     /// The loss is no number.
     #[error(
@@ -67,8 +83,10 @@ impl TrainError {
             Self::Imaging(error) => error.kind(),
             Self::Model(error) => error.kind(),
             Self::Config { .. } => "train-config",
-            Self::Pair { .. } => "train-pair",
-            Self::NoPairs { .. } => "train-no-pairs",
+            Self::Dataset(error) => error.kind(),
+            Self::Record { .. } => "train-record",
+            Self::TooLong { .. } => "train-too-long",
+            Self::NoPlugIn { .. } => "train-no-plug-in",
             Self::NotANumber { .. } => "train-not-a-number",
             Self::OtherConfig { .. } => "train-other-config",
             Self::Checkpoint { .. } => "train-checkpoint",

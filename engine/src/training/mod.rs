@@ -1,15 +1,29 @@
 //! Training on the model's own modules: what is trained here is what runs there.
 //!
-//! [`pairs`] makes pictures of paired volumes; [`autoencoder`] trains a VQGAN on them as
-//! [`config`] says; [`params`] moves parameters (AdamW,
-//! gradient clipping) and writes them under the checkpoint's names; [`checkpoint`] saves a step so that a resumed run
-//! gives the same weights as an uninterrupted one.
+//! [`autoencoder`] trains a VQGAN on pictures that [`pairs`] makes of paired volumes, as [`config`] says, with [`ssim`] as a loss
+//! and [`codebook`] as one way to learn codes. [`language`] trains the rest on records: [`stage`] says what a stage changes,
+//! [`examples`] makes sequences of records, [`learner`] is what is differentiated, [`validation`] decodes freely, [`new_model`]
+//! begins a model of one's own and [`model_dir`] writes the result. [`params`] moves parameters (AdamW, gradient clipping) and
+//! writes them under the checkpoint's names; [`checkpoint`] saves a step so that a resumed run gives the same weights as an
+//! uninterrupted one; [`job`] tells the kinds of runs apart.
 
+pub mod augment;
 pub mod autoencoder;
 pub mod checkpoint;
+pub mod codebook;
 pub mod config;
 mod error;
-pub mod pairs;
+pub mod examples;
+pub mod job;
+pub mod language;
+pub mod learner;
+pub mod model_dir;
+pub mod new_model;
 pub mod params;
+pub mod ssim;
+pub mod stage;
+pub mod step;
+pub mod validation;
 
+pub use crate::dataset::pairs;
 pub use error::TrainError;

@@ -46,12 +46,12 @@ impl NamedOptimizer {
         }
     }
 
-    /// Moves every parameter that has a gradient.
+    /// Moves every parameter that has a gradient, each at the learning rate of its name.
     pub fn step<M: Module>(
         &mut self,
         module: M,
         mut grads: GradientsParams,
-        learning_rate: f64,
+        learning_rate: &dyn Fn(&str) -> f64,
     ) -> (M, StepReport) {
         let mut norm = NormVisitor {
             grads: &grads,
@@ -146,7 +146,7 @@ impl ModuleVisitor for NormVisitor<'_> {
 struct StepMapper<'a> {
     optimizer: &'a mut NamedOptimizer,
     grads: &'a mut GradientsParams,
-    learning_rate: f64,
+    learning_rate: &'a dyn Fn(&str) -> f64,
     scale: f32,
 }
 
@@ -169,10 +169,10 @@ impl ModuleMapper for StepMapper<'_> {
         };
         let state = self.optimizer.states.remove(&named.name);
         let values = tensor.inner().reshape([count]);
-        let (values, state) = self
-            .optimizer
-            .adamw
-            .step(self.learning_rate, values, grad, state);
+        let (values, state) =
+            self.optimizer
+                .adamw
+                .step((self.learning_rate)(&named.name), values, grad, state);
         if let Some(state) = state {
             let _ = self.optimizer.states.insert(named.name.clone(), state);
         }
@@ -190,18 +190,12 @@ pub fn save_module<M: Module>(
     params: &[NamedParam],
     path: &Path,
 ) -> Result<(), TrainError> {
-    let mut collector = Collector {
-        values: HashMap::new(),
-    };
-    module.visit(&mut collector);
+    let mut values = super::learner::values(module);
     let tensors: Vec<_> = params
         .iter()
         .filter_map(|param| {
-            Some((
-                param.name.clone(),
-                param.shape.clone(),
-                collector.values.remove(&param.id)?,
-            ))
+            let values = values.remove(&param.id)?;
+            Some((param.name.clone(), param.shape.clone(), values))
         })
         .collect();
     if tensors.len() != params.len() {
@@ -217,19 +211,14 @@ pub fn save_module<M: Module>(
     write_f32(path, &tensors)
 }
 
-struct Collector {
-    values: HashMap<ParamId, Vec<f32>>,
-}
-
-impl ModuleVisitor for Collector {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let _ = self
-            .values
-            .insert(param.id, param.val().into_data().iter::<f32>().collect());
-    }
-}
-
-fn write_f32(path: &Path, tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Result<(), TrainError> {
+/// Tensors by name, shape and values, as f32 safetensors.
+///
+/// # Errors
+/// [`TrainError::Checkpoint`].
+pub fn write_f32(
+    path: &Path,
+    tensors: &[(String, Vec<usize>, Vec<f32>)],
+) -> Result<(), TrainError> {
     let failed = |why: String| TrainError::Checkpoint {
         why,
         path: path.to_owned(),

@@ -419,6 +419,29 @@ fn storage(id: &Value) -> Result<Value, Wrong> {
     }
 }
 
+/// A pickled list of dicts as rows of text, numbers in digits: what PathVQA publishes. Other values are left out.
+///
+/// # Errors
+/// It is damaged, or no list of dicts.
+pub fn rows(bytes: &[u8]) -> Result<Vec<std::collections::BTreeMap<String, String>>, Wrong> {
+    let (root, _) = read(bytes)?;
+    let Value::List(items) = &root else {
+        return Err("it is no list".to_owned());
+    };
+    let row = |item: &Value| {
+        let Value::Dict(pairs) = item else {
+            return Err("an entry is no dict".to_owned());
+        };
+        let cell = |(key, value): &(Value, Value)| match (key, value) {
+            (Value::Str(key), Value::Str(value)) => Some((key.to_string(), value.to_string())),
+            (Value::Str(key), Value::Int(value)) => Some((key.to_string(), value.to_string())),
+            _ => None,
+        };
+        Ok(pairs.borrow().iter().filter_map(cell).collect())
+    };
+    items.borrow().iter().map(row).collect()
+}
+
 /// The tensors of a checkpoint dict by name: at the top, or under `state_dict`; nested dicts are joined with dots.
 pub fn tensors(root: &Value) -> Vec<(String, Rc<TensorRef>)> {
     let mut out = Vec::new();

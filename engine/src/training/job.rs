@@ -1,0 +1,74 @@
+//! A configuration file to the run that it describes.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+
+use super::config::AutoencoderConfig;
+use super::error::TrainError;
+use super::new_model::NewModelConfig;
+use super::stage::StageConfig;
+use super::step::TrainStep;
+use super::{autoencoder, language, new_model};
+
+/// What a configuration asks for.
+#[derive(Clone, Debug)]
+pub enum Job {
+    /// `stage = "vqgan"`: an autoencoder from paired volumes.
+    Vqgan(AutoencoderConfig),
+    /// `stage = "new"`: a model directory with random weights and a tokenizer of its own.
+    New(NewModelConfig),
+    /// `stage = "base"`, `"alignment"`, `"heterogeneous"`, `"instruction"` or `"mixed"`.
+    Language(StageConfig),
+}
+
+impl Job {
+    /// Reads a configuration; its `stage` says which kind it is.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`].
+    pub fn open(path: &Path) -> Result<Self, TrainError> {
+        let wrong = |what: String| TrainError::Config {
+            what,
+            path: path.to_owned(),
+        };
+        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let table: toml::Table =
+            toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
+        match table.get("stage").and_then(toml::Value::as_str) {
+            Some("vqgan") => AutoencoderConfig::open(path).map(Self::Vqgan),
+            Some("new") => NewModelConfig::open(path).map(Self::New),
+            Some(_) => StageConfig::open(path).map(Self::Language),
+            None => Err(wrong(
+                "there is no stage; it is vqgan, new, base, alignment, heterogeneous, instruction or mixed".to_owned(),
+            )),
+        }
+    }
+
+    /// Where results go.
+    pub fn out(&self) -> &PathBuf {
+        match self {
+            Self::Vqgan(config) => &config.out,
+            Self::New(config) => &config.out,
+            Self::Language(config) => &config.out,
+        }
+    }
+
+    /// Runs it, or goes on with it. `on_step` gets every step and may stop the run after a checkpoint.
+    ///
+    /// # Errors
+    /// What the run reports; the last good checkpoint stays.
+    pub fn run(
+        &self,
+        device: &Device,
+        on_step: &mut dyn FnMut(&TrainStep) -> ControlFlow<()>,
+    ) -> Result<(), TrainError> {
+        match self {
+            Self::Vqgan(config) => autoencoder::train(config, device, on_step).map(|_| ()),
+            Self::New(config) => new_model::create(config, device),
+            Self::Language(config) => language::train(config, device, on_step).map(|_| ()),
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Training adapters, plug-ins, embeddings or a whole base on records: the paper's stages (section 4.4, Table 7).
+//!
+//! Loss: cross-entropy of the response's tokens. A step draws `batch` records by the weights of their files, one sequence at a
+//! time, and adds up their gradients. Validation decodes freely and greedily, as the model is used: a low teacher-forced loss
+//! says little about a picture of a thousand codes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Instant;
+
+use burn::module::{Module, ParamId};
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::Device;
+
+use super::checkpoint::{self, RunState};
+use super::error::TrainError;
+use super::examples::{Preparation, example};
+use super::learner::{Learner, with_values};
+use super::model_dir::write_model;
+use super::params::{NamedOptimizer, write_f32};
+use super::stage::{DataEntry, StageConfig};
+use super::step::{Log, TrainStep};
+use super::validation::{self, ValidationSet};
+use crate::dataset::{OnBad, Records};
+use crate::model::adapter::Dropout;
+use crate::model::checkpoint::Checkpoint;
+use crate::model::llm::Llm;
+use crate::model::loader::Precision;
+use crate::model::random::Random;
+use crate::model::{HealthGpt, LlmChoice};
+
+/// Records of one file and the plug-in that they train.
+struct Source {
+    records: Records,
+    plugin: usize,
+    weight: f64,
+}
+
+/// Trains, or goes on from the last checkpoint in `config.out`. `on_step` gets every step and may stop the run, which then
+/// saves a checkpoint. Result: the last step done.
+///
+/// # Errors
+/// Data or a model that cannot be read, a loss that is no number, a disk that is full: the last good checkpoint stays.
+pub fn train(
+    config: &StageConfig,
+    device: &Device,
+    on_step: &mut dyn FnMut(&TrainStep) -> ControlFlow<()>,
+) -> Result<u64, TrainError> {
+    fs::create_dir_all(&config.out).map_err(|error| TrainError::Checkpoint {
+        why: error.to_string(),
+        path: config.out.clone(),
+    })?;
+    let mut run = Run::start(config, device)?;
+    let validation: Vec<ValidationSet> = run
+        .sources(&config.validation)?
+        .into_iter()
+        .map(|source| ValidationSet::new(source.records, source.plugin, config.validate_items))
+        .collect();
+    let mut columns: Vec<String> = validation.iter().flat_map(ValidationSet::columns).collect();
+    columns.dedup();
+    let log = Log::new(&config.out, &columns);
+    let started = Instant::now();
+    let before = run.state.elapsed_secs;
+    while run.state.step < config.steps {
+        let mut report = run.step()?;
+        run.state.elapsed_secs = before + started.elapsed().as_secs_f64();
+        report.elapsed_secs = run.state.elapsed_secs;
+        let done = run.state.step;
+        let last = done == config.steps;
+        let mut best = false;
+        if last || done.is_multiple_of(config.validate_every.max(1)) {
+            report.scores = run.validate(&validation)?;
+            best = run.note(&report.scores);
+        }
+        log.write(&report)?;
+        let stop = on_step(&report).is_break();
+        let tired = config.patience > 0 && run.state.since_best >= config.patience;
+        if best {
+            run.write_model()?;
+        }
+        if stop || last || tired || done.is_multiple_of(config.checkpoint_every.max(1)) {
+            run.save()?;
+        }
+        if stop || tired {
+            return Ok(done);
+        }
+    }
+    Ok(run.state.step)
+}
+
+struct Run<'a> {
+    config: &'a StageConfig,
+    /// Tokenizer, image decoder and sizes, on the plain device; its modules are the learner's when it validates.
+    model: HealthGpt,
+    learner: Learner,
+    /// Values that the learner leaves out.
+    untouched: HashMap<ParamId, Vec<f32>>,
+    sources: Vec<Source>,
+    /// Trained parameters.
+    names: HashMap<ParamId, String>,
+    optimizer: NamedOptimizer,
+    state: RunState,
+    device: Device,
+}
+
+impl<'a> Run<'a> {
+    fn start(config: &'a StageConfig, device: &Device) -> Result<Self, TrainError> {
+        let autodiff = device.clone().autodiff();
+        let mut model = HealthGpt::load_as(
+            &config.model,
+            &autodiff,
+            LlmChoice::Twin(Some(Precision::F32)),
+            &mut |_, _, _| ControlFlow::Continue(()),
+        )?;
+        let trained: Vec<String> = config
+            .data
+            .iter()
+            .map(|entry| entry.plugin.clone())
+            .collect();
+        let trainable = config.stage.trainable();
+        let untouched = super::learner::values(&model.plugins);
+        let mut learner = Learner::new(&mut model, trainable, &trained)?;
+        let params: Vec<_> = learner
+            .params(&model)
+            .into_iter()
+            .filter_map(|(param, trained)| trained.then_some(param))
+            .collect();
+        let names: HashMap<ParamId, String> = params
+            .iter()
+            .map(|param| (param.id, param.name.clone()))
+            .collect();
+        let mut optimizer =
+            NamedOptimizer::new(&params, config.weight_decay as f32, config.max_norm as f32);
+        let sha = config.sha256();
+        let state = match checkpoint::last(&config.out, &sha)? {
+            Some((path, state)) => {
+                let file = Checkpoint::open(&path.join("weights.safetensors"))?;
+                let values = |name: &str| file.tensor(name).map(|tensor| tensor.to_f32());
+                learner = with_values(learner, &names, &values);
+                optimizer.load(&path.join("moments.safetensors"), device)?;
+                state
+            }
+            None => RunState {
+                random: config.seed ^ 0x5EED,
+                config_sha256: sha,
+                ..RunState::default()
+            },
+        };
+        model.device = device.clone();
+        model.vqgan = model.vqgan.map(|(vqgan, sizes)| (vqgan.valid(), sizes));
+        let mut run = Self {
+            config,
+            model,
+            learner,
+            untouched,
+            sources: Vec::new(),
+            names,
+            optimizer,
+            state,
+            device: autodiff,
+        };
+        run.sources = run.sources(&config.data)?;
+        Ok(run)
+    }
+
+    fn sources(&self, entries: &[DataEntry]) -> Result<Vec<Source>, TrainError> {
+        let on_bad = if self.config.skip_bad {
+            OnBad::Skip
+        } else {
+            OnBad::Refuse
+        };
+        let source = |entry: &DataEntry| {
+            let plugins = &self.model.plugins;
+            let plugin = plugins
+                .iter()
+                .position(|plugin| plugin.entry.name == entry.plugin);
+            let plugin = plugin.ok_or_else(|| TrainError::NoPlugIn {
+                name: entry.plugin.clone(),
+                known: plugins
+                    .iter()
+                    .map(|plugin| plugin.entry.name.clone())
+                    .collect(),
+            })?;
+            let records = Records::read(&entry.records, on_bad)?;
+            if records.records.is_empty() {
+                return Err(TrainError::Record {
+                    what: "the file holds no records".to_owned(),
+                    path: entry.records.clone(),
+                });
+            }
+            Ok(Source {
+                records,
+                plugin,
+                weight: entry.weight,
+            })
+        };
+        entries.iter().map(source).collect()
+    }
+
+    fn step(&mut self) -> Result<TrainStep, TrainError> {
+        let (config, step) = (self.config, self.state.step);
+        let mut random = Random(self.state.random);
+        let dropout = Dropout {
+            rate: config.dropout,
+            random: std::cell::Cell::new(Random(random.bits())),
+        };
+        let how = Preparation {
+            corruption: config.corruption,
+            augment: config.augment,
+        };
+        let total: f64 = self.sources.iter().map(|source| source.weight).sum();
+        let mut accumulator = GradientsAccumulator::<Learner>::new();
+        let mut sum = 0.0;
+        for _ in 0..config.batch {
+            let mut at = random.uniform() * total;
+            let drawn = self.sources.iter().find(|source| {
+                at -= source.weight;
+                at <= 0.0
+            });
+            let Some(source) = drawn.or(self.sources.last()) else {
+                continue;
+            };
+            let records = &source.records;
+            let Some(record) = records.records.get(random.below(records.records.len())) else {
+                continue;
+            };
+            let example = example(&self.model, records, record, how, &mut random)?;
+            let loss = self.learner.loss(
+                &self.model,
+                source.plugin,
+                &example,
+                config.max_tokens,
+                Some(&dropout),
+                &self.device,
+            )?;
+            let loss = loss.div_scalar(config.batch as f64);
+            let value: f32 = loss.clone().into_scalar();
+            if !value.is_finite() {
+                return Err(TrainError::NotANumber { step });
+            }
+            sum += f64::from(value);
+            let grads = GradientsParams::from_grads(loss.backward(), &self.learner);
+            accumulator.accumulate(&self.learner, grads);
+        }
+        let share = config.rate(step);
+        let rates = |name: &str| {
+            let highest = if name.contains("/mm_projector.") {
+                config.adapter_learning_rate
+            } else {
+                config.learning_rate
+            };
+            share * highest
+        };
+        let (learner, report) =
+            self.optimizer
+                .step(self.learner.clone(), accumulator.grads(), &rates);
+        if !report.grad_norm.is_finite() {
+            return Err(TrainError::NotANumber { step });
+        }
+        self.learner = learner;
+        self.state.random = random.0;
+        self.state.step += 1;
+        Ok(TrainStep {
+            step: self.state.step,
+            of: config.steps,
+            loss: sum,
+            grad_norm: f64::from(report.grad_norm),
+            ..TrainStep::default()
+        })
+    }
+
+    /// Scores by name, of free-running greedy decoding.
+    fn validate(&mut self, sets: &[ValidationSet]) -> Result<BTreeMap<String, f64>, TrainError> {
+        self.model.clip = self.learner.clip.valid();
+        self.model.llm = Llm::Twin(Box::new(self.learner.decoder.valid()));
+        self.model.plugins = self.learner.plugins.valid();
+        let mut scores = BTreeMap::new();
+        for set in sets {
+            scores.extend(validation::scores(&self.model, set)?);
+        }
+        Ok(scores)
+    }
+
+    /// Keeps the best score; true when this one is it.
+    fn note(&mut self, scores: &BTreeMap<String, f64>) -> bool {
+        let score = validation::overall(scores);
+        let best = self.state.best_score.is_none_or(|best| score > best);
+        if best {
+            self.state.best_score = Some(score);
+            self.state.since_best = 0;
+        } else {
+            self.state.since_best += 1;
+        }
+        best
+    }
+
+    fn save(&self) -> Result<(), TrainError> {
+        let values = super::learner::values(&self.learner);
+        checkpoint::save(&self.config.out, &self.state, |folder| {
+            self.save_weights(&values, &folder.join("weights.safetensors"))?;
+            self.optimizer.save(&folder.join("moments.safetensors"))
+        })?;
+        if !self.config.out.join("model").exists() || self.config.validation.is_empty() {
+            self.write_model()?;
+        }
+        Ok(())
+    }
+
+    fn write_model(&self) -> Result<(), TrainError> {
+        let out = self.config.out.join("model");
+        write_model(&self.model, &self.learner, &self.untouched, &out)
+    }
+
+    fn save_weights(
+        &self,
+        values: &HashMap<ParamId, Vec<f32>>,
+        path: &Path,
+    ) -> Result<(), TrainError> {
+        let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = self
+            .names
+            .iter()
+            .filter_map(|(id, name)| {
+                let values = values.get(id)?.clone();
+                Some((name.clone(), vec![values.len()], values))
+            })
+            .collect();
+        tensors.sort_by(|a, b| a.0.cmp(&b.0));
+        write_f32(path, &tensors)
+    }
+}

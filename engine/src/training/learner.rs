@@ -1,0 +1,280 @@
+//! The parts of HealthGPT that are trained, as one module: what is frozen, what a sequence costs, and what is moved.
+
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use super::error::TrainError;
+use super::examples::Example;
+use super::stage::Trainable;
+use crate::model::adapter::Dropout;
+use crate::model::clip::{ClipVision, hidden_state_index, pixels_tensor};
+use crate::model::decoder::Decoder;
+use crate::model::layers::matmul_rows;
+use crate::model::loader::NamedParam;
+use crate::model::plugin::PlugIn;
+use crate::model::preprocess::clip_pixels;
+use crate::model::prompt::PromptPiece;
+use crate::model::{HealthGpt, ModelError};
+use crate::task::Task;
+
+/// Vision tower, language model and plug-ins.
+#[derive(Module, Debug)]
+pub struct Learner {
+    /// Vision tower.
+    pub clip: ClipVision,
+    /// Language model.
+    pub decoder: Decoder,
+    /// In the manifest's order.
+    pub plugins: Vec<PlugIn>,
+}
+
+impl Learner {
+    /// The model's modules on an autodiff device, frozen but for `trainable`. Where embeddings are trained, one table serves all
+    /// plug-ins (the paper's shared word embeddings): the first plug-in's own, if it has one, or the base's.
+    ///
+    /// # Errors
+    /// The model is held as kernels, which have no backward pass.
+    pub fn new(
+        model: &mut HealthGpt,
+        trainable: Trainable,
+        trained: &[String],
+    ) -> Result<Self, ModelError> {
+        if trainable.embeddings {
+            share_embeddings(model);
+        }
+        let Some(decoder) = model.llm.twin() else {
+            return Err(ModelError::Invalid {
+                what: "a model is trained as burn modules, not as kernels".to_owned(),
+            });
+        };
+        let mut decoder = decoder.clone();
+        let mut clip = model.clip.clone();
+        if !trainable.base {
+            let table = |param: Param<Tensor<2>>| param.set_require_grad(trainable.embeddings);
+            (clip, decoder) = (clip.no_grad(), decoder.no_grad());
+            decoder.embed_tokens = table(decoder.embed_tokens);
+            decoder.lm_head = table(decoder.lm_head);
+        }
+        let freeze = |plugin: &PlugIn| {
+            let mut plugin = plugin.clone();
+            if trainable.base {
+                plugin.layers.clear(); // A new plug-in changes nothing: its B is zero.
+            }
+            let answers = plugin
+                .entry
+                .capabilities
+                .iter()
+                .any(|capability| capability.task == Task::Comprehend);
+            let named = trained.contains(&plugin.entry.name);
+            let lora = match answers {
+                true => trainable.comprehension_plugin,
+                false => trainable.generation_plugin,
+            };
+            if !(named && lora) {
+                plugin.layers = plugin.layers.no_grad();
+            }
+            if !(named && trainable.adapter) {
+                plugin.mm_projector = plugin.mm_projector.no_grad();
+            }
+            // Tables of its own are what a former stage 2 made: frozen, or replaced by the shared one above.
+            plugin.embed_tokens = plugin
+                .embed_tokens
+                .map(|table| table.set_require_grad(false));
+            plugin.lm_head = plugin.lm_head.map(|table| table.set_require_grad(false));
+            plugin
+        };
+        let plugins = model.plugins.iter().map(freeze).collect();
+        Ok(Self {
+            clip,
+            decoder,
+            plugins,
+        })
+    }
+
+    /// Every parameter by `part/name`, with the trained ones marked.
+    pub fn params(&self, model: &HealthGpt) -> Vec<(NamedParam, bool)> {
+        let mut gathered = Gathered::default();
+        self.visit(&mut gathered);
+        let mut known: HashMap<ParamId, (String, Vec<usize>)> = model
+            .params
+            .iter()
+            .flat_map(|(part, params)| {
+                params.iter().map(move |param| {
+                    (
+                        param.id,
+                        (format!("{part}/{}", param.name), param.shape.clone()),
+                    )
+                })
+            })
+            .collect();
+        // The tables have grown by the image tokens and are parameters of their own.
+        for (param, name) in [
+            (&self.decoder.embed_tokens, "embed_tokens.weight"),
+            (&self.decoder.lm_head, "lm_head.weight"),
+        ] {
+            let shape = param.dims().to_vec();
+            let _ = known.insert(param.id, (format!("language model/{name}"), shape));
+        }
+        gathered
+            .ids
+            .into_iter()
+            .filter_map(|(id, trained)| {
+                let (name, shape) = known.get(&id)?.clone();
+                Some((NamedParam { name, id, shape }, trained))
+            })
+            .collect()
+    }
+
+    /// Mean cross-entropy of an example's response tokens.
+    ///
+    /// # Errors
+    /// A sequence longer than `max_tokens`, or a ViT layer that does not exist.
+    pub fn loss(
+        &self,
+        model: &HealthGpt,
+        plugin: usize,
+        example: &Example,
+        max_tokens: usize,
+        dropout: Option<&Dropout>,
+        device: &Device,
+    ) -> Result<Tensor<1>, TrainError> {
+        let plugin = self
+            .plugins
+            .get(plugin)
+            .ok_or_else(|| ModelError::Invalid {
+                what: "the plug-in is not in the model".to_owned(),
+            })?;
+        let mut rows = Vec::new();
+        for piece in &example.prompt {
+            match piece {
+                PromptPiece::Ids(ids) if ids.is_empty() => {}
+                PromptPiece::Ids(ids) => rows.push(self.decoder.embed(plugin, ids, device)),
+                PromptPiece::Image(_) => {
+                    rows.extend(self.features(model, plugin, example, device)?)
+                }
+            }
+        }
+        if !example.given.is_empty() {
+            rows.push(self.decoder.embed(plugin, &example.given, device));
+        }
+        let x = Tensor::cat(rows, 1);
+        let [_, tokens, _] = x.dims();
+        if tokens > max_tokens {
+            return Err(TrainError::TooLong {
+                tokens,
+                limit: max_tokens,
+            });
+        }
+        let keep = example.targets.len();
+        let y = self.decoder.forward_sequence(plugin, x, keep, dropout);
+        let head = plugin.lm_head.as_ref().unwrap_or(&self.decoder.lm_head);
+        let logits = matmul_rows(y, head.val()); // [1, keep, vocabulary]
+        let targets: Vec<i32> = example.targets.iter().map(|id| *id as i32).collect();
+        let targets = Tensor::<3, Int>::from_data(TensorData::new(targets, [1, keep, 1]), device);
+        Ok(log_softmax(logits, 2).gather(2, targets).mean().neg())
+    }
+
+    fn features(
+        &self,
+        model: &HealthGpt,
+        plugin: &PlugIn,
+        example: &Example,
+        device: &Device,
+    ) -> Result<Option<Tensor<3>>, TrainError> {
+        let Some(image) = &example.image else {
+            return Ok(None);
+        };
+        let layers = model.clip_config.num_hidden_layers;
+        let layer = hidden_state_index(plugin.entry.vit_hidden_state, layers)?;
+        let side = model.preprocessor.size;
+        let pixels = clip_pixels(image, &model.preprocessor);
+        let state = self
+            .clip
+            .hidden_state(pixels_tensor(pixels, [side, side], device), layer);
+        let [_, tokens, _] = state.dims();
+        let patches = state.narrow(1, 1, tokens - 1); // without the class token
+        Ok(Some(plugin.mm_projector.forward(patches)))
+    }
+}
+
+/// One table for the base and all plug-ins.
+fn share_embeddings(model: &mut HealthGpt) {
+    let tables = model
+        .plugins
+        .iter()
+        .find_map(|plugin| Some((plugin.embed_tokens.clone()?, plugin.lm_head.clone()?)));
+    if let (Some((embed_tokens, lm_head)), Some(decoder)) = (tables, model.llm.twin_mut()) {
+        decoder.embed_tokens = embed_tokens;
+        decoder.lm_head = lm_head;
+    }
+    for plugin in &mut model.plugins {
+        (plugin.embed_tokens, plugin.lm_head) = (None, None);
+    }
+}
+
+#[derive(Default)]
+struct Gathered {
+    ids: Vec<(ParamId, bool)>,
+}
+
+impl ModuleVisitor for Gathered {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.ids.push((param.id, param.is_require_grad()));
+    }
+}
+
+/// Values by name into the parameters that have one; the rest stay.
+pub fn with_values<M: Module>(
+    module: M,
+    names: &HashMap<ParamId, String>,
+    values: &dyn Fn(&str) -> Option<Vec<f32>>,
+) -> M {
+    module.map(&mut Setter { names, values })
+}
+
+struct Setter<'a> {
+    names: &'a HashMap<ParamId, String>,
+    values: &'a dyn Fn(&str) -> Option<Vec<f32>>,
+}
+
+impl ModuleMapper for Setter<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(values) = self
+            .names
+            .get(&param.id)
+            .and_then(|name| (self.values)(name))
+        else {
+            return param;
+        };
+        let dims = param.dims();
+        if values.len() != dims.iter().product::<usize>() {
+            return param;
+        }
+        let (id, tensor, mapper) = param.consume();
+        let device = tensor.device();
+        let (dtype, tracked) = (tensor.dtype(), tensor.is_require_grad());
+        let tensor = Tensor::from_data(TensorData::new(values, dims), (&device, dtype));
+        let tensor = tensor.set_require_grad(tracked);
+        Param::from_mapped_value(id, tensor, mapper)
+    }
+}
+
+/// The values of every parameter, by its identity.
+pub fn values<M: Module>(module: &M) -> HashMap<ParamId, Vec<f32>> {
+    let mut collector = Collector::default();
+    module.visit(&mut collector);
+    collector.0
+}
+
+#[derive(Default)]
+struct Collector(HashMap<ParamId, Vec<f32>>);
+
+impl ModuleVisitor for Collector {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let values = param.val().into_data().iter::<f32>().collect();
+        let _ = self.0.insert(param.id, values);
+    }
+}

@@ -1,0 +1,258 @@
+//! Which parts of HealthGPT a training stage changes (paper, section 4.4), and its configuration.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::TrainError;
+use crate::hex::sha256_hex;
+
+/// A stage of the three-stage strategy, what comes before it, and the comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Before the paper begins: a base of one's own. Vision tower, language model, embeddings and adapters, without plug-ins.
+    Base,
+    /// Stage 1: the comprehension adapter alone; the generation adapter and its plug-in.
+    Alignment,
+    /// Stage 2: word embeddings and output head, on mixed data, with every plug-in and adapter frozen.
+    Heterogeneous,
+    /// Stage 3: plug-ins and adapters.
+    Instruction,
+    /// The comparison: plug-ins, adapters, embeddings and head at once, on mixed data.
+    Mixed,
+}
+
+/// What is changed of the model; everything else is frozen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trainable {
+    /// Vision tower and language model without its embeddings.
+    pub base: bool,
+    /// Word embeddings and output head.
+    pub embeddings: bool,
+    /// Adapters (`mm_projector`).
+    pub adapter: bool,
+    /// LoRA, MoE-LoRA or H-LoRA of plug-ins that make images.
+    pub generation_plugin: bool,
+    /// The same of plug-ins that answer.
+    pub comprehension_plugin: bool,
+}
+
+impl Stage {
+    /// What it changes.
+    pub fn trainable(self) -> Trainable {
+        let none = Trainable {
+            base: false,
+            embeddings: false,
+            adapter: false,
+            generation_plugin: false,
+            comprehension_plugin: false,
+        };
+        match self {
+            Self::Base => Trainable {
+                base: true,
+                embeddings: true,
+                adapter: true,
+                ..none
+            },
+            Self::Alignment => Trainable {
+                adapter: true,
+                generation_plugin: true,
+                ..none
+            },
+            Self::Heterogeneous => Trainable {
+                embeddings: true,
+                ..none
+            },
+            Self::Instruction => Trainable {
+                adapter: true,
+                generation_plugin: true,
+                comprehension_plugin: true,
+                ..none
+            },
+            Self::Mixed => Trainable {
+                embeddings: true,
+                adapter: true,
+                generation_plugin: true,
+                comprehension_plugin: true,
+                ..none
+            },
+        }
+    }
+}
+
+/// How the learning rate goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// The same from the first step to the last.
+    Constant,
+    /// Linear warm-up, then constant (Table 7).
+    WarmUp,
+    /// Linear warm-up, then a cosine down to a twentieth.
+    Cosine,
+}
+
+/// Records for one plug-in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataEntry {
+    /// A file of records in VL-Health's form.
+    pub records: PathBuf,
+    /// The plug-in that they train, by its name in the model's manifest.
+    pub plugin: String,
+    /// How often they are drawn, relative to the others.
+    #[serde(default = "one")]
+    pub weight: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// `train.toml` of a stage.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageConfig {
+    /// Which stage.
+    pub stage: Stage,
+    /// The model directory to begin with.
+    pub model: PathBuf,
+    /// Where checkpoints, the log and the result (`model/`) go.
+    pub out: PathBuf,
+    /// Seed of order, noise and dropout.
+    pub seed: u64,
+    /// Steps in all.
+    pub steps: u64,
+    /// Records in a step: the global batch.
+    pub batch: usize,
+    /// Learning rate of plug-ins, embeddings and base.
+    pub learning_rate: f64,
+    /// Learning rate of adapters.
+    pub adapter_learning_rate: f64,
+    /// How the rates go.
+    pub schedule: Schedule,
+    /// Steps of warm-up.
+    pub warmup: u64,
+    /// Of AdamW.
+    #[serde(default)]
+    pub weight_decay: f64,
+    /// Dropout of plug-ins.
+    #[serde(default)]
+    pub dropout: f64,
+    /// Largest global norm of the gradients.
+    #[serde(default = "one")]
+    pub max_norm: f64,
+    /// Longest sequence in tokens; a longer record is refused.
+    pub max_tokens: usize,
+    /// Codes that a picture is made of are replaced by random ones where they are the model's *input*: in each record by a share
+    /// drawn from 0 to this. So the source picture decides, not the neighbour, and free-running decoding does not run away.
+    #[serde(default)]
+    pub corruption: f64,
+    /// Are pictures moved, turned, mirrored and zoomed (input and target alike; answers about places are left alone)?
+    #[serde(default)]
+    pub augment: bool,
+    /// Leave out records that cannot be used instead of refusing the file.
+    #[serde(default)]
+    pub skip_bad: bool,
+    /// Steps between checkpoints.
+    pub checkpoint_every: u64,
+    /// Steps between validations.
+    pub validate_every: u64,
+    /// Validation records looked at, of each file.
+    pub validate_items: usize,
+    /// Validations without a better score after which the run ends early; 0 is never.
+    #[serde(default)]
+    pub patience: u64,
+    /// What is trained on.
+    pub data: Vec<DataEntry>,
+    /// What is validated on, by free-running greedy decoding.
+    pub validation: Vec<DataEntry>,
+}
+
+impl StageConfig {
+    /// Reads a configuration; its paths are relative to the file.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`].
+    pub fn open(path: &Path) -> Result<Self, TrainError> {
+        let wrong = |what: String| TrainError::Config {
+            what,
+            path: path.to_owned(),
+        };
+        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let mut config: Self =
+            toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        config.model = base.join(&config.model);
+        config.out = base.join(&config.out);
+        for entry in config.data.iter_mut().chain(&mut config.validation) {
+            entry.records = base.join(&entry.records);
+            if entry.weight.is_nan() || entry.weight < 0.0 {
+                return Err(wrong("a weight of data is negative".to_owned()));
+            }
+        }
+        if config.data.iter().map(|entry| entry.weight).sum::<f64>() <= 0.0 {
+            return Err(wrong("there is no data to train on".to_owned()));
+        }
+        if config.batch == 0 || config.steps == 0 {
+            return Err(wrong("batch and steps must be at least 1".to_owned()));
+        }
+        if !(0.0..1.0).contains(&config.dropout) || !(0.0..=1.0).contains(&config.corruption) {
+            return Err(wrong(
+                "dropout and corruption are shares below 1".to_owned(),
+            ));
+        }
+        Ok(config)
+    }
+
+    /// What makes two runs the same run, in hexadecimal.
+    pub fn sha256(&self) -> String {
+        // Where files lie and how often they are written changes no weight.
+        let mut same = self.clone();
+        (same.out, same.checkpoint_every, same.validate_items) = (PathBuf::new(), 0, 0);
+        let text = toml::to_string(&same).unwrap_or_default();
+        sha256_hex(text.as_bytes())
+    }
+
+    /// The share of the learning rates at a step.
+    pub fn rate(&self, step: u64) -> f64 {
+        let warm = if self.schedule == Schedule::Constant || step >= self.warmup {
+            1.0
+        } else {
+            (step + 1) as f64 / self.warmup as f64
+        };
+        if self.schedule != Schedule::Cosine {
+            return warm;
+        }
+        let after = self.steps.saturating_sub(self.warmup).max(1) as f64;
+        let share = (step.saturating_sub(self.warmup) as f64 / after).min(1.0);
+        warm * (0.525 + 0.475 * (std::f64::consts::PI * share).cos())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Section 4.4 and Table 7, read as data.
+    #[test]
+    fn each_stage_changes_what_the_paper_says() {
+        let of = |stage: Stage| {
+            let t = stage.trainable();
+            [
+                t.base,
+                t.embeddings,
+                t.adapter,
+                t.generation_plugin,
+                t.comprehension_plugin,
+            ]
+        };
+        assert_eq!(of(Stage::Alignment), [false, false, true, true, false]);
+        assert_eq!(of(Stage::Heterogeneous), [false, true, false, false, false]);
+        assert_eq!(of(Stage::Instruction), [false, false, true, true, true]);
+        assert_eq!(of(Stage::Mixed), [false, true, true, true, true]);
+        assert_eq!(of(Stage::Base), [true, true, true, false, false]);
+    }
+}

@@ -1,0 +1,178 @@
+//! What a validation looks at, and its scores.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use image::RgbImage;
+
+use super::error::TrainError;
+use super::pairs::SIDE;
+use crate::dataset::{Record, RecordTask, Records, Speaker};
+use crate::imaging::metrics;
+use crate::model::preprocess::{Filter, pillow_resize};
+use crate::model::{AskInput, HealthGpt, Sampling};
+
+/// Evenly chosen records of one file.
+pub struct ValidationSet {
+    records: Records,
+    chosen: Vec<usize>,
+}
+
+impl ValidationSet {
+    /// `items` of the records, from the first to the last.
+    pub fn new(records: Records, _plugin: usize, items: usize) -> Self {
+        let count = records.records.len();
+        let stride = count.div_ceil(items.max(1)).max(1);
+        Self {
+            chosen: (stride / 2..count).step_by(stride).collect(),
+            records,
+        }
+    }
+
+    /// The names of its scores.
+    pub fn columns(&self) -> Vec<String> {
+        let mut columns: Vec<String> = self
+            .records
+            .records
+            .iter()
+            .filter_map(|record| record.task)
+            .flat_map(names)
+            .collect();
+        columns.sort();
+        columns.dedup();
+        columns
+    }
+}
+
+fn names(task: RecordTask) -> Vec<String> {
+    if task.generates() {
+        vec![format!("val ssim {task}"), format!("val mae {task}")]
+    } else {
+        vec![format!("val exact {task}")]
+    }
+}
+
+/// One number to compare validations by, higher is better: the mean of exact answers and SSIM.
+pub fn overall(scores: &BTreeMap<String, f64>) -> f64 {
+    let good: Vec<f64> = scores
+        .iter()
+        .filter(|(name, _)| !name.contains("mae"))
+        .map(|(_, score)| *score)
+        .collect();
+    good.iter().sum::<f64>() / good.len().max(1) as f64
+}
+
+/// Mean scores by name: SSIM x 100 and MAE in grey levels at 256 x 256, exact answers in percent.
+///
+/// # Errors
+/// A picture that cannot be read, or what the model reports.
+pub fn scores(model: &HealthGpt, set: &ValidationSet) -> Result<BTreeMap<String, f64>, TrainError> {
+    let mut sums: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+    let mut add = |name: String, value: f64| {
+        let (sum, count) = sums.entry(name).or_default();
+        (*sum, *count) = (*sum + value, *count + 1.0);
+    };
+    for index in &set.chosen {
+        let Some(record) = set.records.records.get(*index) else {
+            continue;
+        };
+        let Some(task) = record.task else { continue };
+        if let (true, Some(target)) = (task.generates(), &record.target_image) {
+            let (ssim, mae) = picture_scores(model, set, record, target)?;
+            for (name, value) in names(task).into_iter().zip([ssim, mae]) {
+                add(name, value);
+            }
+        } else if !task.generates() {
+            let exact = answers_exactly(model, set, record)?;
+            for name in names(task) {
+                add(name, if exact { 100.0 } else { 0.0 });
+            }
+        }
+    }
+    Ok(sums
+        .into_iter()
+        .map(|(name, (sum, count))| (name, sum / count))
+        .collect())
+}
+
+fn open(set: &ValidationSet, path: &std::path::Path) -> Result<RgbImage, TrainError> {
+    let path = set.records.path(path);
+    match image::open(&path) {
+        Ok(image) => Ok(image.to_rgb8()),
+        Err(error) => Err(TrainError::Record {
+            what: format!("the picture cannot be read: {error}"),
+            path,
+        }),
+    }
+}
+
+fn question(record: &Record) -> String {
+    let asked = record
+        .conversations
+        .iter()
+        .rfind(|message| message.from == Speaker::Human)
+        .map_or("", |message| &message.value);
+    asked.replace("<image>\n", "").replace("<image>", "")
+}
+
+fn picture_scores(
+    model: &HealthGpt,
+    set: &ValidationSet,
+    record: &Record,
+    target: &std::path::Path,
+) -> Result<(f64, f64), TrainError> {
+    let Some((task, image)) = record
+        .task
+        .and_then(RecordTask::model_task)
+        .zip(record.image.as_ref())
+    else {
+        return Ok((0.0, 0.0));
+    };
+    let (input, target) = (open(set, image)?, open(set, target)?);
+    let go_on = &mut |_: usize, _: usize| ControlFlow::Continue(());
+    let made = model.generate(
+        &input,
+        task,
+        &question(record),
+        &Sampling::default(),
+        false,
+        go_on,
+    )?;
+    let side = SIDE as u32;
+    let levels = |image: &RgbImage| {
+        metrics::grey(&pillow_resize(image, side, side, Filter::Bicubic))
+            .into_iter()
+            .map(f64::round)
+            .collect::<Vec<f64>>()
+    };
+    let (made, target) = (levels(made.unmarked()), levels(&target));
+    Ok((
+        100.0 * metrics::ssim(&made, &target, SIDE),
+        metrics::mae(&made, &target),
+    ))
+}
+
+fn answers_exactly(
+    model: &HealthGpt,
+    set: &ValidationSet,
+    record: &Record,
+) -> Result<bool, TrainError> {
+    let images: Vec<RgbImage> = match &record.image {
+        Some(path) => vec![open(set, path)?],
+        None => Vec::new(),
+    };
+    let expected = record
+        .conversations
+        .iter()
+        .rfind(|message| message.from == Speaker::Gpt)
+        .map_or("", |message| message.value.trim());
+    let input = AskInput {
+        images: &images,
+        history: &[],
+        question: &question(record),
+        sampling: &Sampling::default(),
+        max_new_tokens: 96,
+    };
+    let answer = model.answer(&input, &mut |_| ControlFlow::Continue(()))?;
+    Ok(answer.text.trim() == expected)
+}

@@ -1,0 +1,278 @@
+//! The stages of training on a tiny model: what changes and what does not, what a resumed run gives, and what is refused.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use engine::dataset::{Message, Record, RecordTask, Speaker, records};
+use engine::model::checkpoint::Checkpoint;
+use engine::training::TrainError;
+use engine::training::language::train;
+use engine::training::stage::{DataEntry, Schedule, Stage, StageConfig};
+use engine::training::step::TrainStep;
+use image::{Rgb, RgbImage};
+
+use crate::support::{load, tiny_model};
+
+/// Four pictures of squares; the question is which half is bright, the conversion inverts the levels.
+fn write_records(folder: &Path) -> [PathBuf; 2] {
+    fs::create_dir_all(folder).unwrap();
+    let (mut questions, mut conversions) = (Vec::new(), Vec::new());
+    for i in 0..4_u32 {
+        let level = |x: u32, inverted: bool| {
+            let bright = (x < 32) == (i % 2 == 0);
+            if bright != inverted {
+                200 + i as u8
+            } else {
+                20
+            }
+        };
+        for (name, inverted) in [("in", false), ("out", true)] {
+            RgbImage::from_fn(64, 64, |x, _| Rgb([level(x, inverted); 3]))
+                .save(folder.join(format!("{i}_{name}.png")))
+                .unwrap();
+        }
+        let message = |from, value: &str| Message {
+            from,
+            value: value.to_owned(),
+        };
+        let answer = if i % 2 == 0 { "left" } else { "right" };
+        let record = Record {
+            image: Some(format!("{i}_in.png").into()),
+            conversations: vec![
+                message(Speaker::Human, "<image>\nWhich half is bright?"),
+                message(Speaker::Gpt, answer),
+            ],
+            task: Some(RecordTask::Vqa),
+            ..Record::default()
+        };
+        conversions.push(Record {
+            conversations: vec![
+                message(Speaker::Human, "<image>\nInvert it."),
+                message(Speaker::Gpt, ""),
+            ],
+            task: Some(RecordTask::Ct2Mri),
+            target_image: Some(format!("{i}_out.png").into()),
+            ..record.clone()
+        });
+        questions.push(record);
+    }
+    let paths = ["questions.json", "conversions.json"].map(|name| folder.join(name));
+    records::write(&paths[0], &questions).unwrap();
+    records::write(&paths[1], &conversions).unwrap();
+    paths
+}
+
+fn config(root: &Path, out: &str, stage: Stage, steps: u64) -> StageConfig {
+    let [questions, conversions] = write_records(&root.join("data"));
+    let entry = |records: &PathBuf, plugin: &str| DataEntry {
+        records: records.clone(),
+        plugin: plugin.to_owned(),
+        weight: 1.0,
+    };
+    let data = vec![
+        entry(&questions, "comprehension"),
+        entry(&conversions, "generation"),
+    ];
+    StageConfig {
+        stage,
+        model: tiny_model(),
+        out: root.join(out),
+        seed: 5,
+        steps,
+        batch: 2,
+        learning_rate: 3e-3,
+        adapter_learning_rate: 1e-3,
+        schedule: Schedule::WarmUp,
+        warmup: 2,
+        weight_decay: 0.0,
+        dropout: 0.05,
+        max_norm: 1.0,
+        max_tokens: 400,
+        corruption: 0.5,
+        augment: true,
+        skip_bad: false,
+        checkpoint_every: 100,
+        validate_every: 1000,
+        validate_items: 1,
+        patience: 0,
+        validation: data.clone(),
+        data,
+    }
+}
+
+fn run(config: &StageConfig, stop_at: u64) -> Vec<TrainStep> {
+    let mut steps = Vec::new();
+    let _ = train(config, &Device::flex(), &mut |step| {
+        steps.push(step.clone());
+        if step.step == stop_at {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })
+    .unwrap();
+    steps
+}
+
+/// Values by tensor name of a weight file.
+fn tensors(path: &Path) -> BTreeMap<String, Vec<f32>> {
+    let file = Checkpoint::open(path).unwrap();
+    file.names()
+        .map(|name| (name.to_owned(), file.tensor(name).unwrap().to_f32()))
+        .collect()
+}
+
+/// Names of the tensors that differ between two runs of the same layout.
+fn changed(before: &Path, after: &Path) -> Vec<String> {
+    let (before, after) = (tensors(before), tensors(after));
+    assert!(after.keys().all(|name| before.contains_key(name)));
+    after
+        .iter()
+        .filter(|(name, values)| before[*name] != **values)
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+#[test]
+fn a_stage_changes_its_own_tensors_only_and_the_result_is_a_model() {
+    let root = tempfile::tempdir().unwrap();
+    // Two models of the same layout: one step apart, so that tensors can be compared by name.
+    let of = |stage, out: &str, steps| {
+        let config = config(root.path(), out, stage, steps);
+        assert_eq!(run(&config, 0).len(), steps as usize);
+        config.out.join("model")
+    };
+    for (stage, plugin, trained) in [
+        (
+            Stage::Alignment,
+            "comprehension",
+            ["mm_projector"].as_slice(),
+        ),
+        (Stage::Alignment, "generation", &["mm_projector", "lora"]),
+        (
+            Stage::Instruction,
+            "comprehension",
+            &["mm_projector", "lora"],
+        ),
+        (Stage::Heterogeneous, "comprehension", &[]),
+    ] {
+        let (early, late) = (
+            of(stage, &format!("{stage:?}{plugin}1"), 1),
+            of(stage, &format!("{stage:?}{plugin}3"), 3),
+        );
+        let file = format!("plugins/{plugin}.safetensors");
+        let moved = changed(&early.join(&file), &late.join(&file));
+        assert_eq!(
+            moved.is_empty(),
+            trained.is_empty(),
+            "{stage:?} {plugin}: {moved:?}"
+        );
+        for name in &moved {
+            assert!(
+                trained.iter().any(|part| name.contains(part)),
+                "{stage:?} {plugin} changed {name}"
+            );
+        }
+        for part in trained {
+            assert!(
+                moved.iter().any(|name| name.contains(part)),
+                "{stage:?} {plugin} left {part}"
+            );
+        }
+        let base = |dir: &Path| dir.join("llm/model.safetensors");
+        let embeddings = stage == Stage::Heterogeneous;
+        let moved = changed(&base(&early), &base(&late));
+        assert!(
+            moved.iter().all(|name| embeddings
+                && ["embed_tokens.weight", "lm_head.weight"].contains(&name.as_str())),
+            "{stage:?}: {moved:?}"
+        );
+        assert_eq!(embeddings, !moved.is_empty());
+        let clip = |dir: &Path| dir.join("clip/model.safetensors");
+        assert!(changed(&clip(&early), &clip(&late)).is_empty());
+        assert!(load(&late).unwrap().layout.manifest.trained);
+    }
+}
+
+#[test]
+fn training_lowers_the_loss() {
+    let root = tempfile::tempdir().unwrap();
+    let config = StageConfig {
+        batch: 4,
+        learning_rate: 1e-2,
+        adapter_learning_rate: 1e-2,
+        corruption: 0.0,
+        augment: false,
+        ..config(root.path(), "out", Stage::Base, 24)
+    };
+    let steps = run(&config, 0);
+    let mean =
+        |part: &[TrainStep]| part.iter().map(|step| step.loss).sum::<f64>() / part.len() as f64;
+    let (first, last) = (mean(&steps[..4]), mean(&steps[20..]));
+    assert!(last < 0.8 * first, "{first} -> {last}");
+    let scores = &steps.last().unwrap().scores;
+    assert!(
+        scores.contains_key("val ssim ct2mri") && scores.contains_key("val exact vqa"),
+        "{scores:?}"
+    );
+}
+
+#[test]
+fn a_resumed_stage_gives_the_very_weights_of_an_uninterrupted_one() {
+    let root = tempfile::tempdir().unwrap();
+    let whole = config(root.path(), "whole", Stage::Mixed, 5);
+    let broken = StageConfig {
+        out: root.path().join("broken"),
+        ..whole.clone()
+    };
+    assert_eq!(run(&whole, 0).len(), 5);
+    assert_eq!(run(&broken, 2).len(), 2);
+    assert_eq!(run(&broken, 0).first().map(|step| step.step), Some(3));
+    for name in [
+        "last/weights.safetensors",
+        "last/moments.safetensors",
+        "model/plugins/generation.safetensors",
+    ] {
+        let read = |config: &StageConfig| fs::read(config.out.join(name)).unwrap();
+        assert!(
+            read(&whole) == read(&broken),
+            "{name}: not one bit may differ"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_trained_on_is_refused_and_the_last_checkpoint_stays() {
+    let root = tempfile::tempdir().unwrap();
+    let good = config(root.path(), "out", Stage::Instruction, 4);
+    assert_eq!(run(&good, 2).len(), 2);
+    let refused = |config: &StageConfig| {
+        train(config, &Device::flex(), &mut |_| ControlFlow::Continue(())).unwrap_err()
+    };
+    let short = StageConfig {
+        max_tokens: 10,
+        out: root.path().join("short"),
+        ..good.clone()
+    };
+    assert!(matches!(
+        refused(&short),
+        TrainError::TooLong { limit: 10, .. }
+    ));
+    let mut other = good.clone();
+    other.out = root.path().join("other");
+    other.data[0].plugin = "surgery".to_owned();
+    let error = refused(&other);
+    assert!(
+        error
+            .to_string()
+            .contains("it has comprehension, generation"),
+        "{error}"
+    );
+    fs::remove_file(root.path().join("data/1_in.png")).unwrap();
+    let error = refused(&good);
+    assert!(error.to_string().contains("1_in.png"), "{error}");
+    assert!(good.out.join("last/state.json").is_file());
+}
