@@ -7,7 +7,7 @@
 //   3 swiglu  y[c, row0 + j] = up * silu(gate), gate being row j and up row j + rows / 2
 // override HLORA: false where no plug-in sits.  override PLUGIN_Q8: B is q8.  override COLS: columns, 1 to 8.
 // override KV_F32: the cache is f32 instead of f16 (a q8 cache needs rope_kv, which sees whole rows).
-// override GATES: COLS * 8 * b_units, at least 1.  override BIAS: false where there is none.
+// override GATES: COLS * 8 * b_units, at least 1.  override SHARES: COLS * experts.  override BIAS: false where there is none.
 // binding 0   p        sizes                                                        uniform
 // binding 1   weights  [rows, units], see shared/weights_*                          read
 // binding 2   scales   only q8 and q4                                               read
@@ -52,6 +52,7 @@ override PLUGIN_Q8: bool = false;
 override BIAS: bool = false;
 override KV_F32: bool = false;
 override GATES: u32 = 8u;
+override SHARES: u32 = 1u;
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(3) var<storage, read> h: array<vec4<f32>>;
@@ -64,12 +65,10 @@ override GATES: u32 = 8u;
 @group(0) @binding(10) var<storage, read_write> kv: array<u32>;
 @group(0) @binding(11) var<storage, read_write> y: array<f32>;
 
-var<workgroup> gate: array<f32, GATES>;        // [COLS, 8 * b_units]: routed z_A
-var<workgroup> largest: array<f32, 8>;         // of the router's products, by column
-var<workgroup> total: array<f32, 8>;           // of their exponentials
+var<workgroup> gate: array<f32, GATES>;    // [COLS, 8 * b_units]: routed z_A
+var<workgroup> share: array<f32, SHARES>;  // [COLS, experts]: the softmax
 
-fn low_rank_dot(row: u32, u: u32, lo: vec4<f32>, hi: vec4<f32>) -> f32 {
-    let unit = row * p.b_units + u;
+fn low_rank_dot(unit: u32, lo: vec4<f32>, hi: vec4<f32>) -> f32 {
     if (PLUGIN_Q8) {
         let w = b[unit];
         let block = unit >> 2u;
@@ -167,7 +166,35 @@ fn main(at: Invocation) {
     let r5 = min(first + distance + 1u, last);
     let r6 = min(first + distance + 2u, last);
     let r7 = min(first + distance + 3u, last);
+    // Where each row begins, in units.
+    let w0 = r0 * p.units;
+    let w1 = r1 * p.units;
+    let w2 = r2 * p.units;
+    let w3 = r3 * p.units;
+    let w4 = r4 * p.units;
+    let w5 = r5 * p.units;
+    let w6 = r6 * p.units;
+    let w7 = r7 * p.units;
 
+    var front = array<vec4<f32>, 8>();
+    var back = array<vec4<f32>, 8>();
+    for (var u = at.lane; u < p.units; u += WG) {
+        let u0 = weight_unit(w0 + u);
+        let u1 = weight_unit(w1 + u);
+        let u2 = weight_unit(w2 + u);
+        let u3 = weight_unit(w3 + u);
+        let u4 = weight_unit(w4 + u);
+        let u5 = weight_unit(w5 + u);
+        let u6 = weight_unit(w6 + u);
+        let u7 = weight_unit(w7 + u);
+        for (var c = 0u; c < COLS; c++) {
+            let k = 2u * (c * p.units + u);
+            let lo = h[k];
+            let hi = h[k + 1u];
+            front[c] += vec4<f32>(unit_dot(u0, lo, hi), unit_dot(u1, lo, hi), unit_dot(u2, lo, hi), unit_dot(u3, lo, hi));
+            back[c] += vec4<f32>(unit_dot(u4, lo, hi), unit_dot(u5, lo, hi), unit_dot(u6, lo, hi), unit_dot(u7, lo, hi));
+        }
+    }
     if (HLORA) {
         let z_rows = p.rank + p.experts;
         for (var c = at.lane; c < COLS; c += WG) {
@@ -178,55 +205,43 @@ fn main(at: Invocation) {
             }
             var sum = 0.0;
             for (var e = 0u; e < p.experts; e++) {
-                sum += exp(z[start + e] - top);
+                let raised = exp(z[start + e] - top);
+                share[c * p.experts + e] = raised;
+                sum += raised;
             }
-            largest[c] = top;
-            total[c] = sum;
+            for (var e = 0u; e < p.experts; e++) {
+                share[c * p.experts + e] /= sum;
+            }
         }
         workgroupBarrier();
         let per_expert = p.rank / p.experts;
         let width = 8u * p.b_units;
-        for (var i = at.lane; i < COLS * width; i += WG) {
-            let c = i / width;
-            let j = i % width;
-            var routed = 0.0; // past the rank
-            if (j < p.rank) {
-                let router = z[c * z_rows + p.rank + j / per_expert];
-                routed = z[c * z_rows + j] * (exp(router - largest[c]) / total[c]);
+        for (var c = 0u; c < COLS; c++) {
+            for (var j = at.lane; j < width; j += WG) {
+                var routed = 0.0; // past the rank
+                if (j < p.rank) {
+                    routed = z[c * z_rows + j] * share[c * p.experts + j / per_expert];
+                }
+                gate[c * width + j] = routed;
             }
-            gate[i] = routed;
         }
         workgroupBarrier();
-    }
-
-    var front = array<vec4<f32>, 8>();
-    var back = array<vec4<f32>, 8>();
-    for (var u = at.lane; u < p.units; u += WG) {
-        let w0 = weight_unit(r0 * p.units + u);
-        let w1 = weight_unit(r1 * p.units + u);
-        let w2 = weight_unit(r2 * p.units + u);
-        let w3 = weight_unit(r3 * p.units + u);
-        let w4 = weight_unit(r4 * p.units + u);
-        let w5 = weight_unit(r5 * p.units + u);
-        let w6 = weight_unit(r6 * p.units + u);
-        let w7 = weight_unit(r7 * p.units + u);
-        for (var c = 0u; c < COLS; c++) {
-            let k = 2u * (c * p.units + u);
-            let lo = h[k];
-            let hi = h[k + 1u];
-            front[c] += vec4<f32>(unit_dot(w0, lo, hi), unit_dot(w1, lo, hi), unit_dot(w2, lo, hi), unit_dot(w3, lo, hi));
-            back[c] += vec4<f32>(unit_dot(w4, lo, hi), unit_dot(w5, lo, hi), unit_dot(w6, lo, hi), unit_dot(w7, lo, hi));
-        }
-    }
-    if (HLORA) {
+        let b0 = r0 * p.b_units;
+        let b1 = r1 * p.b_units;
+        let b2 = r2 * p.b_units;
+        let b3 = r3 * p.b_units;
+        let b4 = r4 * p.b_units;
+        let b5 = r5 * p.b_units;
+        let b6 = r6 * p.b_units;
+        let b7 = r7 * p.b_units;
         for (var u = at.lane; u < p.b_units; u += WG) {
             for (var c = 0u; c < COLS; c++) {
                 let lo = gate_unit(c, 8u * u);
                 let hi = gate_unit(c, 8u * u + 4u);
-                front[c] += vec4<f32>(low_rank_dot(r0, u, lo, hi), low_rank_dot(r1, u, lo, hi),
-                    low_rank_dot(r2, u, lo, hi), low_rank_dot(r3, u, lo, hi));
-                back[c] += vec4<f32>(low_rank_dot(r4, u, lo, hi), low_rank_dot(r5, u, lo, hi),
-                    low_rank_dot(r6, u, lo, hi), low_rank_dot(r7, u, lo, hi));
+                front[c] += vec4<f32>(low_rank_dot(b0 + u, lo, hi), low_rank_dot(b1 + u, lo, hi),
+                    low_rank_dot(b2 + u, lo, hi), low_rank_dot(b3 + u, lo, hi));
+                back[c] += vec4<f32>(low_rank_dot(b4 + u, lo, hi), low_rank_dot(b5 + u, lo, hi),
+                    low_rank_dot(b6 + u, lo, hi), low_rank_dot(b7 + u, lo, hi));
             }
         }
     }

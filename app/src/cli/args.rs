@@ -9,6 +9,7 @@ use engine::dataset::facts::Scanner;
 use engine::gpu::Format;
 use engine::imaging::{CT_PRESETS, Plane, Window};
 use engine::model::Sampling;
+use engine::model::random_model::Shape;
 use engine::{DeviceChoice, Task};
 
 pub use super::dataset::args::DatasetArgs;
@@ -69,6 +70,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Say what rounding a model's weights to q8 or q4 costs: tokens that stay the same, and how far logits move
     EvalQuant(EvalQuantArgs),
+    /// Write a model with random weights in the size of a released one, to try memory and speed
+    RandomModel(RandomModelArgs),
     /// Train an image autoencoder on paired volumes, from the last checkpoint if there is one
     Train(TrainArgs),
     /// Measure the kernels on this computer's adapter
@@ -252,6 +255,16 @@ pub struct ConvertArgs {
     /// Pack the low-rank layers of plug-ins: f16 or q8 (routers stay as they are) [default: f16 with f16, else q8]
     #[arg(long, value_name = "FORMAT", value_parser = plugin_format)]
     pub plugin_format: Option<Format>,
+}
+
+/// `workbench random-model`.
+#[derive(Debug, Args)]
+pub struct RandomModelArgs {
+    /// Folder to make
+    pub out_dir: PathBuf,
+    /// m3 (8 GB) or l14 (28 GB)
+    #[arg(long, value_name = "SHAPE", default_value = "m3")]
+    pub shape: Shape,
 }
 
 /// `workbench eval-quant`.

@@ -17,6 +17,7 @@ mod failure;
 mod generate;
 mod headless;
 mod inspect;
+mod random_model;
 mod render;
 mod screenshot;
 mod study;
@@ -100,6 +101,7 @@ fn perform(
         Command::Convert(args) => convert::run(args, console)?,
         Command::Dataset(args) => dataset::run(args, global, console)?,
         Command::Eval(args) => eval::run(args, global, console)?,
+        Command::RandomModel(args) => random_model::run(args, console)?,
         Command::EvalQuant(args) => eval_quant::run(args, global, console)?,
         Command::Train(args) => train::run(args, global, console)?,
         Command::Bench(args) => bench::run(args, global, console)?,

@@ -97,27 +97,24 @@ impl<'a> Layer<'a> {
         shards.collect()
     }
 
-    /// Shrink and expand; without a plug-in the expand alone.
-    fn fused(&self, low_rank: Option<&LowRank>) -> Result<Vec<Dispatch>, GpuError> {
+    /// Shrink and expand.
+    fn fused(&self, low_rank: &LowRank) -> Result<Vec<Dispatch>, GpuError> {
         let buffers = &self.buffers;
         let [columns, rope, kv, unused] = &buffers.nothing;
-        let mut list = Vec::new();
-        if let Some(low_rank) = low_rank {
-            let shrink = Shrink {
-                low_rank,
-                gamma: None,
-                width: self.site.d_in,
-                eps: 1e-5,
-                columns: 1,
-            };
-            list.push(shrink.dispatch(self.gpu, &buffers.x, &buffers.z, unused)?);
-        }
+        let shrink = Shrink {
+            low_rank,
+            gamma: None,
+            width: self.site.d_in,
+            eps: 1e-5,
+            columns: 1,
+        };
+        let mut list = vec![shrink.dispatch(self.gpu, &buffers.x, &buffers.z, unused)?];
         let sequence = Sequence { columns, rope, kv };
         for (index, shard) in self.frozen.matrix.shards.iter().enumerate() {
             let expand = Expand {
                 shard,
                 index,
-                low_rank,
+                low_rank: Some(low_rank),
                 epilogue: Epilogue::Store,
                 y_stride: 0,
                 row0: 0,
@@ -250,10 +247,12 @@ pub fn variants(bench: &mut Bench<'_>) -> Result<(), GpuError> {
                 packer.low_rank(&tensors, &layer.site, &layer.frozen)
             };
             let mut names = vec![("plain".to_owned(), 0), ("LoRA".to_owned(), 1)];
-            let mut lists = vec![layer.fused(None)?, layer.fused(Some(&low_rank(1)?))?];
+            let buffers = &layer.buffers;
+            let plain = layer.gemv(&layer.frozen.matrix, &buffers.x, &buffers.y, 0, false)?;
+            let mut lists = vec![plain, layer.fused(&low_rank(1)?)?];
             for experts in EXPERTS {
                 names.push((format!("H-LoRA fused, {experts} experts"), experts));
-                lists.push(layer.fused(Some(&low_rank(experts)?))?);
+                lists.push(layer.fused(&low_rank(experts)?)?);
                 names.push((format!("H-LoRA step by step, {experts} experts"), experts));
                 lists.push(layer.unfused(&packer, *rank, experts)?);
                 names.push((format!("MoE-LoRA loop, {experts} experts"), experts));

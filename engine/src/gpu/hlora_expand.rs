@@ -154,6 +154,7 @@ impl Expand<'_> {
             ("PLUGIN_Q8", flag(q8)),
             ("BIAS", flag(shard.bias.is_some())),
             ("KV_F32", flag(heads.kv_f32)),
+            ("SHARES", f64::from(self.columns * experts)),
             ("GATES", f64::from((self.columns * 8 * b_units).max(1))),
         ];
         let (b, b_scales) = low_rank.map_or((&shard.weights, &shard.weights), |(_, b)| {

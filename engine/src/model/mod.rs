@@ -26,6 +26,7 @@ pub mod projector;
 pub mod prompt;
 pub mod quality;
 pub mod random;
+pub mod random_model;
 mod sampler;
 pub mod tokenizer;
 pub mod verify;

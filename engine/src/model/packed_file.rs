@@ -233,20 +233,35 @@ fn layout(sources: &[Checkpoint], packing: Packing) -> (Vec<Entry>, String) {
             }
         }
     }
-    let header: Map<String, Value> = entries
-        .iter()
-        .map(|entry| {
-            let offsets = [entry.bytes.start, entry.bytes.end];
-            let value =
-                json!({"dtype": entry.dtype, "shape": entry.shape, "data_offsets": offsets});
-            (entry.name.clone(), value)
+    let described = entries.iter().map(|entry| {
+        let bytes = entry.bytes.clone();
+        (
+            entry.name.as_str(),
+            entry.dtype,
+            entry.shape.as_slice(),
+            bytes,
+        )
+    });
+    let header = header(described);
+    (entries, header)
+}
+
+/// The header of a safetensors file: name, type, shape and bytes of each tensor in order.
+pub(super) fn header<'t>(
+    tensors: impl Iterator<Item = (&'t str, &'static str, &'t [usize], Range<usize>)>,
+) -> String {
+    let header: Map<String, Value> = tensors
+        .map(|(name, dtype, shape, bytes)| {
+            let offsets = [bytes.start, bytes.end];
+            let value = json!({"dtype": dtype, "shape": shape, "data_offsets": offsets});
+            (name.to_owned(), value)
         })
         .collect();
     let mut header = Value::Object(header).to_string();
-    while header.len() % 8 != 0 {
+    while !header.len().is_multiple_of(8) {
         header.push(' ');
     }
-    (entries, header)
+    header
 }
 
 /// Bytes of a file that was begun with this header.
