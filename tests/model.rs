@@ -5,9 +5,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use engine::device::choose;
+use engine::gpu::Format;
 use engine::model::convert::{ConvertOptions, convert};
 use engine::model::loader::Precision;
-use engine::model::{Answer, AnswerEnd, AskInput, HealthGpt, ModelError, Sampling};
+use engine::model::quality::{eval_quant, round_twin};
+use engine::model::{Answer, AnswerEnd, AskInput, HealthGpt, LlmChoice, ModelError, Sampling};
 use engine::{DeviceChoice, Task};
 use image::{Rgb, RgbImage};
 
@@ -192,17 +194,16 @@ fn half_precision_weights_give_nearly_the_same_logits() {
         let model = HealthGpt::load_as(
             &repo("tests/golden/phi4"),
             &device,
-            Some(precision),
-            None,
+            LlmChoice::Twin(Some(precision)),
             &mut go_on,
         )
         .unwrap();
         let plugin = model.plugin_for(Task::Comprehend).unwrap();
-        let x = model.decoder.embed(plugin, &[5, 9, 33, 120], &device);
-        let mut cache = engine::model::KvCache::new(&model.decoder.config, 4, &device);
-        let y = model.decoder.forward(plugin, x, &mut cache, None);
-        model
-            .decoder
+        let decoder = model.llm.twin().unwrap();
+        let x = decoder.embed(plugin, &[5, 9, 33, 120], &device);
+        let mut cache = engine::model::KvCache::new(&decoder.config, 4, &device);
+        let y = decoder.forward(plugin, x, &mut cache, None);
+        decoder
             .logits(plugin, y)
             .into_data()
             .iter::<f32>()
@@ -257,6 +258,84 @@ fn a_converted_model_answers_as_its_raw_files_and_leaves_nothing_when_it_fails()
         fs::read_dir(scratch.path()).unwrap().count(),
         1,
         "only the first conversion is there"
+    );
+}
+
+#[test]
+fn a_packed_conversion_goes_on_where_it_stopped_and_stands_for_the_rounded_model() {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("packed");
+    let options = ConvertOptions {
+        format: Some(Format::Q4),
+        ..ConvertOptions::default()
+    };
+    let mut calls = 0;
+    let mut stop_inside = |_: &str, _: usize, _: usize| {
+        calls += 1;
+        if calls == 9 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    assert!(matches!(
+        convert(&tiny_model(), &out, &options, &mut stop_inside),
+        Err(ModelError::Stopped)
+    ));
+    let begun = scratch
+        .path()
+        .join("packed.partial/llm/model.safetensors.begun");
+    let before = fs::metadata(&begun).unwrap().len();
+    assert!(before > 1000 && !out.exists());
+    let mut first = None;
+    let mut go_on = |stage: &str, _: usize, _: usize| {
+        if stage.contains("tensor") && first.is_none() {
+            first = Some(stage.to_owned());
+        }
+        ControlFlow::Continue(())
+    };
+    let _ = convert(&tiny_model(), &out, &options, &mut go_on).unwrap();
+    let first = first.unwrap();
+    assert!(!first.contains("tensor 0 of"), "{first}");
+    assert!(!out.join("conversion.txt").exists());
+    // 4.5 bits a weight: the packed linear layers are a third of bf16.
+    let mut rounded = load(&tiny_model()).unwrap();
+    round_twin(&mut rounded, Format::Q4);
+    let packed = load(&out).unwrap();
+    let question = "Which plane is this?";
+    assert_eq!(
+        ask(&rounded, &[picture(5)], &[], question).unwrap().ids,
+        ask(&packed, &[picture(5)], &[], question).unwrap().ids
+    );
+    // Another run with another format does not take up what this one left.
+    let again = convert(&tiny_model(), &out, &options, &mut |_, _, _| {
+        ControlFlow::Continue(())
+    });
+    assert!(matches!(again, Err(ModelError::OutputExists { .. })));
+}
+
+#[test]
+fn rounding_to_q8_is_measured_and_costs_less_than_q4() {
+    let quality = |format| {
+        let mut model = load(&tiny_model()).unwrap();
+        eval_quant(&mut model, format, 8, &mut |_, _| ControlFlow::Continue(())).unwrap()
+    };
+    let (f16, q8, q4) = (
+        quality(Format::F16),
+        quality(Format::Q8),
+        quality(Format::Q4),
+    );
+    assert_eq!(f16.agreement_percent, 100.0);
+    assert!(
+        f16.logit_rms < q8.logit_rms && q8.logit_rms < q4.logit_rms,
+        "{f16:?} {q8:?} {q4:?}"
+    );
+    assert!(q8.divergence_nats < q4.divergence_nats);
+    // A model with random weights amplifies every rounding: half of its choices are within 0.05 of another.
+    assert!(
+        q8.clear_agreement_percent > q4.clear_agreement_percent
+            && q8.clear_agreement_percent >= 80.0,
+        "{q8:?}"
     );
 }
 

@@ -3,9 +3,11 @@
 //! A software rasteriser (lavapipe) is 25 to 50 times slower than the CPU it runs on, so `auto` never picks one;
 //! `gpu` does, for tests, when there is nothing better.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{Device, DeviceKind};
+
+use crate::gpu::{Gpu, SharedGpu};
 
 /// Where tensors live, and why.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -119,9 +121,12 @@ pub fn choose(choice: DeviceChoice) -> Result<(Device, DeviceInfo), NoAdapter> {
     }
 }
 
+type Started = Result<(Device, SharedGpu), NoAdapter>;
+
 /// burn's runtime can be initialised only once per process, so the device is made once and shared.
+static GPU: OnceLock<Started> = OnceLock::new();
+
 fn gpu(info: &wgpu::AdapterInfo) -> Result<Device, NoAdapter> {
-    static GPU: OnceLock<Result<Device, NoAdapter>> = OnceLock::new();
     let kind = match info.device_type {
         wgpu::DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(0),
         wgpu::DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(0),
@@ -133,10 +138,20 @@ fn gpu(info: &wgpu::AdapterInfo) -> Result<Device, NoAdapter> {
         Device::wgpu_options()
             .device_kind(kind)
             .init_with_setup()
-            .map(|(device, _setup)| device)
+            .map(|(device, setup)| {
+                let gpu = Gpu::new(device.clone(), &setup.adapter, setup.device, setup.queue);
+                (device, Arc::new(gpu))
+            })
             .map_err(|error| NoAdapter(error.to_string()))
     })
     .clone()
+    .map(|(device, _)| device)
+}
+
+/// What our kernels run on, where `device` is the GPU that [`choose`] started.
+pub fn kernels_on(device: &Device) -> Option<SharedGpu> {
+    let (started, gpu) = GPU.get()?.as_ref().ok()?;
+    (started == device).then(|| Arc::clone(gpu))
 }
 
 #[cfg(test)]

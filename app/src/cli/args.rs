@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use engine::dataset::RecordTask;
 use engine::dataset::facts::Scanner;
+use engine::gpu::Format;
 use engine::imaging::{CT_PRESETS, Plane, Window};
 use engine::model::Sampling;
+use engine::model::random_model::Shape;
 use engine::{DeviceChoice, Task};
 
 pub use super::dataset::args::DatasetArgs;
@@ -66,12 +68,16 @@ pub enum Command {
     Dataset(DatasetArgs),
     /// Score a model's images and answers on subjects it has not seen
     Eval(EvalArgs),
+    /// Say what rounding a model's weights to q8 or q4 costs: tokens that stay the same, and how far logits move
+    EvalQuant(EvalQuantArgs),
+    /// Write a model with random weights in the size of a released one, to try memory and speed
+    RandomModel(RandomModelArgs),
     /// Train an image autoencoder on paired volumes, from the last checkpoint if there is one
     Train(TrainArgs),
+    /// Measure the kernels on this computer's adapter
+    Bench(BenchArgs),
     /// Run the sample study through everything: answers, a converted image, a picture of the window
     Demo(DemoArgs),
-    /// Measure how fast scans are read and shown
-    Bench(BenchArgs),
     /// Write pictures of the window with the sample study, without a display
     Gallery(GalleryArgs),
     /// Open the window, play a plan and write its picture (used by demo)
@@ -127,6 +133,17 @@ impl SamplingArgs {
             seed: self.seed,
         }
     }
+}
+
+/// `workbench bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Tiny shapes and few rounds: under a minute on two cores
+    #[arg(long)]
+    pub quick: bool,
+    /// Something else than the kernels
+    #[command(subcommand)]
+    pub what: Option<BenchCommand>,
 }
 
 /// `workbench ask`.
@@ -236,6 +253,34 @@ pub struct ConvertArgs {
     /// The weights are random: every surface will say so
     #[arg(long)]
     pub untrained: bool,
+    /// Pack the language model: f16, q8 or q4 (the head is q8 where the rest is q4); an interrupted conversion goes on when
+    /// it is started again [default: as it is stored]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// Pack the low-rank layers of plug-ins: f16 or q8 (routers stay as they are) [default: f16 with f16, else q8]
+    #[arg(long, value_name = "FORMAT", value_parser = plugin_format)]
+    pub plugin_format: Option<Format>,
+}
+
+/// `workbench random-model`.
+#[derive(Debug, Args)]
+pub struct RandomModelArgs {
+    /// Folder to make
+    pub out_dir: PathBuf,
+    /// m3 (8 GB) or l14 (28 GB)
+    #[arg(long, value_name = "SHAPE", default_value = "m3")]
+    pub shape: Shape,
+}
+
+/// `workbench eval-quant`.
+#[derive(Debug, Args)]
+pub struct EvalQuantArgs {
+    /// q8, q4 or f16
+    #[arg(long, value_name = "FORMAT", default_value = "q8")]
+    pub format: Format,
+    /// Tokens compared for each question
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    pub steps: u32,
 }
 
 /// `workbench eval`.
@@ -298,14 +343,6 @@ pub struct DemoArgs {
     /// Leave out the picture of the window
     #[arg(long)]
     pub no_screenshot: bool,
-}
-
-/// `workbench bench`.
-#[derive(Debug, Args)]
-pub struct BenchArgs {
-    /// What is measured.
-    #[command(subcommand)]
-    pub what: BenchCommand,
 }
 
 /// What can be measured.
@@ -477,5 +514,12 @@ mod tests {
             assert!(cli.global.json && cli.global.device == DeviceChoice::Cpu);
             assert_eq!(cli.global.model, Some("m".into()));
         }
+    }
+}
+
+fn plugin_format(text: &str) -> Result<Format, String> {
+    match text.parse()? {
+        Format::Q4 => Err("plug-ins are f16 or q8".to_owned()),
+        format => Ok(format),
     }
 }

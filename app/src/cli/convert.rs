@@ -20,6 +20,8 @@ pub fn run(args: &ConvertArgs, console: &mut Console<'_>) -> Result<(), Failure>
         variant: args.variant.clone(),
         licence: args.licence.clone(),
         untrained: args.untrained,
+        format: args.format,
+        plugin_format: args.plugin_format,
     };
     let (raw, out) = (args.raw_dir.clone(), args.out_dir.clone());
     let manifest = worker::run("reading", console, move |reporter| {

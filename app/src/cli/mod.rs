@@ -6,18 +6,21 @@
 mod args;
 mod ask;
 mod assets;
+mod bench;
 mod bench_viewer;
 mod console;
 mod convert;
 mod dataset;
 mod demo;
 mod eval;
+mod eval_quant;
 mod failure;
 mod gallery;
 mod generate;
 mod headless;
 mod inspect;
 mod phantom;
+mod random_model;
 mod render;
 mod screenshot;
 mod study;
@@ -102,10 +105,13 @@ fn perform(
         Command::Convert(args) => convert::run(args, console)?,
         Command::Dataset(args) => dataset::run(args, global, console)?,
         Command::Eval(args) => eval::run(args, global, console)?,
+        Command::RandomModel(args) => random_model::run(args, console)?,
+        Command::EvalQuant(args) => eval_quant::run(args, global, console)?,
         Command::Train(args) => train::run(args, global, console)?,
         Command::Demo(args) => demo::run(args, global, console)?,
         Command::Bench(args) => match &args.what {
-            BenchCommand::Viewer(args) => bench_viewer::run(args, console)?,
+            None => bench::run(args, global, console)?,
+            Some(BenchCommand::Viewer(args)) => bench_viewer::run(args, console)?,
         },
         Command::Gallery(args) => gallery::run(args, console)?,
         Command::Screenshot(args) => {

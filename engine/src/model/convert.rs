@@ -13,7 +13,10 @@ use sha2::{Digest, Sha256};
 use super::checkpoint::{Checkpoint, DType, canonical_name};
 use super::error::ModelError;
 use super::manifest::{Manifest, ModelLayout, Parts};
+use super::packed_file::{Packing, write_packed};
 use super::vqgan::weights_file;
+use crate::gpu::Format;
+use crate::gpu::packer::Formats;
 use crate::hex::hex;
 
 /// What the raw files cannot say.
@@ -27,6 +30,38 @@ pub struct ConvertOptions {
     pub licence: Option<String>,
     /// Random weights: every surface says so.
     pub untrained: bool,
+    /// Packs the language model for the kernels; as it is stored if absent.
+    pub format: Option<Format>,
+    /// The format of plug-ins, f16 or q8; what goes with the base's if absent.
+    pub plugin_format: Option<Format>,
+}
+
+impl ConvertOptions {
+    /// The base's and the plug-ins' packing, where anything is packed.
+    fn packing(&self) -> Option<[Packing; 2]> {
+        let base = self.format.or(self.plugin_format.map(|_| Format::F16))?;
+        let formats = Formats::of(base);
+        let own = if formats.plugin_q8 {
+            Format::Q8
+        } else {
+            Format::F16
+        };
+        Some([
+            Packing::Base(base, formats.head),
+            Packing::PlugIn(self.plugin_format.unwrap_or(own), formats.head),
+        ])
+    }
+}
+
+/// Marks a folder that a conversion is at work on, with what it converts and how.
+const SIGNATURE: &str = "conversion.txt";
+
+fn signature(raw: &Path, options: &ConvertOptions) -> String {
+    format!(
+        "{} {options:?} {}",
+        raw.display(),
+        env!("CARGO_PKG_VERSION")
+    )
 }
 
 type Progress<'a> = &'a mut dyn FnMut(&str, usize, usize) -> ControlFlow<()>;
@@ -50,13 +85,25 @@ pub fn convert(
     let mut name = out.as_os_str().to_owned();
     name.push(".partial");
     let partial = PathBuf::from(name);
-    let _ = fs::remove_dir_all(&partial);
+    // A packed conversion that was interrupted is gone on with; what another one left is no use.
+    let resumable = options.packing().is_some();
+    let sign = signature(raw, options);
+    let goes_on = resumable && fs::read_to_string(partial.join(SIGNATURE)).is_ok_and(|s| s == sign);
+    if !goes_on {
+        let _ = fs::remove_dir_all(&partial);
+    }
+    if resumable {
+        fs::create_dir_all(&partial).map_err(ModelError::io(&partial))?;
+        let path = partial.join(SIGNATURE);
+        fs::write(&path, &sign).map_err(ModelError::io(&path))?;
+    }
     let result = write_parts(raw, &partial, options, on_progress).and_then(|manifest| {
         fs::rename(&partial, out)
             .map_err(ModelError::io(out))
             .map(|()| manifest)
     });
-    if result.is_err() {
+    let interrupted = matches!(result, Err(ModelError::Stopped)) && resumable;
+    if result.is_err() && !interrupted {
         let _ = fs::remove_dir_all(&partial);
     }
     result
@@ -89,27 +136,33 @@ fn write_parts(
 
     let total = 2 + manifest.plugins.len() + usize::from(parts.vqgan.is_some());
     let mut done = 0;
-    let mut begin = |what: &str| {
-        let flow = on_progress(what, done, total);
-        done += 1;
-        if flow.is_break() {
-            Err(ModelError::Stopped)
-        } else {
-            Ok(())
-        }
-    };
+    let mut begin =
+        |what: &str, on_progress: &mut dyn FnMut(&str, usize, usize) -> ControlFlow<()>| {
+            let flow = on_progress(what, done, total);
+            done += 1;
+            if flow.is_break() {
+                Err(ModelError::Stopped)
+            } else {
+                Ok(())
+            }
+        };
 
-    begin("language model")?;
+    begin("language model", on_progress)?;
     let llm = out.join("llm");
     copy_small_files(&raw.join(&parts.llm), &llm)?;
-    // Names stay as Hugging Face wrote them; shards become one file, in the type they were stored.
-    write_safetensors(
-        &llm.join("model.safetensors"),
-        &[Checkpoint::open(&raw.join(&parts.llm))?],
-        |_| true,
-    )?;
+    // Names stay as Hugging Face wrote them; shards become one file, in the type they were stored unless they are packed.
+    let sources = [Checkpoint::open(&raw.join(&parts.llm))?];
+    let path = llm.join("model.safetensors");
+    let packing = options.packing();
+    match packing {
+        None => write_safetensors(&path, &sources, |_| true)?,
+        Some(_) if path.is_file() => {}
+        Some([base, _]) => write_packed(&path, &sources, base, &mut |done, of| {
+            on_progress(&format!("language model, tensor {done} of {of}"), 0, total)
+        })?,
+    }
 
-    begin("vision tower")?;
+    begin("vision tower", on_progress)?;
     let clip = out.join("clip");
     copy_small_files(&raw.join(&parts.clip), &clip)?;
     let vision = |name: &str| !name.starts_with("text_model.") && name != "logit_scale";
@@ -120,16 +173,25 @@ fn write_parts(
     )?;
 
     for plugin in &mut manifest.plugins {
-        begin(&format!("plug-in {}", plugin.name))?;
+        begin(&format!("plug-in {}", plugin.name), on_progress)?;
         let mut sources = vec![Checkpoint::open(&raw.join(&plugin.file))?];
         if let Some(fusion) = plugin.fusion.take() {
             sources.push(Checkpoint::open(&raw.join(fusion))?);
         }
         plugin.file = Path::new("plugins").join(format!("{}.safetensors", plugin.name));
-        write_safetensors(&out.join(&plugin.file), &sources, |_| true)?;
+        let path = out.join(&plugin.file);
+        match packing {
+            None => write_safetensors(&path, &sources, |_| true)?,
+            Some(_) if path.is_file() => {}
+            Some([_, packing]) => {
+                write_packed(&path, &sources, packing, &mut |_, _| {
+                    ControlFlow::Continue(())
+                })?;
+            }
+        }
     }
     if let Some(folder) = &parts.vqgan {
-        begin("image decoder")?;
+        begin("image decoder", on_progress)?;
         let folder = raw.join(folder);
         let vqgan = out.join("vqgan");
         copy_small_files(&folder, &vqgan)?;
@@ -140,6 +202,7 @@ fn write_parts(
             needed,
         )?;
     }
+    let _ = fs::remove_file(out.join(SIGNATURE));
     manifest.sha256 = hashes(out, &|_| None)?;
     let text = toml::to_string(&manifest).map_err(|error| ModelError::Invalid {
         what: format!("the manifest cannot be written: {error}"),

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::gpu::GpuError;
+
 /// What went wrong with a model.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -89,6 +91,9 @@ pub enum ModelError {
         /// Codes needed.
         expected: usize,
     },
+    /// The GPU engine failed.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
     /// The user stopped it.
     #[error("stopped")]
     Stopped,
@@ -109,6 +114,7 @@ impl ModelError {
             Self::PromptTooLong { .. } => "prompt-too-long",
             Self::NoCapability { .. } => "no-capability",
             Self::WrongCodeCount { .. } => "wrong-code-count",
+            Self::Gpu(_) => "gpu",
             Self::Stopped => "stopped",
         }
     }

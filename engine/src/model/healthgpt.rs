@@ -12,18 +12,19 @@ use image::RgbImage;
 
 use super::clip::{ClipVision, hidden_state_index, pixels_tensor};
 use super::config::{ClipConfig, GenerationConfig, LlmConfig, PreprocessorConfig, VqganConfig};
-use super::decoder::Decoder;
 use super::error::ModelError;
-use super::kv_cache::KvCache;
-use super::layers::matmul_rows;
+use super::llm::{Decoding, Llm, PlugInRef, PromptPart, held};
+use super::llm_source::{LlmSource, vocabulary};
 use super::loader::{NamedParam, PartReader, Precision};
 use super::manifest::{ModelLayout, Parts};
-use super::plugin::{PlugIn, resize_rows};
+use super::plugin::PlugIn;
 use super::preprocess::clip_pixels;
 use super::prompt::{PromptPiece, neutral, pieces};
-use super::sampler::{Sampler, Sampling};
+use super::sampler::Sampling;
 use super::tokenizer::{StreamDecoder, Tokenizer};
 use super::vqgan::{Vqgan, to_rgb, weights_file};
+use crate::device::kernels_on;
+use crate::gpu::{Format, GpuError};
 use crate::task::Task;
 
 /// Everything of one model, on one device.
@@ -39,7 +40,7 @@ pub struct HealthGpt {
     /// Picture to pixels.
     pub preprocessor: PreprocessorConfig,
     /// Language model.
-    pub decoder: Decoder,
+    pub llm: Llm,
     /// What ends an answer.
     pub generation: GenerationConfig,
     /// In the manifest's order.
@@ -128,19 +129,17 @@ impl HealthGpt {
         device: &Device,
         on_progress: &mut dyn FnMut(&str, usize, usize) -> ControlFlow<()>,
     ) -> Result<Self, ModelError> {
-        Self::load_as(dir, device, None, None, on_progress)
+        Self::load_as(dir, device, LlmChoice::Auto, on_progress)
     }
 
-    /// As [`Self::load`], with the matrices of the decoder, or of the plug-ins, in a given type instead of the one that the
-    /// decoder's size suggests. CLIP and VQGAN are always f32.
+    /// As [`Self::load`], with a choice of where and how the language model is held. CLIP and VQGAN are always f32.
     ///
     /// # Errors
     /// As [`Self::load`].
     pub fn load_as(
         dir: &Path,
         device: &Device,
-        precision: Option<Precision>,
-        plugin_precision: Option<Precision>,
+        choice: LlmChoice,
         on_progress: &mut dyn FnMut(&str, usize, usize) -> ControlFlow<()>,
     ) -> Result<Self, ModelError> {
         let layout = ModelLayout::open(dir)?;
@@ -170,8 +169,6 @@ impl HealthGpt {
         let codes = vqgan_config.as_ref().map_or(8192, |config| config.n_embed);
         let tokenizer = Tokenizer::open(&llm, codes)?;
 
-        let decoder_precision =
-            precision.unwrap_or_else(|| Precision::for_model(&llm_config, device));
         let mut reader = PartReader {
             device,
             on_progress,
@@ -183,23 +180,29 @@ impl HealthGpt {
         let tower = reader.read("vision tower", Precision::F32, &[&clip], |loader| {
             ClipVision::load(loader, &clip_config)
         })?;
-        let mut decoder = reader.read("language model", decoder_precision, &[&llm], |loader| {
-            Decoder::load(loader, &llm_config)
-        })?;
-        let vocabulary = resize(&mut decoder, &tokenizer)?;
-        let mut plugins = Vec::new();
-        for entry in &layout.manifest.plugins {
-            let file = dir.join(&entry.file);
-            let fusion = entry.fusion.as_ref().map(|fusion| dir.join(fusion));
-            let mut files: Vec<&Path> = vec![&file];
-            files.extend(fusion.as_deref()); // the fusion file comes second and wins, as in the reference
-            let part = format!("plug-in {}", entry.name);
-            let precision = plugin_precision.unwrap_or(decoder_precision);
-            plugins.push(reader.read(&part, precision, &files, |loader| {
-                let hidden = clip_config.hidden_size;
-                PlugIn::load(loader, entry, &llm_config, hidden, vocabulary)
-            })?);
-        }
+        let source = LlmSource {
+            dir,
+            llm: &llm,
+            config: &llm_config,
+            vit_hidden: clip_config.hidden_size,
+            vocabulary: vocabulary(&tokenizer, llm_config.vocab_size)?,
+            plugins: &layout.manifest.plugins,
+        };
+        let kernels = kernels_on(device);
+        let (llm, plugins) = match (choice, kernels) {
+            (LlmChoice::Auto, Some(gpu)) => source.best_plan(&mut reader, gpu)?,
+            (LlmChoice::Plan(format), Some(gpu)) => source.plan(&mut reader, gpu, format)?,
+            (LlmChoice::Plan(_), None) => {
+                return Err(ModelError::Gpu(GpuError::Unsupported {
+                    what: "there is no GPU in use".to_owned(),
+                }));
+            }
+            (LlmChoice::Auto, None) => source.twin(&mut reader, None, None)?,
+            (LlmChoice::Twin(precision), _) => source.twin(&mut reader, precision, precision)?,
+            (LlmChoice::Training(precision), _) => {
+                source.twin(&mut reader, Some(precision), Some(Precision::F32))?
+            }
+        };
         let autoencoder = match (vqgan, vqgan_config) {
             (Some(folder), Some(config)) => {
                 let file = weights_file(&folder);
@@ -217,7 +220,7 @@ impl HealthGpt {
             clip: tower,
             clip_config,
             preprocessor,
-            decoder,
+            llm,
             generation,
             plugins,
             vqgan: autoencoder,
@@ -232,7 +235,11 @@ impl HealthGpt {
     /// # Errors
     /// [`ModelError::NoCapability`].
     pub fn plugin_for(&self, task: Task) -> Result<&PlugIn, ModelError> {
-        let fits = |plugin: &&PlugIn| {
+        self.plugin_ref(task).map(|found| found.plugin)
+    }
+
+    fn plugin_ref(&self, task: Task) -> Result<PlugInRef<'_>, ModelError> {
+        let fits = |(_, plugin): &(usize, &PlugIn)| {
             plugin
                 .entry
                 .capabilities
@@ -241,7 +248,9 @@ impl HealthGpt {
         };
         self.plugins
             .iter()
+            .enumerate()
             .find(fits)
+            .map(|(index, plugin)| PlugInRef { index, plugin })
             .ok_or_else(|| ModelError::NoCapability {
                 model: self.layout.manifest.name.clone(),
                 task: task.to_string(),
@@ -268,34 +277,42 @@ impl HealthGpt {
         Ok(plugin.mm_projector.forward(state.narrow(1, 1, tokens - 1))) // without the class token
     }
 
-    /// The prompt as embeddings. Result `[1, tokens, hidden]`.
+    /// The prompt's tokens and its pictures' features.
     ///
     /// # Errors
     /// As [`Self::features`].
-    pub fn embed_prompt(
+    pub fn prompt_parts(
         &self,
         plugin: &PlugIn,
         prompt: &[PromptPiece],
         images: &[RgbImage],
-    ) -> Result<Tensor<3>, ModelError> {
-        let mut rows = Vec::new();
+    ) -> Result<Vec<PromptPart>, ModelError> {
+        let mut parts = Vec::new();
         for piece in prompt {
             match piece {
                 PromptPiece::Ids(ids) if ids.is_empty() => {}
-                PromptPiece::Ids(ids) => rows.push(self.decoder.embed(plugin, ids, &self.device)),
+                PromptPiece::Ids(ids) => parts.push(PromptPart::Ids(ids.clone())),
                 PromptPiece::Image(i) => {
                     let image = images.get(*i).ok_or_else(|| ModelError::Invalid {
                         what: "the prompt names more pictures than there are".to_owned(),
                     })?;
-                    rows.push(self.features(plugin, image)?);
+                    parts.push(PromptPart::Features(self.features(plugin, image)?));
                 }
             }
         }
-        Ok(Tensor::cat(rows, 1))
+        Ok(parts)
+    }
+
+    /// Rows of the head.
+    fn vocabulary(&self) -> u32 {
+        match &self.llm {
+            Llm::Twin(decoder) => decoder.lm_head.dims()[0] as u32,
+            Llm::Plan(plan) => held(plan).weights.head.rows as u32,
+        }
     }
 
     fn check_length(&self, tokens: usize) -> Result<usize, ModelError> {
-        let limit = self.decoder.config.max_position_embeddings;
+        let limit = self.llm.config().max_position_embeddings;
         if tokens >= limit {
             Err(ModelError::PromptTooLong { tokens, limit })
         } else {
@@ -327,7 +344,7 @@ impl HealthGpt {
         if input.question.trim().is_empty() {
             return Err(ModelError::EmptyQuestion);
         }
-        let plugin = self.plugin_for(Task::Comprehend)?;
+        let plugin = self.plugin_ref(Task::Comprehend)?;
         let question = neutral(&self.tokenizer, input.question);
         let history: Vec<(String, &str)> = input
             .history
@@ -341,30 +358,34 @@ impl HealthGpt {
         let prompt_tokens = self.prompt_tokens(&prompt);
         let room = self.check_length(prompt_tokens)?.min(input.max_new_tokens);
 
-        let mut cache = KvCache::new(&self.decoder.config, prompt_tokens + room, &self.device);
-        let mut x = self.embed_prompt(plugin, &prompt, input.images)?;
-        let mut sampler = Sampler::new(input.sampling, self.generation.repetition_penalty);
+        let parts = self.prompt_parts(plugin.plugin, &prompt, input.images)?;
+        let decoding = Decoding {
+            tokens: 0..self.vocabulary(),
+            sampling: input.sampling,
+            penalty: self.generation.repetition_penalty,
+            limit: room,
+            ahead: false,
+        };
         let mut stream = StreamDecoder::default();
         let (mut text, mut ids) = (String::new(), Vec::new());
         let mut first_token = None;
         let mut end = AnswerEnd::Limit;
-        while ids.len() < room {
-            let logits = self.last_logits(plugin, x, &mut cache);
-            let id = sampler.choose(logits, 0);
-            ids.push(id);
-            let _ = first_token.get_or_insert_with(Instant::now);
-            if self.generation.eos_token_ids.contains(&id) {
-                end = AnswerEnd::Complete;
-                break;
-            }
-            let piece = stream.push(&self.tokenizer, id);
-            text.push_str(&piece);
-            if on_text(&piece).is_break() {
-                end = AnswerEnd::Stopped;
-                break;
-            }
-            x = self.decoder.embed(plugin, &[id], &self.device);
-        }
+        self.llm
+            .decode(plugin, parts, &decoding, &self.device, &mut |id| {
+                ids.push(id);
+                let _ = first_token.get_or_insert_with(Instant::now);
+                if self.generation.eos_token_ids.contains(&id) {
+                    end = AnswerEnd::Complete;
+                    return ControlFlow::Break(());
+                }
+                let piece = stream.push(&self.tokenizer, id);
+                text.push_str(&piece);
+                if on_text(&piece).is_break() {
+                    end = AnswerEnd::Stopped;
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            })?;
         let rest = stream.finish();
         text.push_str(&rest);
         let _ = on_text(&rest);
@@ -384,14 +405,6 @@ impl HealthGpt {
         })
     }
 
-    /// Logits after the last token of `x`.
-    fn last_logits(&self, plugin: &PlugIn, x: Tensor<3>, cache: &mut KvCache) -> Vec<f32> {
-        let y = self.decoder.forward(plugin, x, cache, None);
-        let [_, tokens, _] = y.dims();
-        let logits = self.decoder.logits(plugin, y.narrow(1, tokens - 1, 1));
-        logits.into_data().iter::<f32>().collect()
-    }
-
     /// Makes a picture. Held to the grammar of an image unless `faithful`: exactly side x side codes, then the end.
     /// `on_code` gets the codes done and in all, and may stop it.
     ///
@@ -407,7 +420,7 @@ impl HealthGpt {
         on_code: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<GeneratedImage, ModelError> {
         let started = Instant::now();
-        let plugin = self.plugin_for(task)?;
+        let plugin = self.plugin_ref(task)?;
         let lacking = || ModelError::NoCapability {
             model: self.layout.manifest.name.clone(),
             task: format!("{task} (it has no image decoder or no image tokens)"),
@@ -430,35 +443,37 @@ impl HealthGpt {
             expected
         };
 
-        let mut cache = KvCache::new(&self.decoder.config, prompt_tokens + limit, &self.device);
-        let mut x = self.embed_prompt(plugin, &prompt, std::slice::from_ref(image))?;
-        let mut sampler = Sampler::new(sampling, self.generation.repetition_penalty);
+        let parts = self.prompt_parts(plugin.plugin, &prompt, std::slice::from_ref(image))?;
         // Held to the grammar, only the head's rows of the codes are ever needed.
-        let head = plugin
-            .lm_head
-            .as_ref()
-            .unwrap_or(&self.decoder.lm_head)
-            .val();
-        let code_rows = head.narrow(0, start as usize + 1, (end - start - 1) as usize);
+        let tokens = if faithful {
+            0..self.vocabulary()
+        } else {
+            start + 1..end
+        };
+        let decoding = Decoding {
+            tokens,
+            sampling,
+            penalty: self.generation.repetition_penalty,
+            limit,
+            ahead: !faithful,
+        };
         let (mut ids, mut codes) = (Vec::new(), Vec::new());
-        while ids.len() < limit {
-            let id = if faithful {
-                sampler.choose(self.last_logits(plugin, x, &mut cache), 0)
-            } else {
-                let y = self.decoder.forward(plugin, x, &mut cache, None);
-                let [_, tokens, _] = y.dims();
-                let logits = matmul_rows(y.narrow(1, tokens - 1, 1), code_rows.clone());
-                sampler.choose(logits.into_data().iter::<f32>().collect(), start + 1)
-            };
-            ids.push(id);
-            codes.extend(self.tokenizer.code_of(id));
-            if self.generation.eos_token_ids.contains(&id) {
-                break;
-            }
-            if on_code(codes.len(), expected).is_break() {
-                return Err(ModelError::Stopped);
-            }
-            x = self.decoder.embed(plugin, &[id], &self.device);
+        let mut stopped = false;
+        self.llm
+            .decode(plugin, parts, &decoding, &self.device, &mut |id| {
+                ids.push(id);
+                codes.extend(self.tokenizer.code_of(id));
+                if self.generation.eos_token_ids.contains(&id) {
+                    return ControlFlow::Break(());
+                }
+                stopped = on_code(codes.len(), expected).is_break();
+                if stopped {
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            })?;
+        if stopped {
+            return Err(ModelError::Stopped);
         }
         if !faithful {
             ids.push(end);
@@ -478,28 +493,15 @@ impl HealthGpt {
     }
 }
 
-/// Gives the base the rows of the image tokens; returns the size of the vocabulary.
-fn resize(decoder: &mut Decoder, tokenizer: &Tokenizer) -> Result<usize, ModelError> {
-    let [rows, _] = decoder.embed_tokens.dims();
-    let (keep, added) = (tokenizer.base_len(), tokenizer.added_rows());
-    if added == 0 {
-        return Ok(rows);
-    }
-    if keep > rows {
-        return Err(ModelError::Invalid {
-            what: format!(
-                "the tokenizer has {keep} entries but the embedding table only {rows} rows"
-            ),
-        });
-    }
-    let grown = |table: &burn::module::Param<Tensor<2>>| {
-        burn::module::Param::from_tensor(resize_rows(
-            table.val().set_require_grad(false),
-            keep,
-            added,
-        ))
-    };
-    decoder.embed_tokens = grown(&decoder.embed_tokens);
-    decoder.lm_head = grown(&decoder.lm_head);
-    Ok(keep + added)
+/// Where and how the language model is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LlmChoice {
+    /// Kernels of our own where the device is a GPU, else the twin.
+    Auto,
+    /// burn modules, with matrices in a given type or the one that their size suggests.
+    Twin(Option<Precision>),
+    /// burn modules with the base in this type and plug-ins, which are trained, in f32.
+    Training(Precision),
+    /// Kernels of our own.
+    Plan(Format),
 }

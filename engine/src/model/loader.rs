@@ -9,7 +9,7 @@ use std::path::Path;
 use burn::module::{Param, ParamId};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use super::checkpoint::{Checkpoint, TensorLedger};
+use super::checkpoint::{Checkpoint, RawTensor, TensorLedger};
 use super::config::LlmConfig;
 use super::error::ModelError;
 use super::initializer::Initializer;
@@ -82,6 +82,21 @@ impl Loader<'_> {
         match &self.source {
             Source::Files(ledger) => ledger.has(name),
             Source::Random(_) => false,
+        }
+    }
+
+    /// A tensor as the files hold it, for a reader that packs it itself; `None` after a break, or where it is missing
+    /// (the ledger notes its name).
+    pub fn raw(&mut self, name: &str, shape: &[usize]) -> Option<RawTensor<'_>> {
+        self.stopped = self.stopped || (self.on_tensor)().is_break();
+        if self.stopped {
+            return None;
+        }
+        match &mut self.source {
+            Source::Files(ledger) => ledger.take(name, shape),
+            Source::Random(initializer) => {
+                Some(RawTensor::of_f32(&initializer.values(name, shape), shape))
+            }
         }
     }
 

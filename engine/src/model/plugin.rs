@@ -63,6 +63,23 @@ impl PlugIn {
         }
     }
 
+    /// A plug-in whose low-rank layers are elsewhere (packed for the GPU): only its projector.
+    pub fn projector_only(
+        loader: &mut Loader<'_>,
+        entry: &PlugInEntry,
+        config: &LlmConfig,
+        vit_hidden: usize,
+    ) -> Self {
+        Self {
+            entry: entry.clone(),
+            sites: Vec::new(),
+            layers: Vec::new(),
+            mm_projector: Projector::load(loader, vit_hidden, config.hidden_size),
+            embed_tokens: None,
+            lm_head: None,
+        }
+    }
+
     /// The adapter at a site, if the plug-in has one there.
     pub fn adapter(&self, layer: usize, site: &str) -> Option<&Adapter> {
         let index = self.sites.iter().position(|name| *name == site)?;

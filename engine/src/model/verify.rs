@@ -19,10 +19,11 @@ use serde_json::Value;
 
 use super::checkpoint::Checkpoint;
 use super::clip::{hidden_state_index, pixels_tensor};
-use super::decoder::Trace;
+use super::decoder::{Decoder, Trace};
 use super::error::ModelError;
-use super::healthgpt::HealthGpt;
+use super::healthgpt::{HealthGpt, LlmChoice};
 use super::kv_cache::KvCache;
+use super::llm::prompt_embeddings;
 use super::manifest::ModelLayout;
 use super::plugin::PlugIn;
 use super::preprocess::{clip_pixels, vqgan_pixels};
@@ -53,6 +54,8 @@ impl Stage {
 
 struct Verifier<'a> {
     model: &'a HealthGpt,
+    /// The model's decoder.
+    twin: &'a Decoder,
     image: RgbImage,
     stages: Vec<Stage>,
 }
@@ -73,15 +76,19 @@ pub fn verify(dir: &Path, device: &Device) -> Result<Vec<Stage>, ModelError> {
     let expected: Value = serde_json::from_str(&text)
         .map_err(|error| ModelError::damaged(&path, error.to_string()))?;
     ModelLayout::open(dir)?.check_hashes(u64::MAX)?;
-    let model = HealthGpt::load(dir, device, &mut |_, _, _| {
+    let model = HealthGpt::load_as(dir, device, LlmChoice::Twin(None), &mut |_, _, _| {
         std::ops::ControlFlow::Continue(())
     })?;
+    let Some(twin) = model.llm.twin() else {
+        return Ok(Vec::new());
+    };
     let picture = dir.join("image.png");
     let image = image::open(&picture)
         .map_err(|error| ModelError::damaged(&picture, error.to_string()))?
         .to_rgb8();
     let mut verifier = Verifier {
         model: &model,
+        twin,
         image,
         stages: Vec::new(),
     };
@@ -217,7 +224,7 @@ impl Verifier<'_> {
         want: &Value,
         file: &Checkpoint,
     ) -> Result<(), ModelError> {
-        let model = self.model;
+        let (model, twin) = (self.model, self.twin);
         let plugin = model.plugin_for(task)?;
         let text = want
             .get("prompt")
@@ -253,12 +260,13 @@ impl Verifier<'_> {
         } else {
             Vec::new()
         };
-        let x = model.embed_prompt(plugin, &prompt, &images)?;
+        let parts = model.prompt_parts(plugin, &prompt, &images)?;
+        let x = prompt_embeddings(twin, plugin, parts, &model.device);
         self.close(run, file, "inputs_embeds", &values(x.clone()), 1e-4);
 
         let [_, tokens, _] = x.dims();
-        let mut cache = KvCache::new(&model.decoder.config, tokens, &model.device);
-        let layers = model.decoder.config.num_hidden_layers;
+        let mut cache = KvCache::new(&twin.config, tokens, &model.device);
+        let layers = twin.config.num_hidden_layers;
         let given = |name: String| expected_input(file, &name, &x);
         let mut trace = Trace {
             given: (0..layers)
@@ -267,9 +275,7 @@ impl Verifier<'_> {
                 .collect(),
             ..Trace::default()
         };
-        let y = model
-            .decoder
-            .forward(plugin, x.clone(), &mut cache, Some(&mut trace));
+        let y = twin.forward(plugin, x.clone(), &mut cache, Some(&mut trace));
         for (i, hidden) in trace.hidden.iter().enumerate() {
             self.close(
                 run,
@@ -303,14 +309,14 @@ impl Verifier<'_> {
             );
         }
         let normed = expected_input(file, &format!("llm.hidden.{layers}"), &y);
-        let logits = model.decoder.logits(plugin, normed);
+        let logits = twin.logits(plugin, normed);
         self.close(run, file, "prompt_logits", &values(logits), 1e-4);
 
         // From the picture to the last token with nothing of the reference's in between. Free-running greedy decoding through the cache, as the reference does (faithful: the whole vocabulary).
         let new = integers(want.get("new_ids"));
-        let mut cache = KvCache::new(&model.decoder.config, tokens + new.len(), &model.device);
-        let y = model.decoder.forward(plugin, x, &mut cache, None);
-        let logits = model.decoder.logits(plugin, y.narrow(1, tokens - 1, 1));
+        let mut cache = KvCache::new(&twin.config, tokens + new.len(), &model.device);
+        let y = twin.forward(plugin, x, &mut cache, None);
+        let logits = twin.logits(plugin, y.narrow(1, tokens - 1, 1));
         let mut sampler = Sampler::new(&Sampling::default(), model.generation.repetition_penalty);
         let mut last = values(logits);
         let (mut steps, mut ids) = (Vec::new(), Vec::new());
@@ -321,12 +327,12 @@ impl Verifier<'_> {
             if model.generation.eos_token_ids.contains(&id) {
                 break;
             }
-            let x = model.decoder.embed(plugin, &[id], &model.device);
+            let x = twin.embed(plugin, &[id], &model.device);
             if ids.len() == new.len() {
                 break;
             }
-            let y = model.decoder.forward(plugin, x, &mut cache, None);
-            last = values(model.decoder.logits(plugin, y));
+            let y = twin.forward(plugin, x, &mut cache, None);
+            last = values(twin.logits(plugin, y));
         }
         self.exact(run, "new_ids", &ids, &new);
         self.close(run, file, "step_logits", &steps, 1e-4);

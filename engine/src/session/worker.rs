@@ -172,6 +172,9 @@ fn load_model(
     })?;
     let manifest = &model.layout.manifest;
     let mut notes = Vec::new();
+    if model.llm.twin().is_none() {
+        notes.push(format!("language model: {}", model.llm.describe()));
+    }
     if !model.unused.is_empty() {
         notes.push(format!(
             "{} tensors of the files are not used: {}",
@@ -190,7 +193,7 @@ fn load_model(
             .flat_map(|plugin| plugin.capabilities.clone())
             .collect(),
         licence: manifest.licence.clone(),
-        context_tokens: model.decoder.config.max_position_embeddings,
+        context_tokens: model.llm.config().max_position_embeddings,
         image_tokens: grid * grid,
         generated_side: model.vqgan.as_ref().map(|(_, config)| config.resolution),
         notes,

@@ -27,13 +27,12 @@ use super::step::{Log, TrainStep};
 use super::validation::{self, Found, ValidationSet};
 use super::workers::share_out;
 use crate::dataset::{OnBad, Records};
-use crate::model::HealthGpt;
 use crate::model::adapter::Dropout;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::config::LlmConfig;
-use crate::model::loader::Precision;
 use crate::model::manifest::ModelLayout;
 use crate::model::random::Random;
+use crate::model::{HealthGpt, LlmChoice};
 
 /// Records of one file and the plug-in that they train.
 struct Source {
@@ -129,8 +128,7 @@ impl<'a> Run<'a> {
         let mut model = HealthGpt::load_as(
             &config.model,
             &autodiff,
-            Some(precision),
-            Some(Precision::F32),
+            LlmChoice::Training(precision),
             &mut |_, _, _| ControlFlow::Continue(()),
         )?;
         let trained: Vec<String> = config
@@ -140,7 +138,7 @@ impl<'a> Run<'a> {
             .collect();
         let trainable = config.stage.trainable();
         let untouched = super::learner::values(&model.plugins);
-        let mut learner = Learner::new(&mut model, trainable, &trained);
+        let mut learner = Learner::new(&mut model, trainable, &trained)?;
         let params: Vec<_> = learner
             .params(&model)
             .into_iter()
@@ -326,7 +324,9 @@ impl<'a> Run<'a> {
     /// Scores by name, of free-running greedy decoding.
     fn validate(&mut self, sets: &[ValidationSet]) -> Result<Found, TrainError> {
         self.model.clip = self.learner.clip.valid();
-        self.model.decoder = self.learner.decoder.valid();
+        if let Some(decoder) = self.model.llm.twin_mut() {
+            *decoder = self.learner.decoder.valid();
+        }
         self.model.plugins = self.learner.plugins.valid();
         let mut all = Found::default();
         for set in sets {

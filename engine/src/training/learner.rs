@@ -34,11 +34,23 @@ pub struct Learner {
 impl Learner {
     /// The model's modules on an autodiff device, frozen but for `trainable`. Where embeddings are trained, one table serves all
     /// plug-ins (the paper's shared word embeddings): the first plug-in's own, if it has one, or the base's.
-    pub fn new(model: &mut HealthGpt, trainable: Trainable, trained: &[String]) -> Self {
+    ///
+    /// # Errors
+    /// The model is held as kernels, which have no backward pass.
+    pub fn new(
+        model: &mut HealthGpt,
+        trainable: Trainable,
+        trained: &[String],
+    ) -> Result<Self, ModelError> {
         if trainable.embeddings {
             share_embeddings(model);
         }
-        let mut decoder = model.decoder.clone();
+        let Some(decoder) = model.llm.twin() else {
+            return Err(ModelError::Invalid {
+                what: "a model is trained as burn modules, not as kernels".to_owned(),
+            });
+        };
+        let mut decoder = decoder.clone();
         let mut clip = model.clip.clone();
         if !trainable.base {
             let table = |param: Param<Tensor<2>>| param.set_require_grad(trainable.embeddings);
@@ -75,11 +87,11 @@ impl Learner {
             plugin
         };
         let plugins = model.plugins.iter().map(freeze).collect();
-        Self {
+        Ok(Self {
             clip,
             decoder,
             plugins,
-        }
+        })
     }
 
     /// Every parameter by `part/name`, with the trained ones marked.
@@ -194,9 +206,9 @@ fn share_embeddings(model: &mut HealthGpt) {
         .plugins
         .iter()
         .find_map(|plugin| Some((plugin.embed_tokens.clone()?, plugin.lm_head.clone()?)));
-    if let Some((embed_tokens, lm_head)) = tables {
-        model.decoder.embed_tokens = embed_tokens;
-        model.decoder.lm_head = lm_head;
+    if let (Some((embed_tokens, lm_head)), Some(decoder)) = (tables, model.llm.twin_mut()) {
+        decoder.embed_tokens = embed_tokens;
+        decoder.lm_head = lm_head;
     }
     for plugin in &mut model.plugins {
         (plugin.embed_tokens, plugin.lm_head) = (None, None);

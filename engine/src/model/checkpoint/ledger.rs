@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::{Checkpoint, RawTensor};
+use crate::gpu::Format;
 use crate::model::error::ModelError;
 
 /// Prefixes that wrappers put before the model's own names, longest first.
@@ -74,7 +75,7 @@ impl TensorLedger {
 
     /// Is there a tensor of this name?
     pub fn has(&self, name: &str) -> bool {
-        self.names.contains_key(name)
+        self.names.contains_key(name) || self.packed_format(name).is_some()
     }
 
     /// The shape of a tensor.
@@ -88,6 +89,9 @@ impl TensorLedger {
 
     /// The tensor, if it is there in this shape; otherwise its name is noted.
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Option<RawTensor<'_>> {
+        if !self.names.contains_key(name) && self.packed_format(name).is_some() {
+            return self.take_packed(name, shape);
+        }
         let Some((source, stored)) = self.names.get(name) else {
             self.missing.push(name.to_owned());
             return None;
@@ -100,6 +104,30 @@ impl TensorLedger {
             return None;
         }
         Some(tensor)
+    }
+
+    fn packed_format(&self, name: &str) -> Option<Format> {
+        let mut sources = self.sources.iter().rev();
+        sources.find_map(|source| source.packed_format(name))
+    }
+
+    /// A matrix that `workbench convert --format` packed.
+    fn take_packed(&mut self, name: &str, shape: &[usize]) -> Option<RawTensor<'_>> {
+        let format = self.packed_format(name)?;
+        let _ = self.used.insert(format!("{name}.{}", format.name()));
+        let _ = self.used.insert(format!("{name}.scales"));
+        let k = shape.get(1).copied().unwrap_or(0);
+        let mut sources = self.sources.iter().rev();
+        let tensor = sources.find_map(|source| source.packed_tensor(name, k));
+        match tensor {
+            Some(tensor) if tensor.shape == shape => Some(tensor),
+            _ => {
+                let found = "another size";
+                self.misshaped
+                    .push(format!("{name} of {found} instead of {shape:?}"));
+                None
+            }
+        }
     }
 
     /// The report, or one error that names every tensor that did not fit.

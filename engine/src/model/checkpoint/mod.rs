@@ -10,6 +10,7 @@ mod torch;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ use half::{bf16, f16};
 use memmap2::Mmap;
 
 use super::error::ModelError;
+use crate::gpu::Format;
+use crate::gpu::pack::Packed;
 
 pub use ledger::{LoadReport, TensorLedger, canonical_name};
 pub use pickle::rows as pickled_rows;
@@ -85,8 +88,41 @@ pub struct RawTensor<'a> {
     pub dtype: DType,
     /// Dimensions.
     pub shape: Vec<usize>,
-    /// Little-endian elements.
+    /// Little-endian elements; none where the tensor is packed.
     pub bytes: Cow<'a, [u8]>,
+    /// Rows in a format of the kernels instead.
+    pub packed: Option<PackedRows<'a>>,
+}
+
+/// Rows as `workbench convert --format` stores them.
+#[derive(Clone, Debug)]
+pub struct PackedRows<'a> {
+    /// How they are packed.
+    pub format: Format,
+    /// Little-endian words of their units.
+    pub words: Cow<'a, [u8]>,
+    /// Little-endian f16 scales.
+    pub scales: Cow<'a, [u8]>,
+}
+
+impl PackedRows<'_> {
+    /// Some rows of `k` weights.
+    pub fn rows(&self, rows: Range<usize>, k: usize) -> Packed {
+        let units = crate::gpu::pack::units(k);
+        let words = 4 * units * self.format.words_per_unit();
+        let scales = units / 4 * 2;
+        let part = |bytes: &[u8], row: usize| -> Vec<u8> {
+            let end = (rows.end * row).min(bytes.len());
+            bytes
+                .get(rows.start * row..end)
+                .unwrap_or_default()
+                .to_vec()
+        };
+        Packed {
+            words: each(&part(&self.words, words), u32::from_le_bytes),
+            scales: each(&part(&self.scales, scales), f16::from_le_bytes),
+        }
+    }
 }
 
 impl Checkpoint {
@@ -253,6 +289,35 @@ impl Checkpoint {
             dtype: entry.dtype,
             shape: entry.shape.clone(),
             bytes,
+            packed: None,
+        })
+    }
+
+    /// A matrix of `k` columns that `workbench convert --format` packed.
+    pub fn packed_tensor(&self, name: &str, k: usize) -> Option<RawTensor<'_>> {
+        let format = self.packed_format(name)?;
+        let words = self.tensor(&format!("{name}.{}", format.name()))?;
+        let scales = self.tensor(&format!("{name}.scales"))?;
+        let rows = words.shape.first().copied()?;
+        let whole = |bytes: &[u8]| bytes.len();
+        let fits = whole(&words.bytes) + whole(&scales.bytes) == rows * format.row_bytes(k);
+        fits.then(|| RawTensor {
+            dtype: DType::F16,
+            shape: vec![rows, k],
+            bytes: Cow::Borrowed(&[]),
+            packed: Some(PackedRows {
+                format,
+                words: words.bytes,
+                scales: scales.bytes,
+            }),
+        })
+    }
+
+    /// In which format a matrix is packed, if it is.
+    pub fn packed_format(&self, name: &str) -> Option<Format> {
+        [Format::Q8, Format::Q4].into_iter().find(|format| {
+            self.entries
+                .contains_key(&format!("{name}.{}", format.name()))
         })
     }
 }
@@ -280,9 +345,47 @@ fn last_element(entry: &Entry) -> Option<usize> {
 }
 
 impl RawTensor<'_> {
+    /// A tensor that is in no file.
+    pub fn of_f32(values: &[f32], shape: &[usize]) -> Self {
+        Self {
+            dtype: DType::F32,
+            shape: shape.to_vec(),
+            bytes: Cow::Owned(
+                values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect(),
+            ),
+            packed: None,
+        }
+    }
+
+    /// Some rows of a matrix as 32-bit floats; rows past its end are left out.
+    pub fn rows_f32(&self, rows: Range<usize>) -> Vec<f32> {
+        if let Some(packed) = &self.packed {
+            let k = self.shape.get(1).copied().unwrap_or(0);
+            let values = packed.format.unpack(&packed.rows(rows, k));
+            let stride = 8 * crate::gpu::pack::units(k);
+            let whole = values.chunks(stride.max(1));
+            return whole
+                .flat_map(|row| row.get(..k).unwrap_or_default().to_vec())
+                .collect();
+        }
+        let row = self.shape.iter().skip(1).product::<usize>() * self.dtype.size();
+        let end = (rows.end * row).min(self.bytes.len());
+        let bytes = self.bytes.get(rows.start * row..end).unwrap_or_default();
+        self.floats(bytes)
+    }
+
     /// As 32-bit floats.
     pub fn to_f32(&self) -> Vec<f32> {
-        let bytes = &self.bytes;
+        if self.packed.is_some() {
+            return self.rows_f32(0..self.shape.first().copied().unwrap_or(0));
+        }
+        self.floats(&self.bytes)
+    }
+
+    fn floats(&self, bytes: &[u8]) -> Vec<f32> {
         match self.dtype {
             DType::F32 => each(bytes, f32::from_le_bytes),
             DType::F64 => each(bytes, |b| f64::from_le_bytes(b) as f32),
@@ -299,7 +402,7 @@ impl RawTensor<'_> {
     /// As halves: bf16 is converted, since the CPU multiplies it twenty times slower.
     pub fn to_f16(&self) -> Vec<f16> {
         match self.dtype {
-            DType::F16 => each(&self.bytes, f16::from_le_bytes),
+            DType::F16 if self.packed.is_none() => each(&self.bytes, f16::from_le_bytes),
             _ => self.to_f32().into_iter().map(f16::from_f32).collect(),
         }
     }

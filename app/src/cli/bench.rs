@@ -1,0 +1,69 @@
+//! `workbench bench`: what the kernels do on this adapter, next to what it could do.
+
+use engine::bench::{BenchOptions, BenchReport, bench};
+use engine::device::{NoAdapter, choose, kernels_on};
+use engine::{DeviceChoice, Error, ModelError};
+use serde_json::json;
+
+use super::args::{BenchArgs, Global};
+use super::console::Console;
+use super::failure::Failure;
+use super::worker;
+
+/// Measures and prints one table. Any adapter is measured, a software rasteriser too; its name stands above the table.
+///
+/// # Errors
+/// No adapter, no room on it, or a lost device.
+pub fn run(args: &BenchArgs, global: &Global, console: &mut Console<'_>) -> Result<(), Failure> {
+    if global.device == DeviceChoice::Cpu {
+        return Err(Failure::usage(
+            "bench measures GPU kernels; leave out --device cpu",
+        ));
+    }
+    let options = BenchOptions { quick: args.quick };
+    let report = worker::run("measuring", console, move |reporter| {
+        let (device, info) = choose(DeviceChoice::Gpu).map_err(Error::NoAdapter)?;
+        let gpu = kernels_on(&device).ok_or(Error::NoAdapter(NoAdapter(info.name)))?;
+        let mut on_stage = |stage: &str, done, of| {
+            reporter.report(stage, done, of);
+            std::ops::ControlFlow::Continue(())
+        };
+        Ok(bench(gpu, options, &mut on_stage).map_err(ModelError::Gpu)?)
+    })?;
+    console.print(&table(&report))?;
+    console.print_json(&json!(report))
+}
+
+fn table(report: &BenchReport) -> String {
+    let mut text = format!(
+        "{} ({}, {})\n",
+        report.adapter,
+        report.kind,
+        report.driver.trim()
+    );
+    let width = report
+        .measurements
+        .iter()
+        .map(|m| m.name.chars().count())
+        .max();
+    let width = width.unwrap_or(0);
+    let mut section = "";
+    for line in &report.measurements {
+        if line.section != section {
+            section = line.section;
+            text.push_str(&format!("\n{section}\n"));
+        }
+        let value = if line.value.abs() >= 100.0 {
+            format!("{:.0}", line.value)
+        } else {
+            format!("{:.3}", line.value)
+        };
+        let row = format!(
+            "  {:width$}  {value:>9} {:<10}  {}",
+            line.name, line.unit, line.note
+        );
+        text.push_str(row.trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,50 @@
+//! Every way the GPU engine can fail.
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GpuError {
+    /// The driver refused a buffer.
+    #[error(
+        "the GPU has no room for {what} ({needed_mib} MiB); close other programs that use it, or load a smaller format of the model (q8 or q4)"
+    )]
+    NoRoom {
+        /// What the buffer was for.
+        what: String,
+        /// Its size.
+        needed_mib: u64,
+    },
+    /// The adapter has less memory than the model takes.
+    #[error(
+        "the model needs {needed_mib} MiB on the GPU in {format} (weights {weights_mib}, keys and values {cache_mib}, work {activations_mib}), which has {available_mib} MiB; {offer}"
+    )]
+    TooLarge {
+        /// The format that was asked for.
+        format: &'static str,
+        /// All of it.
+        needed_mib: u64,
+        /// Weights with plug-ins.
+        weights_mib: u64,
+        /// Keys and values.
+        cache_mib: u64,
+        /// Between two dispatches.
+        activations_mib: u64,
+        /// What there is.
+        available_mib: u64,
+        /// What to do.
+        offer: String,
+    },
+    /// A size that the kernels do not cover.
+    #[error("the GPU engine cannot run this model: {what}; start with --device cpu")]
+    Unsupported {
+        /// Which size, and what is possible.
+        what: String,
+    },
+    /// The driver reset the device, or it went away.
+    #[error(
+        "the GPU stopped answering ({reason}); load the model again, or start with --device cpu"
+    )]
+    Lost {
+        /// The driver's words.
+        reason: String,
+    },
+}

@@ -1,0 +1,325 @@
+//! The language model where it runs: the WGSL plan on a GPU, or the twin. Nobody else cares which.
+
+use std::collections::VecDeque;
+use std::ops::{ControlFlow, Range};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use burn::tensor::{Device, Tensor};
+
+use super::config::LlmConfig;
+use super::decoder::Decoder;
+use super::error::ModelError;
+use super::kv_cache::KvCache;
+use super::layers::matmul_rows;
+use super::plugin::PlugIn;
+use super::sampler::{Sampler, Sampling};
+use crate::gpu::Plan;
+use crate::gpu::plan::{Choosing, Column, PromptRow};
+
+/// The language model.
+#[derive(Debug)]
+pub enum Llm {
+    /// burn modules: the CPU, and what defines the arithmetic.
+    Twin(Box<Decoder>),
+    /// Kernels of our own on a GPU. A plan has one set of buffers, so one sequence runs at a time.
+    Plan(Box<Mutex<Plan>>),
+}
+
+/// A prompt as the model takes it.
+#[derive(Clone, Debug)]
+pub enum PromptPart {
+    /// Tokens.
+    Ids(Vec<u32>),
+    /// A picture's features `[1, patches, hidden]`.
+    Features(Tensor<3>),
+}
+
+/// How tokens are chosen, and among which.
+#[derive(Clone, Debug)]
+pub struct Decoding<'a> {
+    /// Tokens to choose from.
+    pub tokens: Range<u32>,
+    /// How.
+    pub sampling: &'a Sampling,
+    /// The model's own repetition penalty.
+    pub penalty: f32,
+    /// Tokens, at most.
+    pub limit: usize,
+    /// Many tokens may be under way before the first is looked at (an image's length is known).
+    pub ahead: bool,
+}
+
+/// Where a plug-in is in the model, and what it is.
+#[derive(Clone, Copy, Debug)]
+pub struct PlugInRef<'a> {
+    /// Its place in the manifest.
+    pub index: usize,
+    /// Its tensors.
+    pub plugin: &'a PlugIn,
+}
+
+/// A submission takes about so long at most, so that a desktop on the same GPU stays smooth.
+const SUBMISSION_SECS: f64 = 0.008;
+/// Tokens of one submission, at most.
+const AHEAD: usize = 32;
+
+impl Llm {
+    /// Sizes.
+    pub fn config(&self) -> LlmConfig {
+        match self {
+            Self::Twin(decoder) => decoder.config.clone(),
+            Self::Plan(plan) => held(plan).config.clone(),
+        }
+    }
+
+    /// What holds it, for the user.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Twin(_) => "burn modules".to_owned(),
+            Self::Plan(plan) => {
+                let plan = held(plan);
+                let format = plan
+                    .weights
+                    .layers
+                    .first()
+                    .and_then(|layer| Some(layer.o_proj.matrix.shards.first()?.format.name()));
+                format!("WGSL kernels, {} weights", format.unwrap_or("no"))
+            }
+        }
+    }
+
+    /// The twin to be changed, where that is what runs.
+    pub fn twin_mut(&mut self) -> Option<&mut Decoder> {
+        match self {
+            Self::Twin(decoder) => Some(decoder),
+            Self::Plan(_) => None,
+        }
+    }
+
+    /// The twin, where that is what runs.
+    pub fn twin(&self) -> Option<&Decoder> {
+        match self {
+            Self::Twin(decoder) => Some(decoder),
+            Self::Plan(_) => None,
+        }
+    }
+
+    /// Runs a prompt and then chooses one token after another, giving each to `on_token` until that breaks or the limit is
+    /// reached.
+    ///
+    /// # Errors
+    /// [`ModelError::Gpu`].
+    pub fn decode(
+        &self,
+        plugin: PlugInRef<'_>,
+        prompt: Vec<PromptPart>,
+        decoding: &Decoding<'_>,
+        device: &Device,
+        on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
+    ) -> Result<(), ModelError> {
+        match self {
+            Self::Twin(decoder) => {
+                decode_twin(decoder, plugin.plugin, prompt, decoding, device, on_token);
+                Ok(())
+            }
+            Self::Plan(plan) => {
+                let rows = prompt_rows(prompt);
+                let run = PlanRun::start(held(plan), plugin.index, &rows, decoding)?;
+                let penalty = decoding.sampling.repetition_penalty;
+                if penalty.unwrap_or(decoding.penalty) == 1.0 {
+                    run.on_gpu(decoding, on_token)
+                } else {
+                    run.by_host(decoding, on_token)
+                }
+            }
+        }
+    }
+}
+
+/// The plan, for one sequence. A job that panicked left no half-written buffer that the next prompt would read.
+pub fn held(plan: &Mutex<Plan>) -> MutexGuard<'_, Plan> {
+    plan.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A prompt as the twin takes it. Result `[1, tokens, hidden]`.
+pub fn prompt_embeddings(
+    decoder: &Decoder,
+    plugin: &PlugIn,
+    prompt: Vec<PromptPart>,
+    device: &Device,
+) -> Tensor<3> {
+    let rows = prompt
+        .into_iter()
+        .map(|part| match part {
+            PromptPart::Ids(ids) => decoder.embed(plugin, &ids, device),
+            PromptPart::Features(features) => features,
+        })
+        .collect();
+    Tensor::cat(rows, 1)
+}
+
+fn decode_twin(
+    decoder: &Decoder,
+    plugin: &PlugIn,
+    prompt: Vec<PromptPart>,
+    decoding: &Decoding<'_>,
+    device: &Device,
+    on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
+) {
+    let mut x = prompt_embeddings(decoder, plugin, prompt, device);
+    let [_, tokens, _] = x.dims();
+    let mut cache = KvCache::new(&decoder.config, tokens + decoding.limit, device);
+    let mut sampler = Sampler::new(decoding.sampling, decoding.penalty);
+    let head = plugin.lm_head.as_ref().unwrap_or(&decoder.lm_head).val();
+    let Range { start, end } = decoding.tokens;
+    let head = head.narrow(0, start as usize, (end - start) as usize);
+    for _ in 0..decoding.limit {
+        let y = decoder.forward(plugin, x, &mut cache, None);
+        let [_, tokens, _] = y.dims();
+        let logits = matmul_rows(y.narrow(1, tokens - 1, 1), head.clone());
+        let id = sampler.choose(logits.into_data().iter::<f32>().collect(), start);
+        if on_token(id).is_break() {
+            return;
+        }
+        x = decoder.embed(plugin, &[id], device);
+    }
+}
+
+/// The rows of a prompt as plain numbers: burn's tensors do not cross to the plan.
+pub fn prompt_rows(prompt: Vec<PromptPart>) -> Vec<PromptRow> {
+    let mut rows = Vec::new();
+    for part in prompt {
+        match part {
+            PromptPart::Ids(ids) => rows.extend(ids.into_iter().map(PromptRow::Token)),
+            PromptPart::Features(features) => {
+                let [_, _, hidden] = features.dims();
+                let values: Vec<f32> = features.into_data().iter::<f32>().collect();
+                rows.extend(
+                    values
+                        .chunks(hidden)
+                        .map(|row| PromptRow::Feature(row.to_vec())),
+                );
+            }
+        }
+    }
+    rows
+}
+
+/// One sequence on a plan, its prompt done.
+struct PlanRun<'a> {
+    plan: MutexGuard<'a, Plan>,
+    plugin: Option<usize>,
+    /// The prompt's last column.
+    last: u32,
+    /// Positions taken.
+    position: u32,
+}
+
+impl<'a> PlanRun<'a> {
+    fn start(
+        mut plan: MutexGuard<'a, Plan>,
+        plugin: usize,
+        rows: &[PromptRow],
+        decoding: &Decoding<'_>,
+    ) -> Result<Self, ModelError> {
+        let needed = (rows.len() + decoding.limit) as u32;
+        let most = plan.config.max_position_embeddings as u32;
+        plan.reserve(needed.next_multiple_of(256).min(most.max(needed)), 1)?;
+        let plugin = Some(plugin);
+        let (last, _) = plan.prompt(plugin, 0, rows)?;
+        Ok(Self {
+            plan,
+            plugin,
+            last,
+            position: rows.len() as u32,
+        })
+    }
+
+    /// Chosen and fed back on the GPU; two submissions are under way, so that the GPU does not wait for us.
+    fn on_gpu(
+        mut self,
+        decoding: &Decoding<'_>,
+        on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
+    ) -> Result<(), ModelError> {
+        let choosing = Choosing {
+            tokens: decoding.tokens.clone(),
+            sampling: decoding.sampling.clone(),
+        };
+        self.plan.begin(&[Column {
+            position: self.position - 1,
+            ..Column::default()
+        }]);
+        let limit = decoding.limit as u32;
+        let mut previous = None;
+        let mut under_way = VecDeque::new();
+        let mut next = 0;
+        let mut at_once = 1;
+        let mut since = Instant::now();
+        let mut outcome = Ok(());
+        let mut going = true;
+        loop {
+            while going && next < limit && under_way.len() < 2 {
+                let steps = next..(next + at_once).min(limit);
+                let first = (next == 0).then_some(self.last);
+                next = steps.end;
+                let count = steps.len();
+                let ticket = self.plan.submit(self.plugin, first, 1, &choosing, steps)?;
+                under_way.push_back((ticket, count));
+            }
+            let Some((ticket, count)) = under_way.pop_front() else {
+                return outcome;
+            };
+            match self.plan.collect(ticket) {
+                Ok(tokens) => {
+                    for token in tokens {
+                        // The token before this one has been run by now.
+                        if let Some(previous) = previous.replace(token) {
+                            self.plan.note(0, previous);
+                        }
+                        if going && on_token(token).is_break() {
+                            going = false;
+                        }
+                    }
+                }
+                Err(error) => {
+                    going = false;
+                    outcome = Err(error.into());
+                }
+            }
+            if decoding.ahead {
+                let per_token = since.elapsed().as_secs_f64() / count.max(1) as f64;
+                let fit = (SUBMISSION_SECS / per_token.max(1e-6)) as usize;
+                at_once = fit.clamp(1, AHEAD) as u32;
+            }
+            since = Instant::now();
+        }
+    }
+
+    /// Chosen here from logits that are read back: the repetition penalty needs every earlier token.
+    fn by_host(
+        mut self,
+        decoding: &Decoding<'_>,
+        on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
+    ) -> Result<(), ModelError> {
+        let mut sampler = Sampler::new(decoding.sampling, decoding.penalty);
+        let Range { start, end } = decoding.tokens;
+        for step in 0..decoding.limit {
+            let logits = self.plan.logits(self.plugin, self.last, 1, start..end)?;
+            let token = sampler.choose(logits, start);
+            if on_token(token).is_break() || step + 1 == decoding.limit {
+                break;
+            }
+            let column = Column {
+                token,
+                position: self.position,
+                ..Column::default()
+            };
+            self.plan.forward(self.plugin, &[column])?;
+            self.plan.note(0, token);
+            self.position += 1;
+            self.last = 0;
+        }
+        Ok(())
+    }
+}
