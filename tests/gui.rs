@@ -9,6 +9,7 @@ mod pairs;
 mod pictures;
 mod preferences;
 mod snapshots;
+mod training;
 mod turning;
 mod viewing;
 mod viewports;

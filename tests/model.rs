@@ -193,6 +193,7 @@ fn half_precision_weights_give_nearly_the_same_logits() {
             &repo("tests/golden/phi4"),
             &device,
             Some(precision),
+            None,
             &mut go_on,
         )
         .unwrap();

@@ -1,15 +1,16 @@
 //! The shaders of the slices, held to the formulas that make the model's picture.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use eframe::wgpu;
 use engine::imaging::render::picture;
 use engine::imaging::{ColourMap, Direction, Slice, VoiFunction, VoiTable, Window};
 use workbench::offscreen::read_back;
+use workbench::paint::SHADERS;
 use workbench::paint::compare::{Compare, Look, Mix, difference_colour};
 use workbench::paint::window_level::{Levels, WindowLevel};
 
-use crate::screen::render_state;
+use crate::screen::gpu;
 
 /// A slice of this size whose samples run from -1000 on, with fractions and what is not a number.
 fn slice([width, height]: [usize; 2], spacing_mm: [f64; 2]) -> Slice {
@@ -34,10 +35,16 @@ fn slice([width, height]: [usize; 2], spacing_mm: [f64; 2]) -> Slice {
     }
 }
 
+/// The first shader, compiled once.
+fn window_level() -> &'static WindowLevel {
+    static SHADER: OnceLock<WindowLevel> = OnceLock::new();
+    SHADER.get_or_init(|| WindowLevel::new(&gpu().device))
+}
+
 /// Level and inside of every pixel, from the graphics card.
 fn drawn(levels: &Levels) -> Vec<[u8; 2]> {
-    let gpu = render_state();
-    let shader = WindowLevel::new(&gpu.device);
+    let gpu = gpu();
+    let shader = window_level();
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
     let layer = shader.record(&gpu.device, &gpu.queue, &mut encoder, levels, None);
     let _ = gpu.queue.submit([encoder.finish()]);
@@ -113,8 +120,8 @@ fn what_is_not_a_number_is_black_and_outside() {
 
 #[test]
 fn a_layer_is_used_again_and_follows_slice_and_window() {
-    let gpu = render_state();
-    let shader = WindowLevel::new(&gpu.device);
+    let gpu = gpu();
+    let shader = window_level();
     let mut layer = None;
     for step in 0..6 {
         let mut samples = slice([8, 8], [1.0, 1.0]);
@@ -139,9 +146,9 @@ fn a_layer_is_used_again_and_follows_slice_and_window() {
 
 /// Two pictures through the second shader, on a target of the same size.
 fn mixed(mix: Mix, maps: [ColourMap; 2]) -> (Vec<[u8; 4]>, [Vec<u8>; 2]) {
-    let gpu = render_state();
+    let gpu = gpu();
     let size = [12, 10];
-    let window_level = WindowLevel::new(&gpu.device);
+    let window_level = window_level();
     let format = wgpu::TextureFormat::Rgba8Unorm;
     let compare = Compare::new(&gpu.device, &gpu.queue, format);
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
@@ -254,4 +261,24 @@ fn a_difference_says_which_is_brighter_by_its_colour() {
     check_mix(Mix::Difference, [ColourMap::Grey; 2], |_, a, b| {
         difference_colour(a, b)
     });
+}
+
+#[test]
+fn every_display_shader_names_its_bindings_and_its_launcher() {
+    for (stem, source) in SHADERS {
+        let header: Vec<&str> = source
+            .lines()
+            .take_while(|line| line.starts_with("//"))
+            .collect();
+        let header = header.join("\n");
+        let declared = source.matches("@binding(").count();
+        let named = header.matches("// binding ").count();
+        assert!(
+            named > 1 && named == declared,
+            "{stem}: {named} of {declared} bindings"
+        );
+        let launcher = format!("app/src/paint/{stem}.rs");
+        assert!(header.contains(&launcher), "{stem}");
+        assert!(crate::support::repo(&launcher).is_file(), "{launcher}");
+    }
 }

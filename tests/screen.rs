@@ -13,11 +13,17 @@ use crate::support::repo;
 
 /// A renderer of its own on the shared device.
 pub fn renderer() -> WgpuTestRenderer {
-    WgpuTestRenderer::from_render_state(render_state())
+    let shared = gpu();
+    let options = RendererOptions::PREDICTABLE;
+    let renderer = Renderer::new(&shared.device, shared.target_format, options);
+    WgpuTestRenderer::from_render_state(RenderState {
+        renderer: Arc::new(RwLock::new(renderer)),
+        ..shared.clone()
+    })
 }
 
 /// The shared device. It must be the CPU's: pictures of a graphics card differ from driver to driver.
-pub fn render_state() -> RenderState {
+pub fn gpu() -> &'static RenderState {
     static SHARED: OnceLock<RenderState> = OnceLock::new();
     let options = RendererOptions::PREDICTABLE;
     let shared = SHARED.get_or_init(|| create_render_state(default_wgpu_setup(), options));
@@ -29,11 +35,7 @@ pub fn render_state() -> RenderState {
         adapter.name,
         adapter.driver_info
     );
-    let renderer = Renderer::new(&shared.device, shared.target_format, options);
-    RenderState {
-        renderer: Arc::new(RwLock::new(renderer)),
-        ..shared.clone()
-    }
+    shared
 }
 
 /// Pixels may differ by 1 (squared YIQ) and 10 of them by more: what rerun found stable on lavapipe.

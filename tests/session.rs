@@ -297,7 +297,7 @@ fn the_middle_slice_comes_before_its_series_and_thumbnails_need_no_load() {
     });
     let events = script.finish(job);
     let drawn = events.iter().any(|event| {
-        matches!(event, EventKind::Thumbnail { id, picture } if *id == series[0].id && picture.width() == 4)
+        matches!(event, EventKind::Thumbnail { id, picture } if *id == series[0].id && picture.dimensions() == (5, 3))
     });
     assert!(drawn, "{events:?}");
 }
@@ -352,4 +352,45 @@ fn the_sample_study_goes_from_a_folder_to_an_answer_and_a_converted_image() {
     };
     assert!(generated.provenance.source_instance_uid.is_some());
     assert!(!generated.looks_like_a_copy(), "random weights do not copy");
+}
+
+#[test]
+fn a_training_job_reports_its_steps_and_pauses_at_a_stop() {
+    let root = tempfile::tempdir().unwrap();
+    let config = crate::stages::write_config(root.path(), 6);
+    let script = Script::start();
+    let train = || {
+        script.engine.send(Command::Train {
+            config: config.clone(),
+        })
+    };
+    let job = train();
+    let mut steps = 0;
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let finished = loop {
+        assert!(Instant::now() < deadline);
+        let Some(event) = script.engine.wait_event(Duration::from_secs(1)) else {
+            continue;
+        };
+        match event.kind {
+            EventKind::TrainStep(step) => {
+                steps = step.step;
+                script.engine.stop(job);
+            }
+            EventKind::Trained { finished, .. } => break finished,
+            EventKind::Failed(error) => panic!("{error}"),
+            _ => {}
+        }
+    };
+    assert!(!finished && steps < 6, "{steps}");
+    let events = script.finish(train());
+    let first = events.iter().find_map(|kind| match kind {
+        EventKind::TrainStep(step) => Some(step.step),
+        _ => None,
+    });
+    assert_eq!(first, Some(steps + 1), "it goes on where it paused");
+    assert!(matches!(
+        events.last(),
+        Some(EventKind::Trained { finished: true, .. })
+    ));
 }

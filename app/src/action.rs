@@ -139,6 +139,12 @@ pub enum Action {
     ResetKeys,
     /// Begin to type a question.
     FocusQuestion,
+    /// Ask for the configuration of a training run.
+    ChooseTraining,
+    /// It was chosen.
+    TrainingChosen(PathBuf),
+    /// Start the training run that is typed, or go on with it.
+    Train,
 }
 
 /// Something only the surroundings can do.
@@ -159,6 +165,8 @@ pub enum Effect {
     ChooseFiles,
     /// Ask for a model folder.
     ChooseModel,
+    /// Ask for the configuration of a training run.
+    ChooseTraining,
     /// Ask for a file name and write the marked picture there.
     SavePng(Arc<Generated>),
     /// Put a text on the clipboard.

@@ -143,6 +143,7 @@ impl WorkbenchApp {
             Effect::ChooseFolder => self.dialogs.choose_folder(),
             Effect::ChooseFiles => self.dialogs.choose_files(),
             Effect::ChooseModel => self.dialogs.choose_model(),
+            Effect::ChooseTraining => self.dialogs.choose_training(),
             Effect::SavePng(generated) => self.dialogs.save_png(generated),
             Effect::Copy(text) => ctx.copy_text(text),
             Effect::KeepSettings(settings) => self.desktop.keep(Wish::Settings(settings)),
@@ -201,6 +202,7 @@ impl eframe::App for WorkbenchApp {
             match chosen {
                 Chosen::Scans(paths) => self.perform(ctx, Action::OpenPaths(paths)),
                 Chosen::Model(dir) => self.perform(ctx, Action::LoadModel(dir)),
+                Chosen::Training(path) => self.perform(ctx, Action::TrainingChosen(path)),
                 Chosen::NoChooser(instead) => {
                     let text = fill(words().no_chooser, &[&instead]);
                     self.state.notice = Some(Notice::Failed(text));

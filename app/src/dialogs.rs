@@ -20,6 +20,8 @@ pub enum Chosen {
     Scans(Vec<PathBuf>),
     /// A model folder.
     Model(PathBuf),
+    /// The configuration of a training run.
+    Training(PathBuf),
     /// The system has no file chooser; what to do instead.
     NoChooser(&'static str),
     /// A picture was written under this name, or why not.
@@ -70,6 +72,15 @@ impl Dialogs {
         self.in_background(words().instead_restart, move || {
             let dialog = rfd::FileDialog::new().set_title(title);
             dialog.pick_folder().map(Chosen::Model)
+        });
+    }
+
+    pub fn choose_training(&self) {
+        let title = words().training_choose_title;
+        self.in_background(words().training_instead, move || {
+            let dialog = rfd::FileDialog::new().set_title(title);
+            let dialog = dialog.add_filter("TOML", &["toml"]);
+            dialog.pick_file().map(Chosen::Training)
         });
     }
 

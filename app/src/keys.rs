@@ -81,7 +81,7 @@ const fn zoom(factor: f32) -> Action {
 
 /// Everything keys can do, in the order of the settings.
 #[rustfmt::skip] // a table is read by its lines
-pub static COMMANDS: [KeyCommand; 53] = [
+pub static COMMANDS: [KeyCommand; 54] = [
     on_slice("slice-back", &["Up"], |w| w.do_slice_back, Action::StepSlices(-1)),
     on_slice("slice-forward", &["Down"], |w| w.do_slice_forward, Action::StepSlices(1)),
     on_slice("first-slice", &["Home"], |w| w.do_first_slice, Action::SetSlice(0)),
@@ -128,6 +128,7 @@ pub static COMMANDS: [KeyCommand; 53] = [
     anywhere("measurements", &["N"], |w| w.measurements, Action::Measure(Measure::ToggleList)),
     anywhere("tags", &["T"], |w| w.tags_title, Action::Toggle(Dialog::Tags)),
     anywhere("settings", &["Ctrl+Comma"], |w| w.settings, Action::Toggle(Dialog::Settings)),
+    anywhere("training", &[], |w| w.training_title, Action::Toggle(Dialog::Training)),
     anywhere("help", &["F1"], |w| w.do_help, Action::Toggle(Dialog::Keys)),
     anywhere("question", &["Q"], |w| w.do_focus_question, Action::FocusQuestion),
     anywhere("open-folder", &["Ctrl+O"], |w| w.open_folder, Action::ChooseFolder),

@@ -23,6 +23,8 @@ pub struct Pictures {
     thumbnails: BTreeMap<String, Texture>,
     results: BTreeMap<u64, [Texture; 2]>,
     differences: BTreeMap<u64, Texture>,
+    /// The last sample of a training run, by its step.
+    sample: Option<(u64, Texture)>,
     /// The format of what the window is drawn on.
     pub format: TextureFormat,
     /// Slices cut so far.
@@ -91,6 +93,7 @@ impl Pictures {
             thumbnails: BTreeMap::new(),
             results: BTreeMap::new(),
             differences: BTreeMap::new(),
+            sample: None,
             format: format.unwrap_or(TextureFormat::Rgba8Unorm),
             slice_uploads: 0,
         }
@@ -105,6 +108,14 @@ impl Pictures {
             self.thumbnails
                 .entry(id.clone())
                 .or_insert_with(|| upload(ctx, "thumbnail", image));
+        }
+        match &state.training.sample {
+            None => self.sample = None,
+            Some((step, image)) => {
+                if self.sample.as_ref().is_none_or(|(shown, _)| shown != step) {
+                    self.sample = Some((*step, upload(ctx, "sample", image)));
+                }
+            }
         }
         let items = &state.results.items;
         let known = |number: &u64| items.iter().any(|item| item.number == *number);
@@ -122,6 +133,11 @@ impl Pictures {
                 upload(ctx, "difference", &difference(input, output))
             });
         }
+    }
+
+    /// The last sample of the training run.
+    pub fn sample(&self) -> Option<&Texture> {
+        self.sample.as_ref().map(|(_, texture)| texture)
     }
 
     fn sync_slices(&mut self, ctx: &Context, viewer: &Viewer) {

@@ -122,6 +122,7 @@ strings! {
     job_series: "Opening series", "Serie wird geöffnet";
     job_thumbnails: "Drawing thumbnails", "Vorschaubilder werden gezeichnet";
     job_model: "Loading model", "Modell wird geladen";
+    job_train: "Training", "Training läuft";
     job_ask: "Answering", "Antwort wird erstellt";
     stage_headers: "reading headers", "Header gelesen:";
     stage_slices: "reading slices", "Schichten gelesen:";
@@ -425,6 +426,26 @@ strings! {
     prov_output_hash: "Output SHA-256", "Ausgabe-SHA-256";
     // Header fields
     tags: "Tags", "Tags";
+    training: "Training…", "Training…";
+    training_title: "Train a plug-in or a model", "Plug-in oder Modell trainieren";
+    training_hint: "A run is a TOML file; a paused one goes on from its last checkpoint", "Ein Lauf ist eine TOML-Datei; ein angehaltener geht vom letzten Zwischenstand weiter";
+    training_config: "Configuration of the run", "Konfiguration des Laufs";
+    training_config_hint: "path of a train.toml", "Pfad einer train.toml";
+    training_choose: "Choose…", "Auswählen…";
+    training_choose_title: "Choose the configuration of a training run", "Konfiguration eines Trainingslaufs auswählen";
+    training_instead: "type the path into the field", "tippen Sie den Pfad in das Feld";
+    training_start: "Start", "Starten";
+    training_pause: "Pause", "Anhalten";
+    training_resume: "Resume", "Fortsetzen";
+    training_busy: "The model is busy ({0}); stop that first", "Das Modell ist beschäftigt ({0}); beenden Sie das zuerst";
+    training_paused: "Paused; log and checkpoint are in {0}", "Angehalten; Protokoll und Zwischenstand liegen in {0}";
+    training_finished: "Finished; the result is in {0}", "Fertig; das Ergebnis liegt in {0}";
+    training_no_steps: "No step done yet", "Noch kein Schritt getan";
+    training_curve_at: "Loss curve, last loss {0}", "Verlustkurve, letzter Verlust {0}";
+    training_loss: "Loss", "Verlust";
+    training_steps: "step {0}", "Schritt {0}";
+    training_progress: "Step {0} of {1}, {2} min so far, about {3} min left", "Schritt {0} von {1}, bisher {2} min, noch etwa {3} min";
+    training_sample: "Last validation sample: input, result (synthetic), target", "Letztes Validierungsbeispiel: Eingabe, Ergebnis (synthetisch), Ziel";
     tags_hint: "Every field of the file that the slice is from", "Alle Felder der Datei, aus der die Schicht stammt";
     tags_title: "Header fields", "Header-Felder";
     tags_search: "Search fields", "Felder durchsuchen";

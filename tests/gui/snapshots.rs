@@ -7,13 +7,14 @@ use egui_kittest::SnapshotResult;
 use engine::imaging::Plane;
 use engine::imaging::measure::Shape;
 use engine::imaging::tags::Field;
+use engine::training::step::TrainStep;
 use workbench::settings::Change;
 use workbench::state::{Dialog, Kept, Measure, Notice, Tool};
 use workbench::strings::Language;
 use workbench::theme::ThemeName;
 
 use super::*;
-use crate::screen::{render_state, renderer, snapshot_options, snapshots};
+use crate::screen::{gpu, renderer, snapshot_options, snapshots};
 
 /// The window's size, in points: small, so that the baselines are.
 const SIZE: [f32; 2] = [1100.0, 700.0];
@@ -53,7 +54,7 @@ fn all_equal(results: impl IntoIterator<Item = SnapshotResult>) {
         .filter_map(Result::err)
         .map(|error| error.to_string())
         .collect();
-    let driver = render_state().adapter.get_info();
+    let driver = gpu().adapter.get_info();
     assert!(
         failed.is_empty(),
         "drawn by {} {}:\n{}",
@@ -204,6 +205,51 @@ fn dialogs_look_as_they_did() {
             "keys",
             with(|desk| desk.perform(Action::Toggle(Dialog::Keys))),
         ),
+    ]);
+}
+
+/// A run half done, with the scores and the sample of a validation.
+fn trained() -> Desk {
+    with(|desk| {
+        desk.perform(Action::Toggle(Dialog::Training));
+        desk.state.training.config_draft = "runs/ct-to-mri.toml".to_owned();
+        let run = Command::Train {
+            config: "runs/ct-to-mri.toml".into(),
+        };
+        desk.take(Effect::Send {
+            command: run,
+            kind: JobKind::Train,
+        });
+        let job = desk.last_job();
+        for number in 1..=120_u64 {
+            let wobble = ((number * 37) % 11) as f64 / 20.0;
+            let mut step = TrainStep {
+                step: number,
+                of: 240,
+                loss: 1.5 + 4.0 * (-(number as f64) / 30.0).exp() + wobble,
+                elapsed_secs: 6.0 * number as f64,
+                ..TrainStep::default()
+            };
+            if number == 100 {
+                let _ = step.scores.insert("val ssim ct2mri".to_owned(), 41.5);
+                let _ = step.scores.insert("val exact vqa".to_owned(), 87.5);
+                step.sample = Some(Arc::new(RgbImage::from_fn(768, 256, |x, y| {
+                    Rgb([((x % 256).abs_diff(y) % 256) as u8; 3])
+                })));
+            }
+            desk.event(job, EventKind::TrainStep(step));
+        }
+    })
+}
+
+#[test]
+fn a_training_run_looks_as_it_did() {
+    all_equal([
+        snap(
+            "training-new",
+            with(|desk| desk.perform(Action::Toggle(Dialog::Training))),
+        ),
+        snap("training", trained()),
     ]);
 }
 

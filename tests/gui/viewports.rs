@@ -39,17 +39,18 @@ fn click_at(harness: &mut Harness<'_, Desk>, pos: egui::Pos2) {
     clicks_at(harness, pos, 1);
 }
 
+/// All clicks in one frame, so that they are near each other in time.
 fn clicks_at(harness: &mut Harness<'_, Desk>, pos: egui::Pos2, times: usize) {
-    let modifiers = Modifiers::NONE;
     harness.hover_at(pos);
-    for pressed in [true, false].repeat(times) {
-        harness.event(Event::PointerButton {
-            pos,
-            button: PointerButton::Primary,
-            pressed,
-            modifiers,
-        });
-    }
+    harness.run();
+    let clicks = [true, false].repeat(times).into_iter();
+    let events = clicks.map(|pressed| Event::PointerButton {
+        pos,
+        button: PointerButton::Primary,
+        pressed,
+        modifiers: Modifiers::NONE,
+    });
+    harness.input_mut().events.extend(events);
     harness.run();
 }
 

@@ -11,6 +11,9 @@ pub const BRIGHTER: [f32; 3] = [1.0, 0.6, 0.15];
 /// Colour of what is brighter in the second.
 pub const DARKER: [f32; 3] = [0.2, 0.6, 1.0];
 
+/// The shader.
+pub const SOURCE: &str = include_str!("../../../shaders/compare.wgsl");
+
 /// Bytes of `Look` in the shader.
 const LOOK_BYTES: usize = 64;
 
@@ -57,8 +60,7 @@ impl Compare {
     /// Compiles the shader for targets of this format.
     pub fn new(device: &wgpu::Device, queue: &wgpu::Queue, format: wgpu::TextureFormat) -> Self {
         let layout = bind_group_layout(device, "compare", LOOK_BYTES, 3);
-        let source = include_str!("../../../shaders/compare.wgsl");
-        let pipeline = pipeline(device, "compare", source, &layout, format);
+        let pipeline = pipeline(device, "compare", SOURCE, &layout, format);
         let size = [256, ColourMap::ALL.len() as u32];
         let usage = wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST;
         let maps = texture(device, size, wgpu::TextureFormat::Rgba8Unorm, usage);

@@ -13,6 +13,12 @@ use egui::{PaintCallback, PaintCallbackInfo, Rect};
 use compare::{Compare, Look, Target};
 use window_level::{Layer, Levels, WindowLevel};
 
+/// The display shaders: stem of the file in `shaders/` and of the launcher here, and the text.
+pub const SHADERS: [(&str, &str); 2] = [
+    ("window_level", window_level::SOURCE),
+    ("compare", compare::SOURCE),
+];
+
 /// One viewport in one frame.
 #[derive(Clone, Debug)]
 pub struct ViewportPaint {

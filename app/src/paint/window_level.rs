@@ -14,6 +14,9 @@ use super::{bind_group_layout, pipeline, texture, write_texture};
 // NOTE: keep in sync with NOTHING in shaders/window_level.wgsl.
 const NOTHING: f32 = -3.2e38;
 
+/// The shader.
+pub const SOURCE: &str = include_str!("../../../shaders/window_level.wgsl");
+
 /// Level, and whether there is one.
 pub const PICTURE_FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rg8Unorm;
 
@@ -55,8 +58,7 @@ impl WindowLevel {
     /// Compiles the shader.
     pub fn new(device: &wgpu::Device) -> Self {
         let layout = bind_group_layout(device, "window_level", LOOK_BYTES, 2);
-        let source = include_str!("../../../shaders/window_level.wgsl");
-        let pipeline = pipeline(device, "window_level", source, &layout, PICTURE_FORMAT);
+        let pipeline = pipeline(device, "window_level", SOURCE, &layout, PICTURE_FORMAT);
         Self { pipeline, layout }
     }
 

@@ -12,7 +12,7 @@ use super::chat::Reply;
 use super::results::Comparison;
 use super::viewport::{Content, LoadingSeries, OpenSeries, Viewport};
 use super::volume_view::VolumeView;
-use super::{DeviceState, JobKind, ModelState, Notice, Stage, State};
+use super::{DeviceState, End, JobKind, ModelState, Notice, Stage, State};
 use crate::action::Effect;
 use crate::strings::words;
 
@@ -104,6 +104,19 @@ impl State {
                     });
                     self.stage = Stage::Compare(self.results.items.len() - 1);
                 }
+                None
+            }
+            EventKind::TrainStep(step) => {
+                self.training.stepped(step);
+                None
+            }
+            EventKind::Trained { out, finished } => {
+                let end = if finished {
+                    End::Finished(out)
+                } else {
+                    End::Paused(out)
+                };
+                self.training.ended(end);
                 None
             }
             EventKind::Failed(error) => {
@@ -356,6 +369,7 @@ impl State {
                 }
             }
             Some(JobKind::ReadHeader) => self.tags.failed(why),
+            Some(JobKind::Train) => self.training.ended(End::Failed(why)),
             Some(JobKind::LoadModel) if self.loads_another_model(job) => {}
             Some(JobKind::LoadModel) if stopped => self.model = ModelState::Empty,
             Some(JobKind::LoadModel) => self.model = ModelState::Failed(why),

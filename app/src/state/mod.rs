@@ -11,6 +11,7 @@ mod preferences;
 mod ready;
 mod results;
 mod tags;
+mod training;
 mod viewer;
 mod viewport;
 mod volume_view;
@@ -35,6 +36,7 @@ pub use measurements::{
 pub use orientation::{Orientation, Turn as ViewTurn};
 pub use results::{CompareMode, Comparison, Results};
 pub use tags::{Header, Tags};
+pub use training::{End, Training};
 pub use viewer::{Link, Links, Viewer};
 pub use viewport::{Camera, Cine, Content, LoadingSeries, OpenSeries, Viewport};
 pub use volume_view::{Preset, VolumeView, plane_words, window_words};
@@ -66,6 +68,8 @@ pub struct State {
     pub measurements: Measurements,
     /// The header of the file on screen.
     pub tags: Tags,
+    /// The training run.
+    pub training: Training,
     /// The dialog that is open.
     pub dialog: Option<Dialog>,
     /// What the user set.
@@ -127,12 +131,14 @@ pub enum Dialog {
     Settings,
     /// What keys and mouse do.
     Keys,
+    /// A training run.
+    Training,
 }
 
 impl Dialog {
     /// Does the slice go on beside it?
     pub fn aside(self) -> bool {
-        self == Self::Tags
+        matches!(self, Self::Tags | Self::Training)
     }
 }
 
@@ -164,6 +170,8 @@ pub enum JobKind {
     LoadModel,
     /// Answering the last question.
     Ask,
+    /// Training.
+    Train,
     /// Making an image.
     Generate {
         /// What is made.
@@ -176,7 +184,10 @@ pub enum JobKind {
 impl JobKind {
     /// Does it keep the model busy?
     pub fn uses_model(&self) -> bool {
-        matches!(self, Self::LoadModel | Self::Ask | Self::Generate { .. })
+        matches!(
+            self,
+            Self::LoadModel | Self::Ask | Self::Train | Self::Generate { .. }
+        )
     }
 
     /// What the job line calls it.
@@ -188,6 +199,7 @@ impl JobKind {
             Self::Thumbnails => words().job_thumbnails,
             Self::LoadModel => words().job_model,
             Self::Ask => words().job_ask,
+            Self::Train => words().job_train,
             Self::Generate { task, .. } => task_words(*task),
         }
     }
@@ -246,6 +258,9 @@ impl State {
     pub fn started(&mut self, job: JobId, kind: JobKind) {
         if kind == JobKind::Ask {
             self.chat.job = Some(job);
+        }
+        if kind == JobKind::Train {
+            self.training.job = Some(job);
         }
         self.jobs.insert(
             job,

@@ -84,6 +84,12 @@ impl State {
             | Action::Listen(_)
             | Action::BindKey(..)
             | Action::ResetKeys) => self.prefer(wish).into_iter().collect(),
+            Action::ChooseTraining => vec![Effect::ChooseTraining],
+            Action::TrainingChosen(path) => {
+                self.training.config_draft = path.display().to_string();
+                Vec::new()
+            }
+            Action::Train => self.train(),
             Action::FocusQuestion => {
                 self.chat.draft.wants_focus = true;
                 Vec::new()

@@ -32,6 +32,7 @@ pub fn model_line_ui(ui: &mut Ui, model: &ModelState) -> Option<Action> {
                 action = Some(Action::ChooseModel);
             }
             for (name, dialog) in [
+                (words().training, Dialog::Training),
                 (words().settings, Dialog::Settings),
                 (words().keys, Dialog::Keys),
             ] {

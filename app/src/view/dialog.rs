@@ -1,16 +1,34 @@
 //! The dialog that is open: header fields beside the slice, settings and keys over it.
 
-use egui::{Context, Id, Modal, ScrollArea, Ui, Window};
+use egui::{Context, Id, Modal, RichText, ScrollArea, Ui, Window};
 
-use super::{keys_help, settings, tags};
+use super::{keys_help, settings, tags, training};
 use crate::action::Action;
+use crate::pictures::Pictures;
 use crate::state::{Dialog, State};
 use crate::strings::words;
+use crate::theme;
 
 /// The dialog, if there is one.
-pub fn dialog_ui(ctx: &Context, state: &mut State) -> Option<Action> {
+pub fn dialog_ui(ctx: &Context, state: &mut State, pictures: &Pictures) -> Option<Action> {
     match state.dialog? {
-        Dialog::Tags => window_ui(ctx, state),
+        Dialog::Tags => window_ui(ctx, "tags", words().tags_title, |ui| {
+            tags::tags_ui(ui, &mut state.tags)
+        }),
+        Dialog::Training => window_ui(ctx, "training", words().training_title, |ui| {
+            let closed = ui.horizontal(|ui| {
+                let hint = RichText::new(words().training_hint).color(theme::now().quiet);
+                ui.label(hint);
+                let right = egui::Layout::right_to_left(egui::Align::Center);
+                ui.with_layout(right, |ui| ui.button(words().close).clicked())
+                    .inner
+            });
+            let action = ScrollArea::vertical()
+                .auto_shrink(false)
+                .show(ui, |ui| training::training_ui(ui, state, pictures))
+                .inner;
+            action.or(closed.inner.then_some(Action::CloseDialog))
+        }),
         Dialog::Settings => modal_ui(ctx, "settings", 620.0, words().settings, |ui| {
             settings::settings_ui(ui, state)
         }),
@@ -22,17 +40,22 @@ pub fn dialog_ui(ctx: &Context, state: &mut State) -> Option<Action> {
 }
 
 /// A window beside which the slice goes on.
-fn window_ui(ctx: &Context, state: &mut State) -> Option<Action> {
+fn window_ui(
+    ctx: &Context,
+    id: &'static str,
+    title: &str,
+    content: impl FnOnce(&mut Ui) -> Option<Action>,
+) -> Option<Action> {
     let room = ctx.content_rect().size();
-    let shown = Window::new(words().tags_title)
-        .id(Id::unique("tags"))
+    let shown = Window::new(title)
+        .id(Id::unique(id))
         .title_bar(false)
         .resizable(false)
         .default_pos([room.x * 0.2, room.y * 0.15])
         .fixed_size([(room.x * 0.5).min(720.0), (room.y * 0.65).min(600.0)])
         .show(ctx, |ui| {
-            ui.heading(words().tags_title);
-            tags::tags_ui(ui, &mut state.tags)
+            ui.heading(title);
+            content(ui)
         });
     shown.and_then(|shown| shown.inner).flatten()
 }

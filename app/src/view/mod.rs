@@ -21,6 +21,7 @@ mod tags;
 mod tasks;
 mod toolbar;
 mod tools;
+mod training;
 
 use egui::{CentralPanel, Frame, Margin, Panel, Ui};
 
@@ -106,7 +107,7 @@ pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Act
     if released && state.measurements.left_behind() && !actions.iter().any(measuring) {
         actions.push(Action::Measure(Measure::Abandon));
     }
-    actions.extend(dialog::dialog_ui(ui.ctx(), state));
+    actions.extend(dialog::dialog_ui(ui.ctx(), state, pictures));
     drop_target_ui(ui);
     actions.extend(dropped(ui));
     actions

@@ -11,7 +11,7 @@ mod inspect;
 pub mod letters;
 mod load;
 pub mod measure;
-mod memory;
+pub(crate) mod memory;
 pub mod metrics;
 mod nifti;
 mod picture;

@@ -4,6 +4,7 @@
 //! sampled between the eight nearest voxels, so that oblique and sheared volumes come out straight.
 
 use std::sync::Arc;
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,9 @@ use super::error::ImagingError;
 use super::geometry::{Affine, Direction};
 use super::render::ViewDescriptor;
 use super::volume::{Plane, Rescale, Slice, Volume, Voxels};
+
+/// Fewer pixels are sampled sooner than threads are started.
+const MANY_PIXELS: usize = 1 << 15;
 
 /// A grid has at most so many pixels along an axis.
 const LONGEST: usize = 2048;
@@ -186,22 +190,31 @@ impl Volume {
         };
         let slices = grid.slab(view.index, slab.mm);
         let count = slices.len() as f32;
-        let mut projected: Option<Slice> = None;
-        for index in slices {
-            let slice = one(index)?;
-            match &mut projected {
-                None => projected = Some(slice),
-                Some(so_far) => {
-                    let pairs = so_far.samples.iter_mut().zip(&slice.samples);
-                    match slab.projection {
-                        Projection::Maximum => pairs.for_each(|(a, b)| *a = a.max(*b)),
-                        Projection::Minimum => pairs.for_each(|(a, b)| *a = a.min(*b)),
-                        Projection::Mean => pairs.for_each(|(a, b)| *a += b),
-                    }
-                }
-            }
-        }
-        let mut slice = projected.unwrap_or_else(|| grid.empty_slice(self));
+        // Each thread projects a part of the slab, and the parts are projected in turn.
+        let part = slices.len().div_ceil(threads()).max(1);
+        let starts = slices.clone().step_by(part);
+        let project = |start: usize| {
+            let mut rest = start..(start + part).min(slices.end);
+            let first = rest.next().map_or_else(|| Ok(grid.empty_slice(self)), one);
+            rest.try_fold(first?, |so_far, index| {
+                Ok(projected(slab.projection, so_far, &one(index)?))
+            })
+        };
+        let parts: Vec<Result<Slice, ImagingError>> = thread::scope(|scope| {
+            let running: Vec<_> = starts
+                .map(|start| {
+                    let project = &project;
+                    scope.spawn(move || project(start))
+                })
+                .collect();
+            let ended = running.into_iter().filter_map(|thread| thread.join().ok());
+            ended.collect()
+        });
+        let mut parts = parts.into_iter();
+        let first = parts.next().unwrap_or_else(|| Ok(grid.empty_slice(self)));
+        let mut slice = parts.try_fold(first?, |so_far, part| {
+            Ok::<_, ImagingError>(projected(slab.projection, so_far, &part?))
+        })?;
         if slab.projection == Projection::Mean {
             slice.samples.iter_mut().for_each(|sum| *sum /= count);
         }
@@ -283,13 +296,13 @@ impl Volume {
         slice
     }
 
-    fn interpolated<T: Copy>(
+    fn interpolated<T: Copy + Sync>(
         &self,
         voxels: &[T],
         voxel_from_grid: &Affine,
         grid: &Grid,
         index: usize,
-        convert: impl Fn(T) -> f32,
+        convert: impl Fn(T) -> f32 + Sync,
     ) -> Vec<f32> {
         let [width, height, _] = grid.size;
         let area = self.size[0] * self.size[1];
@@ -298,15 +311,29 @@ impl Volume {
             let stored = voxels.get(k * area + j * self.size[0] + i);
             stored.map_or(f32::NAN, |x| convert(*x) * slope + intercept)
         };
-        let mut samples = Vec::with_capacity(width * height);
-        let [dx, ..] = [voxel_from_grid.step(0)];
-        for y in 0..height {
-            let start = voxel_from_grid.apply([0.0, y as f64, index as f64]);
-            samples.extend((0..width).map(|x| {
-                let at = [0, 1, 2].map(|axis| start[axis] + dx[axis] * x as f64);
-                self.between(at, &sample)
-            }));
+        let mut samples = vec![0.0; width * height];
+        let dx = voxel_from_grid.step(0);
+        let fill = |first_row: usize, rows: &mut [f32]| {
+            for (y, row) in (first_row..).zip(rows.chunks_exact_mut(width.max(1))) {
+                let start = voxel_from_grid.apply([0.0, y as f64, index as f64]);
+                for (x, out) in row.iter_mut().enumerate() {
+                    let at = [0, 1, 2].map(|axis| start[axis] + dx[axis] * x as f64);
+                    *out = self.between(at, &sample);
+                }
+            }
+        };
+        let rows = height.div_ceil(threads()).max(1);
+        if samples.len() < MANY_PIXELS {
+            fill(0, &mut samples);
+            return samples;
         }
+        thread::scope(|scope| {
+            let parts = samples.chunks_mut(rows * width.max(1));
+            for (number, part) in parts.enumerate() {
+                let fill = &fill;
+                scope.spawn(move || fill(number * rows, part));
+            }
+        });
         samples
     }
 
@@ -343,6 +370,22 @@ impl Volume {
         }
         sum
     }
+}
+
+/// Samples of two slices, or of two parts of a slab, as one.
+fn projected(projection: Projection, mut a: Slice, b: &Slice) -> Slice {
+    let pairs = a.samples.iter_mut().zip(&b.samples);
+    match projection {
+        Projection::Maximum => pairs.for_each(|(a, b)| *a = a.max(*b)),
+        Projection::Minimum => pairs.for_each(|(a, b)| *a = a.min(*b)),
+        Projection::Mean => pairs.for_each(|(a, b)| *a += b),
+    }
+    a
+}
+
+/// Threads that cut at once.
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, |threads| threads.get().min(8))
 }
 
 /// Voxels in the order of a slice's pixels.

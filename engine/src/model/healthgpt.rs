@@ -128,11 +128,11 @@ impl HealthGpt {
         device: &Device,
         on_progress: &mut dyn FnMut(&str, usize, usize) -> ControlFlow<()>,
     ) -> Result<Self, ModelError> {
-        Self::load_as(dir, device, None, on_progress)
+        Self::load_as(dir, device, None, None, on_progress)
     }
 
-    /// As [`Self::load`], with the decoder's matrices in a given type instead of the one its size suggests. CLIP and
-    /// VQGAN are always f32.
+    /// As [`Self::load`], with the matrices of the decoder, or of the plug-ins, in a given type instead of the one that the
+    /// decoder's size suggests. CLIP and VQGAN are always f32.
     ///
     /// # Errors
     /// As [`Self::load`].
@@ -140,6 +140,7 @@ impl HealthGpt {
         dir: &Path,
         device: &Device,
         precision: Option<Precision>,
+        plugin_precision: Option<Precision>,
         on_progress: &mut dyn FnMut(&str, usize, usize) -> ControlFlow<()>,
     ) -> Result<Self, ModelError> {
         let layout = ModelLayout::open(dir)?;
@@ -193,7 +194,8 @@ impl HealthGpt {
             let mut files: Vec<&Path> = vec![&file];
             files.extend(fusion.as_deref()); // the fusion file comes second and wins, as in the reference
             let part = format!("plug-in {}", entry.name);
-            plugins.push(reader.read(&part, decoder_precision, &files, |loader| {
+            let precision = plugin_precision.unwrap_or(decoder_precision);
+            plugins.push(reader.read(&part, precision, &files, |loader| {
                 let hidden = clip_config.hidden_size;
                 PlugIn::load(loader, entry, &llm_config, hidden, vocabulary)
             })?);

@@ -101,4 +101,9 @@ pub enum Command {
     Ask(Box<AskRequest>),
     /// Make an image.
     Generate(Box<GenerateRequest>),
+    /// Train as a configuration says, or go on from its last checkpoint. A stop pauses it: it ends after a checkpoint.
+    Train {
+        /// `train.toml`.
+        config: PathBuf,
+    },
 }

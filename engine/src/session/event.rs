@@ -1,5 +1,6 @@
 //! What the engine reports: plain data, each event with the job it belongs to.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use image::RgbImage;
@@ -11,6 +12,7 @@ use crate::imaging::tags::Field;
 use crate::imaging::{Generated, Loaded, SeriesInfo, SkippedFile, Volume};
 use crate::model::Answer;
 use crate::task::{Capability, Task};
+use crate::training::step::TrainStep;
 
 /// Something happened.
 #[derive(Clone, Debug)]
@@ -82,6 +84,15 @@ pub enum EventKind {
     Answered(Answer),
     /// An image is ready.
     Generated(Arc<Generated>),
+    /// Training did a step.
+    TrainStep(TrainStep),
+    /// Training ended, or paused after a checkpoint.
+    Trained {
+        /// Where the log, the checkpoint and the result are.
+        out: PathBuf,
+        /// The configuration's last step is done.
+        finished: bool,
+    },
     /// The job ended without a result.
     Failed(Arc<Error>),
 }
@@ -97,6 +108,7 @@ impl EventKind {
                 | Self::FirstSlice { .. }
                 | Self::Thumbnail { .. }
                 | Self::Text(_)
+                | Self::TrainStep(_)
         )
     }
 }

@@ -80,7 +80,10 @@ impl Engine {
             | Command::LoadSeries { .. }
             | Command::ReadHeader { .. }
             | Command::Thumbnails { .. } => &self.files,
-            Command::LoadModel { .. } | Command::Ask(_) | Command::Generate(_) => &self.tensors,
+            Command::LoadModel { .. }
+            | Command::Ask(_)
+            | Command::Generate(_)
+            | Command::Train { .. } => &self.tensors,
         };
         let sent = to
             .as_ref()

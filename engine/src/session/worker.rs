@@ -20,6 +20,7 @@ use crate::imaging::{
     load_series_showing, metrics, render, scan_showing, series_picture,
 };
 use crate::model::{AskInput, HealthGpt};
+use crate::training;
 
 /// The engine thread: runs until the handle is dropped.
 pub fn tensors(choice: DeviceChoice, jobs: &Receiver<(JobId, Command)>, queue: &Queue) {
@@ -63,6 +64,7 @@ pub fn tensors(choice: DeviceChoice, jobs: &Receiver<(JobId, Command)>, queue: &
                 job,
                 queue,
             ),
+            Command::Train { config } => train(&config, &device, job, queue),
             Command::Scan { .. }
             | Command::LoadSeries { .. }
             | Command::ReadHeader { .. }
@@ -195,6 +197,29 @@ fn load_model(
         load_secs: started.elapsed().as_secs_f64(),
     };
     Ok((model, info))
+}
+
+fn train(
+    config: &std::path::Path,
+    device: &Device,
+    job: JobId,
+    queue: &Queue,
+) -> Result<EventKind> {
+    let run = training::job::Job::open(config)?;
+    let mut finished = true;
+    run.run(device, &mut |step| {
+        queue.push(Event {
+            job,
+            kind: EventKind::TrainStep(step.clone()),
+        });
+        finished = step.step == step.of;
+        let _ = queue.progress(job, "training", step.step as usize, step.of as usize);
+        queue.flow(job)
+    })?;
+    Ok(EventKind::Trained {
+        out: run.out().clone(),
+        finished,
+    })
 }
 
 /// The view of a slice that this model gets: the one on screen, or with the window it was trained on.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use burn::module::{Module, ParamId};
@@ -20,14 +21,18 @@ use super::examples::{Example, Preparation, example};
 use super::learner::{Learner, Leaves, with_values};
 use super::model_dir::write_model;
 use super::params::{NamedOptimizer, write_f32};
+use super::plan::MemoryPlan;
 use super::stage::{DataEntry, StageConfig};
 use super::step::{Log, TrainStep};
-use super::validation::{self, ValidationSet};
+use super::validation::{self, Found, ValidationSet};
+use super::workers::share_out;
 use crate::dataset::{OnBad, Records};
 use crate::model::HealthGpt;
 use crate::model::adapter::Dropout;
 use crate::model::checkpoint::Checkpoint;
+use crate::model::config::LlmConfig;
 use crate::model::loader::Precision;
+use crate::model::manifest::ModelLayout;
 use crate::model::random::Random;
 
 /// Records of one file and the plug-in that they train.
@@ -78,8 +83,10 @@ pub fn train(
         let last = done == config.steps;
         let mut best = false;
         if last || done.is_multiple_of(config.validate_every.max(1)) {
-            report.scores = run.validate(&validation)?;
-            best = run.note(&report.scores);
+            let found = run.validate(&validation)?;
+            best = run.note(&found.scores);
+            report.scores = found.scores;
+            report.sample = found.sample.map(Arc::new);
         }
         log.write(&report)?;
         let stop = on_step(&report).is_break();
@@ -115,9 +122,14 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn start(config: &'a StageConfig, device: &Device) -> Result<Self, TrainError> {
         let autodiff = device.clone().autodiff();
+        let layout = ModelLayout::open(&config.model)?;
+        let llm = LlmConfig::open(&config.model.join(&layout.manifest.parts.llm))?;
+        let precision = config.precision(&llm, device);
+        MemoryPlan::new(config, precision)?.check()?;
         let mut model = HealthGpt::load_as(
             &config.model,
             &autodiff,
+            Some(precision),
             Some(Precision::F32),
             &mut |_, _, _| ControlFlow::Continue(()),
         )?;
@@ -277,48 +289,15 @@ impl<'a> Run<'a> {
         Ok(sequences)
     }
 
-    /// Loss and gradients of every sequence, in their order, shared out among threads: most operations of the CPU backend use
-    /// one. Each sequence is computed the same way whichever thread does it, so their number changes no bit.
+    /// Loss and gradients of every sequence, in their order.
     fn gradients(&self, sequences: &[Sequence]) -> Result<Vec<(f32, GradientsParams)>, TrainError> {
-        let workers = self.config.workers.clamp(1, sequences.len().max(1));
-        let work = |worker: usize| -> Result<Vec<(f32, GradientsParams)>, TrainError> {
+        share_out(
+            self.config.workers,
+            sequences,
             // Leaves of its own: graphs that share them would wait for each other.
-            let learner = self.learner.clone().map(&mut Leaves);
-            let mine = sequences.iter().skip(worker).step_by(workers);
-            mine.map(|sequence| self.gradient(&learner, sequence))
-                .collect()
-        };
-        let results: Vec<Result<Vec<_>, TrainError>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (1..workers)
-                .map(|worker| {
-                    std::thread::Builder::new()
-                        .name(format!("training {worker}"))
-                        .spawn_scoped(scope, move || work(worker))
-                })
-                .collect();
-            let mut results = vec![work(0)];
-            results.extend(threads.into_iter().map(
-                |thread| match thread.map(|thread| thread.join()) {
-                    Ok(Ok(result)) => result,
-                    Ok(Err(panic)) => std::panic::resume_unwind(panic),
-                    Err(error) => Err(TrainError::Checkpoint {
-                        why: error.to_string(),
-                        path: self.config.out.clone(),
-                    }),
-                },
-            ));
-            results
-        });
-        let mut columns = Vec::new();
-        for result in results {
-            columns.push(result?.into_iter());
-        }
-        // Back in the order of the sequences: one of each worker in turn.
-        let mut ordered = Vec::with_capacity(sequences.len());
-        for i in 0..sequences.len() {
-            ordered.extend(columns.get_mut(i % workers).and_then(Iterator::next));
-        }
-        Ok(ordered)
+            &|| self.learner.clone().map(&mut Leaves),
+            &|learner, sequence| self.gradient(learner, sequence),
+        )
     }
 
     fn gradient(
@@ -345,15 +324,17 @@ impl<'a> Run<'a> {
     }
 
     /// Scores by name, of free-running greedy decoding.
-    fn validate(&mut self, sets: &[ValidationSet]) -> Result<BTreeMap<String, f64>, TrainError> {
+    fn validate(&mut self, sets: &[ValidationSet]) -> Result<Found, TrainError> {
         self.model.clip = self.learner.clip.valid();
         self.model.decoder = self.learner.decoder.valid();
         self.model.plugins = self.learner.plugins.valid();
-        let mut scores = BTreeMap::new();
+        let mut all = Found::default();
         for set in sets {
-            scores.extend(validation::scores(&self.model, set)?);
+            let found = validation::look(&self.model, set)?;
+            all.scores.extend(found.scores);
+            all.sample = all.sample.or(found.sample);
         }
-        Ok(scores)
+        Ok(all)
     }
 
     /// Keeps the best score; true when this one is it.
@@ -383,7 +364,8 @@ impl<'a> Run<'a> {
 
     fn write_model(&self) -> Result<(), TrainError> {
         let out = self.config.out.join("model");
-        write_model(&self.model, &self.learner, &self.untouched, &out)
+        let base = self.config.stage.trainable().base;
+        write_model(&self.model, &self.learner, &self.untouched, base, &out)
     }
 
     fn save_weights(
