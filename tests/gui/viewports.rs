@@ -158,9 +158,6 @@ fn the_window_of_one_plane_is_that_of_all() {
 #[test]
 fn a_double_click_shows_one_viewport_alone_and_another_all_again() {
     let mut harness = planes();
-    // A frame of a test is a quarter of a second.
-    let slow = |options: &mut egui::Options| options.input_options.max_double_click_delay = 3.0;
-    harness.ctx.options_mut(slow);
     for count in [1, 3] {
         let at = center_of(&harness, "axial");
         clicks_at(&mut harness, at, 2);
