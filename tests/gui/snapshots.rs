@@ -20,11 +20,16 @@ use crate::screen::{gpu, renderer, snapshot_options, snapshots};
 const SIZE: [f32; 2] = [1100.0, 700.0];
 
 /// Compares what a desk shows with the baseline of this name.
-fn snap(name: &str, mut desk: Desk) -> SnapshotResult {
+fn snap(name: &str, desk: Desk) -> SnapshotResult {
+    snap_at(name, desk, SIZE)
+}
+
+/// The same in a window of so many pixels.
+fn snap_at(name: &str, mut desk: Desk, size: [f32; 2]) -> SnapshotResult {
     let scale = desk.state.settings.scale();
     desk.effects.clear();
     let mut harness = Harness::builder()
-        .with_size(egui::Vec2::from(SIZE) / scale)
+        .with_size(egui::Vec2::from(size) / scale)
         .with_max_steps(16)
         .with_context_setup(workbench::theme::install)
         .renderer(renderer())
@@ -36,7 +41,7 @@ fn snap(name: &str, mut desk: Desk) -> SnapshotResult {
             },
             desk,
         );
-    harness.set_size(egui::Vec2::from(SIZE) / scale);
+    harness.set_size(egui::Vec2::from(size) / scale);
     harness.run_steps(8);
     let options = snapshot_options().output_path(snapshots().join("window"));
     harness.try_snapshot_options(name, &options)
@@ -52,8 +57,7 @@ fn all_equal(results: impl IntoIterator<Item = SnapshotResult>) {
     let driver = gpu().adapter.get_info();
     assert!(
         failed.is_empty(),
-        "drawn by {} {}:
-{}",
+        "drawn by {} {}:\n{}",
         driver.name,
         driver.driver_info,
         failed.join(
@@ -288,6 +292,7 @@ fn sizes_and_languages_look_as_they_did() {
     all_equal([
         snap("scale-75", scaled(75)),
         snap("scale-125", scaled(125)),
+        snap_at("scale-200", scaled(200), [1920.0, 1080.0]),
         snap("german", with(german)),
         snap("german-measured", {
             let mut desk = measured();

@@ -106,10 +106,11 @@ fn shape_ui(painter: &Painter, mapping: Mapping, item: &Measurement, chosen: boo
         item.number,
         label_words(&item.reading, unit)
     );
-    let handles = item.shape.handles();
-    let corners = handles.iter().map(|handle| mapping.to_screen(*handle));
-    let right = corners.reduce(|a, b| Pos2::new(a.x.max(b.x), a.y.max(b.y)));
-    let at = right.unwrap_or(mapping.place.center()) + egui::vec2(8.0, 4.0);
+    // Beside the handle furthest to the lower right.
+    let handles = item.shape.handles().into_iter();
+    let handles = handles.map(|handle| mapping.to_screen(handle));
+    let last = handles.reduce(|a, b| if b.x + b.y > a.x + a.y { b } else { a });
+    let at = last.unwrap_or(mapping.place.center()) + egui::vec2(8.0, 4.0);
     let galley = painter.layout_no_wrap(text, FontId::proportional(13.0), color);
     // Never off the image.
     let room = painter.clip_rect().shrink(4.0);
