@@ -74,6 +74,8 @@ pub enum Command {
     RandomModel(RandomModelArgs),
     /// Train an image autoencoder on paired volumes, from the last checkpoint if there is one
     Train(TrainArgs),
+    /// Train one configuration in variants that differ in one thing: plugins, experts, features or stages
+    Experiment(ExperimentArgs),
     /// Measure the kernels on this computer's adapter
     Bench(BenchArgs),
     /// Run the sample study through everything: answers, a converted image, a picture of the window
@@ -332,6 +334,20 @@ pub struct TrainArgs {
     /// Save a checkpoint and end after so many steps
     #[arg(long, value_name = "STEPS")]
     pub stop_after: Option<u64>,
+}
+
+/// `workbench experiment`.
+#[derive(Debug, Args)]
+pub struct ExperimentArgs {
+    /// plugins, experts, features or stages
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Configuration of a training stage, which every variant follows
+    #[arg(long, value_name = "CONFIG.toml")]
+    pub config: PathBuf,
+    /// Folder for the variants and the result
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 /// `workbench demo`.
