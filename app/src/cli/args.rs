@@ -500,6 +500,13 @@ pub(super) fn probability(text: &str) -> Result<f32, String> {
     number(text, |x| x > 0.0 && x <= 1.0, "above 0 and up to 1")
 }
 
+fn plugin_format(text: &str) -> Result<Format, String> {
+    match text.parse()? {
+        Format::Q4 => Err("plug-ins are f16 or q8".to_owned()),
+        format => Ok(format),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -530,12 +537,5 @@ mod tests {
             assert!(cli.global.json && cli.global.device == DeviceChoice::Cpu);
             assert_eq!(cli.global.model, Some("m".into()));
         }
-    }
-}
-
-fn plugin_format(text: &str) -> Result<Format, String> {
-    match text.parse()? {
-        Format::Q4 => Err("plug-ins are f16 or q8".to_owned()),
-        format => Ok(format),
     }
 }
