@@ -212,10 +212,12 @@ fn a_stopped_evaluation_goes_on_where_it_was_and_gives_the_rows_of_an_uninterrup
         panic!("{report:?}")
     };
     assert!(generated > 0);
+    // As many at once as there are: neither threads nor a stop change a result.
     let (whole, _) = pictures(
         &model,
         &Evaluation {
             rows: None,
+            workers: 3,
             ..eval.clone()
         },
     );

@@ -1,10 +1,18 @@
 //! The window, by its accessibility tree: keys, clicks and engine events in; labels and effects out. No engine runs.
 
+mod access;
 mod chat;
 mod frame;
 mod images;
+mod measuring;
+mod pairs;
+mod pictures;
+mod preferences;
+mod snapshots;
+mod training;
 mod turning;
 mod viewing;
+mod viewports;
 
 use std::sync::{Arc, Mutex};
 
@@ -267,4 +275,18 @@ fn ask_and_answer(desk: &mut Desk, question: &str, reply: &str) {
     desk.perform(Action::Ask);
     let job = desk.last_job();
     desk.event(job, answer(reply, AnswerEnd::Complete));
+}
+
+fn tab_to(harness: &mut Harness<'_, Desk>, label: &str) {
+    for _ in 0..90 {
+        harness.key_press(Key::Tab);
+        harness.run_steps(2);
+        let focused = harness
+            .query_all_by_label(label)
+            .any(|node| node.is_focused());
+        if focused {
+            return;
+        }
+    }
+    panic!("Tab does not lead to {label}");
 }

@@ -11,6 +11,8 @@ mod imaging;
 mod import;
 mod kernels;
 mod model;
+mod paint;
+mod screen;
 mod session;
 mod shaders;
 mod stages;

@@ -8,6 +8,7 @@ use engine::model::{AnswerEnd, Sampling};
 use engine::session::{AskRequest, Command, EventKind, GenerateRequest, JobId, Source};
 use engine::{DeviceChoice, Engine, Error, Task};
 
+use crate::fixtures::Dicom;
 use crate::support::{repo, tiny_model};
 
 struct Script {
@@ -66,12 +67,7 @@ fn volume(modality: Modality) -> Arc<Volume> {
 }
 
 fn slice(volume: &Arc<Volume>) -> Source {
-    let view = ViewDescriptor {
-        plane: Plane::Axial,
-        index: 1,
-        window: volume.default_window(),
-        invert: false,
-    };
+    let view = ViewDescriptor::new(Plane::Axial, 1, volume.default_window());
     Source::Slice {
         volume: Arc::clone(volume),
         view,
@@ -262,6 +258,50 @@ fn a_plain_picture_is_scanned_loaded_and_shown_to_the_model() {
     ));
 }
 
+#[test]
+fn the_middle_slice_comes_before_its_series_and_thumbnails_need_no_load() {
+    let folder = tempfile::tempdir().unwrap();
+    for k in 0..7 {
+        let mut file = Dicom::ct_slice(k, 3.0 * k as f64);
+        let path = folder.path().join(format!("{k}.dcm"));
+        file.pixels_i16(&[10 * k as i16; 12]).write(&path);
+    }
+    let script = Script::start();
+    let job = script.engine.scan(vec![folder.path().to_owned()]);
+    let events = script.finish(job);
+    let Some(EventKind::ScanDone { series, .. }) = events.last() else {
+        panic!("{events:?}")
+    };
+    let job = script.engine.send(Command::LoadSeries {
+        series: Box::new(series[0].clone()),
+    });
+    let events = script.finish(job);
+    let first = events.iter().find_map(|event| match event {
+        EventKind::FirstSlice { id, volume } => Some((id, volume)),
+        _ => None,
+    });
+    let (id, volume) = first.expect("a slice before the series");
+    assert_eq!((id, volume.size), (&series[0].id, [4, 3, 1]));
+    assert_eq!(volume.sample([0, 0, 0]), 30.0, "the fourth of seven");
+    assert_eq!(volume.position_mm([0, 0, 0])[2], 9.0);
+    let Some(EventKind::SeriesLoaded {
+        loaded: Loaded::Volume(whole),
+        ..
+    }) = events.last()
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(whole.size, [4, 3, 7]);
+    let job = script.engine.send(Command::Thumbnails {
+        series: series.clone(),
+    });
+    let events = script.finish(job);
+    let drawn = events.iter().any(|event| {
+        matches!(event, EventKind::Thumbnail { id, picture } if *id == series[0].id && picture.dimensions() == (5, 3))
+    });
+    assert!(drawn, "{events:?}");
+}
+
 /// The whole way of the radiologist and of the one-click preview, on the bundled scan.
 #[test]
 fn the_sample_study_goes_from_a_folder_to_an_answer_and_a_converted_image() {
@@ -312,4 +352,45 @@ fn the_sample_study_goes_from_a_folder_to_an_answer_and_a_converted_image() {
     };
     assert!(generated.provenance.source_instance_uid.is_some());
     assert!(!generated.looks_like_a_copy(), "random weights do not copy");
+}
+
+#[test]
+fn a_training_job_reports_its_steps_and_pauses_at_a_stop() {
+    let root = tempfile::tempdir().unwrap();
+    let config = crate::stages::write_config(root.path(), 6);
+    let script = Script::start();
+    let train = || {
+        script.engine.send(Command::Train {
+            config: config.clone(),
+        })
+    };
+    let job = train();
+    let mut steps = 0;
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let finished = loop {
+        assert!(Instant::now() < deadline);
+        let Some(event) = script.engine.wait_event(Duration::from_secs(1)) else {
+            continue;
+        };
+        match event.kind {
+            EventKind::TrainStep(step) => {
+                steps = step.step;
+                script.engine.stop(job);
+            }
+            EventKind::Trained { finished, .. } => break finished,
+            EventKind::Failed(error) => panic!("{error}"),
+            _ => {}
+        }
+    };
+    assert!(!finished && steps < 6, "{steps}");
+    let events = script.finish(train());
+    let first = events.iter().find_map(|kind| match kind {
+        EventKind::TrainStep(step) => Some(step.step),
+        _ => None,
+    });
+    assert_eq!(first, Some(steps + 1), "it goes on where it paused");
+    assert!(matches!(
+        events.last(),
+        Some(EventKind::Trained { finished: true, .. })
+    ));
 }

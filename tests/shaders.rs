@@ -92,9 +92,26 @@ fn every_shader_says_what_it_computes_names_its_bindings_and_its_launcher() {
     }
 }
 
+/// What the window draws with: stem and text.
+const DISPLAY: [(&str, &str); 2] = [
+    ("window_level", workbench::paint::window_level::SOURCE),
+    ("compare", workbench::paint::compare::SOURCE),
+];
+
+#[test]
+fn the_display_shaders_validate_without_anything_beyond_the_core() {
+    for (stem, text) in DISPLAY {
+        let module = naga::front::wgsl::parse_str(text)
+            .unwrap_or_else(|error| panic!("{stem}: {}", error.emit_to_string(text)));
+        let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
+        let _ = info.unwrap_or_else(|error| panic!("{stem}: {}", error.emit_to_string(text)));
+    }
+}
+
 #[test]
 fn every_file_in_the_shader_folder_is_used() {
-    let known: Vec<&str> = shaders().iter().map(|shader| shader.stem).collect();
+    let mut known: Vec<&str> = shaders().iter().map(|shader| shader.stem).collect();
+    known.extend(DISPLAY.map(|(stem, _)| stem));
     for entry in std::fs::read_dir(crate::support::repo("shaders")).unwrap() {
         let path = entry.unwrap().path();
         let stem = path.file_stem().unwrap().to_string_lossy().into_owned();

@@ -120,6 +120,85 @@ fn the_engine_knows_no_window() {
     }
 }
 
+/// The string literals of a line of code, without escapes.
+fn literals(line: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut current: Option<String> = None;
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (&mut current, c) {
+            (None, '\'') if chars.peek() == Some(&'"') => drop(chars.next()),
+            (None, '/') if chars.peek() == Some(&'/') => break,
+            (None, '"') => current = Some(String::new()),
+            (None, _) => {}
+            (Some(_), '\\') => drop(chars.next()),
+            (Some(text), '"') => {
+                found.push(std::mem::take(text));
+                current = None;
+            }
+            (Some(text), c) => text.push(c),
+        }
+    }
+    found
+}
+
+/// Words for people are letters beside each other that are not inside the braces of a format.
+fn has_words(text: &str) -> bool {
+    let mut depth = 0;
+    let mut letters = 0;
+    for c in text.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            c if depth == 0 && c.is_alphabetic() => letters += 1,
+            _ => letters = 0,
+        }
+        if letters >= 2 {
+            return true;
+        }
+    }
+    false
+}
+
+/// Every text of the window is in `strings.rs`, so that it is there in every language. What looks like words in a view
+/// is the name of a widget's memory, never shown.
+#[test]
+fn no_view_has_text_of_its_own() {
+    let ids = [
+        "Id::unique(",
+        ".with(",
+        "id_salt",
+        "Grid::new(",
+        "Panel::",
+        "insert_temp",
+        "modal_ui(",
+        "words().stage_",
+    ];
+    let mut found = Vec::new();
+    for (path, text) in sources("rs") {
+        let place = path.strip_prefix(root()).unwrap_or(&path).to_owned();
+        let shown = place.starts_with("app/src/view")
+            || ["app/src/app.rs", "app/src/state/ready.rs"]
+                .iter()
+                .any(|file| place.ends_with(file));
+        if !shown {
+            continue;
+        }
+        for (number, line) in product(&text).lines().enumerate() {
+            let named = ids.iter().any(|id| line.contains(id));
+            let words = |literal: &&String| {
+                has_words(literal) && workbench::keys::command(literal).is_none()
+            };
+            if let Some(literal) = literals(line).iter().find(words)
+                && !named
+            {
+                found.push(format!("{}:{} {literal:?}", place.display(), number + 1));
+            }
+        }
+    }
+    check(&found, "put these into app/src/strings.rs");
+}
+
 #[test]
 fn the_readme_names_the_two_commands_and_every_subcommand() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();

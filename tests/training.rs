@@ -75,6 +75,7 @@ fn config(root: &Path, out: &str, steps: u64) -> AutoencoderConfig {
         },
         steps,
         batch: 2,
+        workers: 1,
         learning_rate: 2e-3,
         warmup: 2,
         quantizer: Quantizer::Gumbel {
@@ -160,9 +161,17 @@ fn a_few_steps_lower_the_reconstruction_error_and_the_result_loads_as_a_vqgan() 
 #[test]
 fn a_resumed_run_gives_the_very_weights_of_an_uninterrupted_one() {
     let root = tempfile::tempdir().unwrap();
-    let whole = config(root.path(), "whole", 8);
+    let whole = AutoencoderConfig {
+        quantizer: Quantizer::Nearest {
+            decay: 0.9,
+            commitment_weight: 0.25,
+            quantize_from: 0.4,
+        },
+        ..config(root.path(), "whole", 8)
+    };
     let broken = AutoencoderConfig {
         out: root.path().join("broken"),
+        workers: 2,
         ..whole.clone()
     };
     assert_eq!(run(&whole, 0).len(), 8);

@@ -4,10 +4,10 @@
 //! keys and values to f16 (2^-11 of each) and the order of sums. q8 and q4 are compared with a twin whose weights are rounded
 //! in the same way, so that the bound there too is the order of sums; what the rounding itself costs is `eval-quant`'s to say.
 
-use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::Mutex;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use engine::device::{choose, kernels_on};
@@ -86,9 +86,9 @@ fn by_twin(model: &HealthGpt, task: Task, steps: usize) -> (Vec<Vec<f32>>, Vec<u
     (logits, ids)
 }
 
-fn plan_of(model: &HealthGpt) -> std::cell::RefMut<'_, Plan> {
+fn plan_of(model: &HealthGpt) -> std::sync::MutexGuard<'_, Plan> {
     match &model.llm {
-        Llm::Plan(plan) => plan.borrow_mut(),
+        Llm::Plan(plan) => plan.lock().unwrap(),
         Llm::Twin(_) => panic!("the model is on no GPU"),
     }
 }
@@ -306,7 +306,7 @@ fn prompts_in_blocks_without_subgroups_and_in_small_shards_give_the_same_logits(
         }));
         let mut model = load(&dir, &device, LlmChoice::Plan(Format::F16));
         let plan = repacked(&dir, &model, tuned);
-        model.llm = Llm::Plan(Box::new(RefCell::new(plan)));
+        model.llm = Llm::Plan(Box::new(Mutex::new(plan)));
         let got = by_plan(&model, 0, &ids);
         let largest = want.iter().flatten().fold(0.0f32, |a, x| a.max(x.abs()));
         let difference = worst(&got, &want);

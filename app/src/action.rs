@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::Task;
-use engine::imaging::{Generated, Plane, Window};
+use engine::imaging::{Axes, ColourMap, Generated, Plane, Slab, Window};
 use engine::session::{Command, JobId};
 
-use crate::state::{CompareMode, JobKind, PictureRef, ViewTurn};
+use crate::keys::Chord;
+use crate::settings::{Change, Settings};
+use crate::state::{CompareMode, Dialog, JobKind, Kept, Link, Measure, PictureRef, ViewTurn};
 
 /// Something the user wants. Views return it, `State::perform` does it.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +28,34 @@ pub enum Action {
     ShowSeries(String),
     /// Show the series so many places further down the list.
     StepSeries(isize),
+    /// Show another time point or direction of a file that has several, from 0.
+    ShowVolume(usize),
+    /// Show a series beside the active one, to compare them.
+    ShowBeside(String),
+    /// Make a viewport the active one.
+    Activate(usize),
+    /// Make the viewport so many places further the active one.
+    StepViewport(isize),
+    /// Show so many viewports.
+    SetViewports(usize),
+    /// Show axial, coronal and sagittal slices of the active volume beside each other.
+    ShowPlanes,
+    /// Show one viewport alone, or all of them again.
+    ToggleMaximised,
+    /// Show this place in the patient in every viewport, LPS mm.
+    SetCrosshair([f64; 3]),
+    /// Draw the lines of the crosshair, or not.
+    ToggleCrosshair,
+    /// Carry something over from one series to the other, or not.
+    ToggleLink(Link),
+    /// Cut slices along other axes.
+    SetAxes(Axes),
+    /// Show several slices as one, or one slice.
+    SetSlab(Option<Slab>),
+    /// Show grey levels in other colours.
+    SetColours(ColourMap),
+    /// Compare the first two series in another way.
+    CompareSeries(CompareMode),
     /// Look along another axis.
     SetPlane(Plane),
     /// Show this slice, from 0.
@@ -93,6 +123,28 @@ pub enum Action {
     SavePng(usize),
     /// Close the message that is shown.
     DismissNotice,
+    /// Draw, choose, change or delete measurements.
+    Measure(Measure),
+    /// Open a dialog, or close it if it is open.
+    Toggle(Dialog),
+    /// Close the dialog that is open.
+    CloseDialog,
+    /// Change a setting.
+    Change(Change),
+    /// Wait for the next key, which a command is to have; or wait no more.
+    Listen(Option<String>),
+    /// Give a command this key.
+    BindKey(String, Chord),
+    /// Give all commands their default keys.
+    ResetKeys,
+    /// Begin to type a question.
+    FocusQuestion,
+    /// Ask for the configuration of a training run.
+    ChooseTraining,
+    /// It was chosen.
+    TrainingChosen(PathBuf),
+    /// Start the training run that is typed, or go on with it.
+    Train,
 }
 
 /// Something only the surroundings can do.
@@ -113,8 +165,16 @@ pub enum Effect {
     ChooseFiles,
     /// Ask for a model folder.
     ChooseModel,
+    /// Ask for the configuration of a training run.
+    ChooseTraining,
     /// Ask for a file name and write the marked picture there.
     SavePng(Arc<Generated>),
     /// Put a text on the clipboard.
     Copy(String),
+    /// Keep the settings.
+    KeepSettings(Box<Settings>),
+    /// Keep the measurements of a series.
+    KeepMeasurements(String, Vec<Kept>),
+    /// Bring back the measurements of a series, with `State::recalled`.
+    RecallMeasurements(String),
 }

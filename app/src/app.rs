@@ -9,10 +9,14 @@ use engine::session::{Command, Engine};
 use engine::{DeviceChoice, Error};
 
 use crate::action::{Action, Effect};
+use crate::desktop::{Desktop, place_of};
 use crate::dialogs::{Chosen, Dialogs};
+use crate::keeper::{Report, Wish};
 use crate::pictures::Pictures;
 use crate::plan::{PlanRun, ScreenshotPlan};
+use crate::settings::Settings;
 use crate::state::{JobKind, Notice, State};
+use crate::strings::{fill, speak, words};
 use crate::{theme, view};
 
 /// A burst of events (tokens) repaints the window this often at most.
@@ -28,6 +32,10 @@ pub struct WindowStart {
     pub device: DeviceChoice,
     /// Files and folders to open.
     pub studies: Vec<PathBuf>,
+    /// What to open where nothing else is.
+    pub sample: Vec<PathBuf>,
+    /// A window that is open already may take the files instead.
+    pub shared: bool,
     /// The model folder to load.
     pub model: Option<PathBuf>,
     /// A scripted run that ends with a screenshot.
@@ -38,13 +46,13 @@ pub struct WindowStart {
 ///
 /// # Errors
 /// The system gives no window or no way to draw in it; or a scripted run failed.
-pub fn run_window(start: WindowStart) -> eframe::Result<()> {
+pub fn run_window(mut start: WindowStart) -> eframe::Result<()> {
+    let Some(desktop) = Desktop::open(&start) else {
+        return Ok(()); // the window that is open took the files
+    };
+    start.studies = desktop.studies(&start);
     let options = eframe::NativeOptions {
-        viewport: egui::ViewportBuilder::default()
-            .with_title("HealthGPT Workbench")
-            .with_app_id("healthgpt-workbench")
-            .with_inner_size([1600.0, 1000.0])
-            .with_min_inner_size([960.0, 640.0]),
+        viewport: desktop.viewport(),
         // Noise in the grey levels has no place over a scan.
         dithering: false,
         ..eframe::NativeOptions::default()
@@ -52,10 +60,10 @@ pub fn run_window(start: WindowStart) -> eframe::Result<()> {
     let outcome = Arc::new(Mutex::new(Ok(())));
     let shared = Arc::clone(&outcome);
     eframe::run_native(
-        "HealthGPT Workbench",
+        words().program,
         options,
         Box::new(move |creation| {
-            let app = WorkbenchApp::new(creation, start, shared)?;
+            let app = WorkbenchApp::new(creation, start, desktop, shared)?;
             Ok(Box::new(app))
         }),
     )?;
@@ -65,6 +73,8 @@ pub fn run_window(start: WindowStart) -> eframe::Result<()> {
 
 /// The application.
 pub struct WorkbenchApp {
+    desktop: Desktop,
+    ctx: Context,
     state: State,
     pictures: Pictures,
     engine: Engine,
@@ -76,6 +86,7 @@ impl WorkbenchApp {
     fn new(
         creation: &eframe::CreationContext<'_>,
         start: WindowStart,
+        desktop: Desktop,
         outcome: Arc<Mutex<Result<(), String>>>,
     ) -> Result<Self, Error> {
         let ctx = &creation.egui_ctx;
@@ -89,9 +100,22 @@ impl WorkbenchApp {
             REPAINT_PAUSE
         };
         let engine = Engine::start(start.device, waker(ctx.clone(), pause))?;
+        desktop.opened(ctx);
+        let mut state = State::with_settings(desktop.settings.clone(), desktop.place.clone());
+        if let Some(note) = &desktop.note {
+            state.notice = Some(Notice::Failed(note.clone()));
+        }
+        let notice = state.notice.clone();
         let mut app = Self {
-            state: State::default(),
-            pictures: Pictures::default(),
+            desktop,
+            ctx: ctx.clone(),
+            state,
+            pictures: Pictures::new(
+                creation
+                    .wgpu_render_state
+                    .as_ref()
+                    .map(|render| render.target_format),
+            ),
             engine,
             dialogs: Dialogs::new(ctx.clone()),
             plan: start.plan.map(|plan| PlanRun::new(plan, outcome)),
@@ -102,6 +126,7 @@ impl WorkbenchApp {
         if let Some(dir) = start.model {
             app.perform(ctx, Action::LoadModel(dir));
         }
+        app.state.notice = notice;
         Ok(app)
     }
 
@@ -118,8 +143,37 @@ impl WorkbenchApp {
             Effect::ChooseFolder => self.dialogs.choose_folder(),
             Effect::ChooseFiles => self.dialogs.choose_files(),
             Effect::ChooseModel => self.dialogs.choose_model(),
+            Effect::ChooseTraining => self.dialogs.choose_training(),
             Effect::SavePng(generated) => self.dialogs.save_png(generated),
             Effect::Copy(text) => ctx.copy_text(text),
+            Effect::KeepSettings(settings) => self.desktop.keep(Wish::Settings(settings)),
+            Effect::KeepMeasurements(series, kept) => {
+                self.desktop.keep(Wish::Measurements(series, kept));
+            }
+            Effect::RecallMeasurements(series) => self.desktop.keep(Wish::Recall(series)),
+        }
+    }
+
+    /// What the keeper of the user's files has to say.
+    fn hear(&mut self, ctx: &Context, report: Report) {
+        match report {
+            Report::Recalled {
+                series,
+                kept,
+                set_aside,
+            } => {
+                if let Some(effect) = self.state.recalled(&series, &kept) {
+                    self.carry_out(ctx, effect);
+                }
+                if let Some(name) = set_aside {
+                    let text = fill(words().measurements_damaged, &[&name]);
+                    self.state.notice = Some(Notice::Failed(text));
+                }
+            }
+            Report::NotWritten(why) => {
+                let text = fill(words().not_written, &[&why]);
+                self.state.notice = Some(Notice::Failed(text));
+            }
         }
     }
 
@@ -136,21 +190,31 @@ impl eframe::App for WorkbenchApp {
                 self.carry_out(ctx, effect);
             }
         }
+        for report in self.desktop.reports() {
+            self.hear(ctx, report);
+        }
+        for paths in self.desktop.handed_over(ctx) {
+            if !paths.is_empty() {
+                self.perform(ctx, Action::OpenPaths(paths));
+            }
+        }
         for chosen in self.dialogs.chosen() {
             match chosen {
                 Chosen::Scans(paths) => self.perform(ctx, Action::OpenPaths(paths)),
                 Chosen::Model(dir) => self.perform(ctx, Action::LoadModel(dir)),
+                Chosen::Training(path) => self.perform(ctx, Action::TrainingChosen(path)),
                 Chosen::NoChooser(instead) => {
-                    let words = format!(
-                        "The system shows no file chooser; install xdg-desktop-portal or zenity, or {instead}"
-                    );
-                    self.state.notice = Some(Notice::Failed(words));
+                    let text = fill(words().no_chooser, &[&instead]);
+                    self.state.notice = Some(Notice::Failed(text));
                 }
                 Chosen::Saved(Ok(name)) => {
-                    let words = format!("Saved, with its provenance beside it: {name}");
-                    self.state.notice = Some(Notice::Done(words));
+                    let text = fill(words().saved_picture, &[&name]);
+                    self.state.notice = Some(Notice::Done(text));
                 }
-                Chosen::Saved(Err(why)) => self.state.notice = Some(Notice::Failed(why)),
+                Chosen::Saved(Err(why)) => {
+                    let text = fill(words().not_saved, &[&why]);
+                    self.state.notice = Some(Notice::Failed(text));
+                }
             }
         }
         if let Some(mut plan) = self.plan.take() {
@@ -170,7 +234,18 @@ impl eframe::App for WorkbenchApp {
     }
 
     fn clear_color(&self, _visuals: &egui::Visuals) -> [f32; 4] {
-        theme::PANEL.to_normalized_gamma_f32()
+        theme::now().panel.to_normalized_gamma_f32()
+    }
+
+    fn on_exit(&mut self) {
+        let settings = &mut self.state.settings;
+        settings.window = place_of(&self.ctx, settings.window);
+        if let Some([library, assistant]) = view::panel_widths(&self.ctx) {
+            settings.panels.library = Some(library);
+            settings.panels.assistant = Some(assistant);
+        }
+        let settings = Box::new(settings.clone());
+        self.desktop.keep(Wish::Settings(settings));
     }
 }
 
@@ -193,13 +268,25 @@ fn waker(ctx: Context, pause: Duration) -> impl Fn() + Send + Sync {
 /// One frame of the window without an engine behind it: draws the state, does what the user asked for, and returns
 /// what only the surroundings can do.
 pub fn desk_ui(ui: &mut Ui, state: &mut State, pictures: &mut Pictures) -> Vec<Effect> {
-    pictures.sync(ui.ctx(), state);
+    let ctx = ui.ctx().clone();
+    dress(&ctx, &state.settings);
+    let refreshed = state.refresh();
+    pictures.sync(&ctx, state);
     let actions = view::window_ui(ui, state, pictures);
     if !actions.is_empty() {
         ui.ctx().request_repaint();
     }
     let effects = actions.into_iter().map(|action| state.perform(action));
-    effects.flatten().collect()
+    refreshed.into_iter().chain(effects.flatten()).collect()
+}
+
+/// Language, colours and size of this frame.
+fn dress(ctx: &Context, settings: &Settings) {
+    speak(settings.language);
+    theme::wear(ctx, settings.theme);
+    if (ctx.zoom_factor() - settings.scale()).abs() > 1e-3 {
+        ctx.set_zoom_factor(settings.scale());
+    }
 }
 
 #[cfg(test)]

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use engine::imaging::Generated;
 
-const TYPE_IT: &str = "type the path on the left, or drop the files on the window";
-const RESTART: &str = "start the program with --model FOLDER";
-const GENERATE: &str = "use workbench generate --out FILE.png";
+use crate::strings::words;
 
 /// A chooser that comes back empty sooner was never shown.
 const FASTEST_CANCEL: Duration = Duration::from_millis(250);
@@ -22,6 +20,8 @@ pub enum Chosen {
     Scans(Vec<PathBuf>),
     /// A model folder.
     Model(PathBuf),
+    /// The configuration of a training run.
+    Training(PathBuf),
     /// The system has no file chooser; what to do instead.
     NoChooser(&'static str),
     /// A picture was written under this name, or why not.
@@ -52,33 +52,46 @@ impl Dialogs {
     }
 
     pub fn choose_folder(&self) {
-        self.in_background(TYPE_IT, || {
-            let dialog = rfd::FileDialog::new().set_title("Open a folder of scans");
+        let title = words().choose_folder_title;
+        self.in_background(words().instead_type, move || {
+            let dialog = rfd::FileDialog::new().set_title(title);
             dialog.pick_folder().map(|path| Chosen::Scans(vec![path]))
         });
     }
 
     pub fn choose_files(&self) {
-        self.in_background(TYPE_IT, || {
-            let dialog = rfd::FileDialog::new().set_title("Open scans or pictures");
+        let title = words().choose_files_title;
+        self.in_background(words().instead_type, move || {
+            let dialog = rfd::FileDialog::new().set_title(title);
             dialog.pick_files().map(Chosen::Scans)
         });
     }
 
     pub fn choose_model(&self) {
-        self.in_background(RESTART, || {
-            let dialog = rfd::FileDialog::new().set_title("Load a model folder");
+        let title = words().choose_model_title;
+        self.in_background(words().instead_restart, move || {
+            let dialog = rfd::FileDialog::new().set_title(title);
             dialog.pick_folder().map(Chosen::Model)
+        });
+    }
+
+    pub fn choose_training(&self) {
+        let title = words().training_choose_title;
+        self.in_background(words().training_instead, move || {
+            let dialog = rfd::FileDialog::new().set_title(title);
+            let dialog = dialog.add_filter("TOML", &["toml"]);
+            dialog.pick_file().map(Chosen::Training)
         });
     }
 
     /// Asks where, and writes the marked picture with its side-car there.
     pub fn save_png(&self, generated: Arc<Generated>) {
-        self.in_background(GENERATE, move || {
+        let (title, kind) = (words().save_picture_title, words().png_picture);
+        self.in_background(words().instead_generate, move || {
             let path = rfd::FileDialog::new()
-                .set_title("Save the synthetic picture")
+                .set_title(title)
                 .set_file_name(format!("synthetic-{}.png", generated.provenance.task))
-                .add_filter("PNG picture", &["png"])
+                .add_filter(kind, &["png"])
                 .save_file()?;
             let path = match path.extension() {
                 Some(_) => path,

@@ -6,11 +6,20 @@
 pub mod action;
 pub mod app;
 pub mod cli;
+mod desktop;
 mod dialogs;
+#[cfg(unix)]
+mod instance;
+mod keeper;
 pub mod keys;
+pub mod offscreen;
+pub mod paint;
 pub mod pictures;
 pub mod plan;
+pub mod settings;
 pub mod state;
+pub mod store;
+pub mod strings;
 pub mod theme;
 pub mod view;
 

@@ -1,25 +1,78 @@
-//! What is on the graphics card: the slice on screen, thumbnails, results. A texture is made again only when the
-//! picture changes.
-//!
-//! The grey levels come from `engine::imaging::render`: the picture on screen is the one the model gets.
+//! What the window draws of the state: the slices of its viewports, thumbnails, results. A slice is cut again only
+//! when another one is shown; its window and colours are the graphics card's ([`crate::paint`]).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use eframe::wgpu::TextureFormat;
 use egui::{ColorImage, Context, TextureHandle, TextureOptions};
-use engine::imaging::render;
+use engine::imaging::render::square_size;
+use engine::imaging::{Axes, ImagingError, Plane, Slab, Slice, ViewDescriptor, Window, render};
 use image::RgbImage;
 use image::imageops::{FilterType, resize};
 
-use crate::state::{Content, OpenSeries, PictureRef, State};
+use crate::paint::compare::difference_colour;
+use crate::state::{Content, State, Viewer, Viewport};
 
-/// Textures of what the state shows.
-#[derive(Default)]
+/// Slices and textures of what the state shows.
 pub struct Pictures {
-    slice: Option<(PictureRef, Result<Texture, String>)>,
+    /// By the number of the viewport.
+    slices: Vec<Option<Cut>>,
+    /// The second volume on the grid of the first, while they are drawn as one.
+    second: Option<Cut>,
     thumbnails: BTreeMap<String, Texture>,
     results: BTreeMap<u64, [Texture; 2]>,
-    /// Slices uploaded so far.
+    differences: BTreeMap<u64, Texture>,
+    /// The last sample of a training run, by its step.
+    sample: Option<(u64, Texture)>,
+    /// The format of what the window is drawn on.
+    pub format: TextureFormat,
+    /// Slices cut so far.
     pub slice_uploads: usize,
+}
+
+impl Default for Pictures {
+    fn default() -> Self {
+        Self::new(None)
+    }
+}
+
+/// What one viewport draws.
+#[derive(Clone)]
+pub enum Drawn {
+    /// Samples, whose grey levels are made on the graphics card.
+    Slice(Arc<Slice>),
+    /// A picture with colours of its own, or a slice too large for the graphics card.
+    Picture(Texture),
+}
+
+impl Drawn {
+    /// Columns and rows, once pixels are square.
+    pub fn size(&self) -> [u32; 2] {
+        match self {
+            Self::Slice(slice) => square_size(slice),
+            Self::Picture(texture) => texture.size,
+        }
+    }
+}
+
+/// A slice, and of what.
+struct Cut {
+    key: Key,
+    drawn: Result<Drawn, String>,
+}
+
+/// What a cut depends on.
+#[derive(Clone, Debug, PartialEq)]
+struct Key {
+    series: String,
+    /// Only its middle slice is there yet.
+    first: bool,
+    view: Option<(Plane, usize, Axes, Option<Slab>)>,
+    /// The window, where the picture is made without the graphics card.
+    window: Option<(Window, bool)>,
+    /// The series, plane, slice and axes of the grid it is sampled on, if that is another volume's.
+    on: Option<(String, Plane, usize, Axes)>,
 }
 
 /// A picture on the graphics card.
@@ -32,12 +85,23 @@ pub struct Texture {
 }
 
 impl Pictures {
+    /// For a window that is drawn on this format.
+    pub fn new(format: Option<TextureFormat>) -> Self {
+        Self {
+            slices: Vec::new(),
+            second: None,
+            thumbnails: BTreeMap::new(),
+            results: BTreeMap::new(),
+            differences: BTreeMap::new(),
+            sample: None,
+            format: format.unwrap_or(TextureFormat::Rgba8Unorm),
+            slice_uploads: 0,
+        }
+    }
+
     /// Makes what is missing and drops what is no longer shown.
     pub fn sync(&mut self, ctx: &Context, state: &State) {
-        match state.viewer.open() {
-            Some(open) => self.sync_slice(ctx, open),
-            None => self.slice = None,
-        }
+        self.sync_slices(ctx, &state.viewer);
         self.thumbnails
             .retain(|id, _| state.library.thumbnails.contains_key(id));
         for (id, image) in &state.library.thumbnails {
@@ -45,9 +109,18 @@ impl Pictures {
                 .entry(id.clone())
                 .or_insert_with(|| upload(ctx, "thumbnail", image));
         }
+        match &state.training.sample {
+            None => self.sample = None,
+            Some((step, image)) => {
+                if self.sample.as_ref().is_none_or(|(shown, _)| shown != step) {
+                    self.sample = Some((*step, upload(ctx, "sample", image)));
+                }
+            }
+        }
         let items = &state.results.items;
-        self.results
-            .retain(|number, _| items.iter().any(|item| item.number == *number));
+        let known = |number: &u64| items.iter().any(|item| item.number == *number);
+        self.results.retain(|number, _| known(number));
+        self.differences.retain(|number, _| known(number));
         for item in items {
             self.results.entry(item.number).or_insert_with(|| {
                 [
@@ -55,32 +128,49 @@ impl Pictures {
                     upload(ctx, "synthetic", item.generated.marked()),
                 ]
             });
+            self.differences.entry(item.number).or_insert_with(|| {
+                let (input, output) = (&item.generated.input, item.generated.marked());
+                upload(ctx, "difference", &difference(input, output))
+            });
         }
     }
 
-    fn sync_slice(&mut self, ctx: &Context, open: &OpenSeries) {
-        let wanted = open.evidence().picture;
-        if self
-            .slice
-            .as_ref()
-            .is_some_and(|(shown, _)| *shown == wanted)
-        {
-            return;
-        }
-        let texture = match &open.content {
-            Content::Volume(view) => render(&view.volume, &view.descriptor())
-                .map(|picture| upload(ctx, "slice", &picture))
-                .map_err(|error| error.to_string()),
-            Content::Picture(image) => Ok(upload(ctx, "picture", image)),
-        };
-        self.slice_uploads += 1;
-        self.slice = Some((wanted, texture));
+    /// The last sample of the training run.
+    pub fn sample(&self) -> Option<&Texture> {
+        self.sample.as_ref().map(|(_, texture)| texture)
     }
 
-    /// The slice on screen, or why it cannot be shown.
-    pub fn slice(&self) -> Option<Result<&Texture, &str>> {
-        let (_, texture) = self.slice.as_ref()?;
-        Some(texture.as_ref().map_err(String::as_str))
+    fn sync_slices(&mut self, ctx: &Context, viewer: &Viewer) {
+        self.slices.resize_with(viewer.viewports.len(), || None);
+        let shown = viewer.shown();
+        for (number, viewport) in viewer.viewports.iter().enumerate() {
+            if !shown.contains(&number) {
+                continue;
+            }
+            let old = self.slices.get_mut(number).and_then(Option::take);
+            let cut = cut_of(ctx, viewport, old, &mut self.slice_uploads);
+            if let Some(place) = self.slices.get_mut(number) {
+                *place = cut;
+            }
+        }
+        let old = self.second.take();
+        if viewer.overlaid() {
+            self.second = second_of(viewer, old, &mut self.slice_uploads);
+        }
+    }
+
+    /// What a viewport draws, or why it cannot be drawn.
+    pub fn slice(&self, viewport: usize) -> Option<Result<&Drawn, &str>> {
+        let cut = self.slices.get(viewport)?.as_ref()?;
+        Some(cut.drawn.as_ref().map_err(String::as_str))
+    }
+
+    /// The second volume where the first one's slice is, while they are drawn as one.
+    pub fn second(&self) -> Option<&Arc<Slice>> {
+        match &self.second.as_ref()?.drawn {
+            Ok(Drawn::Slice(slice)) => Some(slice),
+            _ => None,
+        }
     }
 
     /// The thumbnail of a series.
@@ -92,6 +182,117 @@ impl Pictures {
     pub fn result(&self, number: u64) -> Option<&[Texture; 2]> {
         self.results.get(&number)
     }
+
+    /// The signed difference of input and marked output.
+    pub fn difference(&self, number: u64) -> Option<&Texture> {
+        self.differences.get(&number)
+    }
+}
+
+/// The cut of a viewport: the old one, if it still is what is shown.
+fn cut_of(
+    ctx: &Context,
+    viewport: &Viewport,
+    old: Option<Cut>,
+    uploads: &mut usize,
+) -> Option<Cut> {
+    let (series, first, view, volume) = match viewport {
+        Viewport::Empty | Viewport::Failed(..) => return None,
+        Viewport::Loading(loading) => {
+            let volume = loading.first.as_ref()?;
+            let view = ViewDescriptor::new(volume.acquired_plane(), 0, volume.default_window());
+            (&loading.series, true, view, volume)
+        }
+        Viewport::Open(open) => match &open.content {
+            Content::Volume(view) => (&open.series, false, view.descriptor(), &view.volume),
+            Content::Picture(image) => {
+                let key = Key {
+                    series: open.series.id.clone(),
+                    first: false,
+                    view: None,
+                    window: None,
+                    on: None,
+                };
+                return Some(kept(old, key, uploads, || {
+                    Ok(Drawn::Picture(upload(ctx, "picture", image)))
+                }));
+            }
+        },
+    };
+    let limit = ctx.input(|input| input.max_texture_side);
+    let [columns, rows, _] = volume.grid(view.plane, view.axes).size;
+    let large = columns.max(rows) > limit;
+    let key = Key {
+        series: series.id.clone(),
+        first,
+        view: Some((view.plane, view.index, view.axes, view.slab)),
+        window: large.then_some((view.window, view.invert)),
+        on: None,
+    };
+    Some(kept(old, key, uploads, || {
+        if large {
+            render(volume, &view).map(|picture| Drawn::Picture(upload(ctx, "slice", &picture)))
+        } else {
+            volume.cut(&view).map(|slice| Drawn::Slice(Arc::new(slice)))
+        }
+    }))
+}
+
+/// The second volume of a pair on the grid of the first.
+fn second_of(viewer: &Viewer, old: Option<Cut>, uploads: &mut usize) -> Option<Cut> {
+    let [first, second] = viewer.pair()?;
+    let id = |number: usize| {
+        let viewport = viewer.viewports.get(number);
+        viewport
+            .and_then(Viewport::series_id)
+            .unwrap_or("")
+            .to_owned()
+    };
+    let key = Key {
+        series: id(1),
+        first: false,
+        view: Some((second.plane, second.index(), second.axes, None)),
+        window: None,
+        on: Some((id(0), first.plane, first.index(), first.axes)),
+    };
+    Some(kept(old, key, uploads, || {
+        let slice = if first.volume.shares_space_with(&second.volume) {
+            second.volume.sampled(&first.grid(), first.index())
+        } else {
+            second.volume.cut(&second.descriptor())?
+        };
+        Ok(Drawn::Slice(Arc::new(slice)))
+    }))
+}
+
+fn kept(
+    old: Option<Cut>,
+    key: Key,
+    uploads: &mut usize,
+    draw: impl FnOnce() -> Result<Drawn, ImagingError>,
+) -> Cut {
+    match old {
+        Some(old) if old.key == key => old,
+        _ => {
+            *uploads += 1;
+            let drawn = draw().map_err(|error| error.to_string());
+            Cut { key, drawn }
+        }
+    }
+}
+
+/// What is brighter in the first picture and what in the second, at the size of the second.
+fn difference(first: &RgbImage, second: &RgbImage) -> RgbImage {
+    let (width, height) = second.dimensions();
+    let first = resize(first, width, height, FilterType::Triangle);
+    let level = |pixel: &image::Rgb<u8>| {
+        let [r, g, b] = pixel.0.map(u32::from);
+        ((r + g + b + 1) / 3) as u8
+    };
+    RgbImage::from_fn(width, height, |x, y| {
+        let levels = [first.get_pixel(x, y), second.get_pixel(x, y)].map(level);
+        image::Rgb(difference_colour(levels[0], levels[1]))
+    })
 }
 
 fn upload(ctx: &Context, name: &str, image: &RgbImage) -> Texture {

@@ -10,7 +10,7 @@ use engine::Task;
 use image::RgbaImage;
 
 use crate::action::Action;
-use crate::state::{ModelState, Notice, Reply, State, Viewer};
+use crate::state::{ModelState, Notice, Reply, State, Viewport};
 
 /// What the scripted run does.
 #[derive(Clone, Debug)]
@@ -91,7 +91,7 @@ impl PlanRun {
         }
         match self.step {
             Step::Loading => {
-                if let Viewer::Failed(_, why) = &state.viewer {
+                if let Viewport::Failed(_, why) = state.viewer.viewport() {
                     return Err(why.clone());
                 }
                 if let Some(Notice::Failed(why)) = &state.notice {

@@ -1,38 +1,192 @@
-//! The reading room: dark, quiet, and pure black around the image.
+//! The colours: a dark reading room, a light room, and high contrast. Around an image it is pure black in all of them.
+//!
+//! The theme is a property of the thread that draws, as the language is: [`wear`] sets it once a frame from the
+//! settings, [`now`] reads it. The constants are for what lies on the black around an image, in every theme.
+
+use std::cell::Cell;
 
 use egui::{
     Color32, CornerRadius, FontDefinitions, FontFamily, FontId, Stroke, TextStyle, Theme, Visuals,
 };
+use serde::{Deserialize, Serialize};
 
-/// Panels.
-pub const PANEL: Color32 = Color32::from_rgb(0x16, 0x19, 0x1d);
-/// Cards and fields on panels.
-pub const CARD: Color32 = Color32::from_rgb(0x20, 0x25, 0x2b);
-/// Text: 13:1 on panels.
-pub const TEXT: Color32 = Color32::from_rgb(0xe2, 0xe6, 0xea);
-/// Text of less weight: still 7:1 on panels.
-pub const QUIET: Color32 = Color32::from_rgb(0xac, 0xb4, 0xbd);
-/// What can be pressed or is chosen.
-pub const ACCENT: Color32 = Color32::from_rgb(0x5a, 0xb0, 0xe8);
-/// Chosen, as a surface.
-pub const ACCENT_DIM: Color32 = Color32::from_rgb(0x1f, 0x4a, 0x69);
-/// What the user said.
-pub const QUESTION: Color32 = Color32::from_rgb(0x1b, 0x30, 0x40);
-/// Warnings and everything synthetic.
-pub const WARNING: Color32 = Color32::from_rgb(0xff, 0xbe, 0x4d);
-/// Warnings, as a surface.
-pub const WARNING_DIM: Color32 = Color32::from_rgb(0x45, 0x33, 0x12);
-/// Errors.
-pub const ERROR: Color32 = Color32::from_rgb(0xff, 0x8f, 0x85);
-/// Errors, as a surface.
-pub const ERROR_DIM: Color32 = Color32::from_rgb(0x46, 0x1f, 0x1d);
+/// Text over an image.
+pub const TEXT: Color32 = DARK.text;
+/// Text of less weight over black.
+pub const QUIET: Color32 = DARK.quiet;
+/// What can be pressed or is chosen, over black.
+pub const ACCENT: Color32 = DARK.accent;
+/// Warnings and everything synthetic, over black.
+pub const WARNING: Color32 = DARK.warning;
+/// Errors over black.
+pub const ERROR: Color32 = DARK.error;
+/// How dark the ground of a text over an image is, of 255: legible even where the image is white.
+pub const IMAGE_TEXT_GROUND: u8 = 215;
 
-/// Dresses a context.
+/// The colours on offer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ThemeName {
+    /// The reading room.
+    #[default]
+    Dark,
+    /// A lit room.
+    Light,
+    /// White on black.
+    HighContrast,
+}
+
+impl ThemeName {
+    /// In menu order.
+    pub const ALL: [Self; 3] = [Self::Dark, Self::Light, Self::HighContrast];
+
+    /// Its colours.
+    pub fn palette(self) -> &'static Palette {
+        match self {
+            Self::Dark => &DARK,
+            Self::Light => &LIGHT,
+            Self::HighContrast => &HIGH_CONTRAST,
+        }
+    }
+}
+
+/// The colours of a theme. Every text has at least 7:1 on each ground it stands on.
+#[derive(Debug)]
+pub struct Palette {
+    /// Panels.
+    pub panel: Color32,
+    /// Cards on panels.
+    pub card: Color32,
+    /// Fields to type in.
+    pub field: Color32,
+    /// Text.
+    pub text: Color32,
+    /// Text of less weight.
+    pub quiet: Color32,
+    /// What can be pressed or is chosen.
+    pub accent: Color32,
+    /// Chosen, as a surface.
+    pub accent_dim: Color32,
+    /// What the user said.
+    pub question: Color32,
+    /// Warnings and everything synthetic.
+    pub warning: Color32,
+    /// Warnings, as a surface.
+    pub warning_dim: Color32,
+    /// Errors.
+    pub error: Color32,
+    /// Errors, as a surface.
+    pub error_dim: Color32,
+    /// Buttons at rest.
+    pub button: Color32,
+    /// Buttons under the pointer.
+    pub hovered: Color32,
+    /// Edges: of panels, of buttons at rest, under the pointer, pressed.
+    pub edges: [Color32; 4],
+    dark: bool,
+}
+
+const fn rgb(hex: u32) -> Color32 {
+    Color32::from_rgb((hex >> 16) as u8, (hex >> 8) as u8, hex as u8)
+}
+
+/// The reading room: dark and quiet.
+pub const DARK: Palette = Palette {
+    panel: rgb(0x16191d),
+    card: rgb(0x20252b),
+    field: rgb(0x0c0e10),
+    text: rgb(0xe2e6ea),
+    quiet: rgb(0xbac2cb),
+    accent: rgb(0x70bef2),
+    accent_dim: rgb(0x1f4a69),
+    question: rgb(0x1b3040),
+    warning: rgb(0xffbe4d),
+    warning_dim: rgb(0x453312),
+    error: rgb(0xffa8a0),
+    error_dim: rgb(0x461f1d),
+    button: rgb(0x2b3138),
+    hovered: rgb(0x374049),
+    edges: [rgb(0x2e2e2e), rgb(0x484848), rgb(0x707070), rgb(0x909090)],
+    dark: true,
+};
+
+/// A lit room.
+pub const LIGHT: Palette = Palette {
+    panel: rgb(0xf3f5f7),
+    card: rgb(0xffffff),
+    field: rgb(0xffffff),
+    text: rgb(0x14181c),
+    quiet: rgb(0x3f4852),
+    accent: rgb(0x0b4a78),
+    accent_dim: rgb(0xc5e0f5),
+    question: rgb(0xdcebf7),
+    warning: rgb(0x6b3d00),
+    warning_dim: rgb(0xffe9c2),
+    error: rgb(0x8c1010),
+    error_dim: rgb(0xfde0de),
+    button: rgb(0xdfe4e9),
+    hovered: rgb(0xcfd7df),
+    edges: [rgb(0xd0d5da), rgb(0xa9b1b9), rgb(0x6f7780), rgb(0x4b535b)],
+    dark: false,
+};
+
+/// White on black, with bright edges.
+pub const HIGH_CONTRAST: Palette = Palette {
+    panel: rgb(0x000000),
+    card: rgb(0x101010),
+    field: rgb(0x000000),
+    text: rgb(0xffffff),
+    quiet: rgb(0xe6e6e6),
+    accent: rgb(0x7fd4ff),
+    accent_dim: rgb(0x003a66),
+    question: rgb(0x00223d),
+    warning: rgb(0xffd060),
+    warning_dim: rgb(0x332200),
+    error: rgb(0xffb3ab),
+    error_dim: rgb(0x3d0000),
+    button: rgb(0x1c1c1c),
+    hovered: rgb(0x333333),
+    edges: [rgb(0xa0a0a0), rgb(0xc8c8c8), rgb(0xffffff), rgb(0xffffff)],
+    dark: true,
+};
+
+thread_local! {
+    static WORN: Cell<ThemeName> = const { Cell::new(ThemeName::Dark) };
+}
+
+/// The colours of the thread that draws.
+pub fn now() -> &'static Palette {
+    WORN.get().palette()
+}
+
+/// Dresses a context for the first time.
 pub fn install(ctx: &egui::Context) {
-    ctx.set_theme(Theme::Dark);
     ctx.set_fonts(fonts());
+    // The size is a setting; keys that change it are the user's own.
+    ctx.options_mut(|options| options.zoom_with_keyboard = false);
+    dress(ctx, ThemeName::Dark);
+}
+
+/// Draws in these colours from now on.
+pub fn wear(ctx: &egui::Context, theme: ThemeName) {
+    let worn_id = egui::Id::unique("theme");
+    let known = ctx.data(|data| data.get_temp::<u8>(worn_id));
+    if known.unwrap_or(ThemeName::Dark as u8) != theme as u8 {
+        dress(ctx, theme);
+        ctx.data_mut(|data| data.insert_temp(worn_id, theme as u8));
+    }
+    WORN.set(theme);
+}
+
+fn dress(ctx: &egui::Context, theme: ThemeName) {
+    let palette = theme.palette();
+    ctx.set_theme(if palette.dark {
+        Theme::Dark
+    } else {
+        Theme::Light
+    });
     ctx.all_styles_mut(|style| {
-        style.visuals = visuals();
+        style.visuals = visuals(palette);
         style.spacing.item_spacing = egui::vec2(8.0, 6.0);
         style.spacing.button_padding = egui::vec2(9.0, 4.0);
         style.spacing.interact_size.y = 24.0;
@@ -60,45 +214,48 @@ fn fonts() -> FontDefinitions {
     fonts
 }
 
-fn visuals() -> Visuals {
-    let mut visuals = Visuals::dark();
-    visuals.panel_fill = PANEL;
-    visuals.window_fill = PANEL;
-    visuals.extreme_bg_color = Color32::from_rgb(0x0c, 0x0e, 0x10);
-    visuals.faint_bg_color = CARD;
-    visuals.weak_text_color = Some(QUIET);
-    visuals.warn_fg_color = WARNING;
-    visuals.error_fg_color = ERROR;
-    visuals.hyperlink_color = ACCENT;
-    visuals.selection.bg_fill = ACCENT_DIM;
-    visuals.selection.stroke = Stroke::new(1.0, Color32::WHITE);
+fn visuals(palette: &Palette) -> Visuals {
+    let mut visuals = if palette.dark {
+        Visuals::dark()
+    } else {
+        Visuals::light()
+    };
+    visuals.panel_fill = palette.panel;
+    visuals.window_fill = palette.panel;
+    visuals.extreme_bg_color = palette.field;
+    visuals.faint_bg_color = palette.card;
+    visuals.weak_text_color = Some(palette.quiet);
+    visuals.warn_fg_color = palette.warning;
+    visuals.error_fg_color = palette.error;
+    visuals.hyperlink_color = palette.accent;
+    visuals.selection.bg_fill = palette.accent_dim;
+    let [panel_edge, button_edge, hovered_edge, active_edge] = palette.edges;
+    let strongest = if palette.dark {
+        Color32::WHITE
+    } else {
+        Color32::BLACK
+    };
+    visuals.selection.stroke = Stroke::new(1.0, strongest);
+    visuals.window_stroke = Stroke::new(1.0, button_edge);
     // A blinking cursor would draw the window twice a second for ever.
     visuals.text_cursor.blink = false;
     let radius = CornerRadius::same(4);
     let widgets = &mut visuals.widgets;
     for (look, fill, edge) in [
-        (&mut widgets.noninteractive, PANEL, 0x2e),
-        (
-            &mut widgets.inactive,
-            Color32::from_rgb(0x2b, 0x31, 0x38),
-            0x48,
-        ),
-        (
-            &mut widgets.hovered,
-            Color32::from_rgb(0x37, 0x40, 0x49),
-            0x70,
-        ),
-        (&mut widgets.active, ACCENT_DIM, 0x90),
-        (&mut widgets.open, Color32::from_rgb(0x2b, 0x31, 0x38), 0x60),
+        (&mut widgets.noninteractive, palette.panel, panel_edge),
+        (&mut widgets.inactive, palette.button, button_edge),
+        (&mut widgets.hovered, palette.hovered, hovered_edge),
+        (&mut widgets.active, palette.accent_dim, active_edge),
+        (&mut widgets.open, palette.button, button_edge),
     ] {
         look.bg_fill = fill;
         look.weak_bg_fill = fill;
-        look.bg_stroke = Stroke::new(1.0, Color32::from_gray(edge));
-        look.fg_stroke.color = TEXT;
+        look.bg_stroke = Stroke::new(1.0, edge);
+        look.fg_stroke.color = palette.text;
         look.corner_radius = radius;
         look.expansion = 0.0;
     }
-    visuals.widgets.hovered.fg_stroke.color = Color32::WHITE;
+    visuals.widgets.hovered.fg_stroke.color = strongest;
     visuals
 }
 
@@ -120,25 +277,98 @@ mod tests {
     }
 
     fn contrast(text: Color32, ground: Color32) -> f64 {
-        (luminance(text) + 0.05) / (luminance(ground) + 0.05)
+        let (text, ground) = (luminance(text) + 0.05, luminance(ground) + 0.05);
+        text.max(ground) / text.min(ground)
+    }
+
+    /// Each text with each ground it stands on, by name.
+    fn pairs(theme: ThemeName) -> Vec<(String, Color32, Color32)> {
+        let p = theme.palette();
+        let grounds = [
+            ("panel", p.panel),
+            ("card", p.card),
+            ("field", p.field),
+            ("question", p.question),
+            ("button", p.button),
+        ];
+        let chosen = [("hovered", p.hovered), ("chosen", p.accent_dim)];
+        let mut pairs = Vec::new();
+        let mut add = |text: (&str, Color32), grounds: &[(&str, Color32)]| {
+            for (ground, color) in grounds {
+                let name = format!("{theme:?}: {} on {ground}", text.0);
+                pairs.push((name, text.1, *color));
+            }
+        };
+        add(("text", p.text), &grounds);
+        add(("text", p.text), &chosen);
+        add(("quiet", p.quiet), &grounds);
+        let [panel, card, ..] = grounds;
+        add(("accent", p.accent), &[panel, card]);
+        let warning = ("warning surface", p.warning_dim);
+        add(("warning", p.warning), &[panel, card, warning]);
+        add(
+            ("error", p.error),
+            &[panel, card, ("error surface", p.error_dim)],
+        );
+        // What egui itself draws: the label of every widget in every state, selected text, links, hints.
+        let visuals = visuals(p);
+        let widgets = &visuals.widgets;
+        for (name, look) in [
+            ("noninteractive", widgets.noninteractive),
+            ("inactive", widgets.inactive),
+            ("hovered", widgets.hovered),
+            ("active", widgets.active),
+            ("open", widgets.open),
+        ] {
+            add(
+                (name, look.fg_stroke.color),
+                &[("its fill", look.weak_bg_fill)],
+            );
+        }
+        let selected = ("selection", visuals.selection.bg_fill);
+        add(("selected", visuals.selection.stroke.color), &[selected]);
+        add(("link", visuals.hyperlink_color), &[panel, card]);
+        pairs
     }
 
     #[test]
-    fn text_has_at_least_seven_to_one_contrast() {
+    fn every_text_has_at_least_seven_to_one_contrast_in_every_theme() {
         assert!((contrast(Color32::WHITE, Color32::BLACK) - 21.0).abs() < 1e-9);
-        for (text, ground) in [
-            (TEXT, PANEL),
-            (TEXT, CARD),
-            (TEXT, ACCENT_DIM),
-            (QUIET, PANEL),
-            (QUIET, CARD),
-            (TEXT, QUESTION),
-            (WARNING, WARNING_DIM),
-            (WARNING, PANEL),
-            (ERROR, PANEL),
-        ] {
-            let contrast = contrast(text, ground);
-            assert!(contrast >= 7.0, "{text:?} on {ground:?}: {contrast:.1}");
+        let mut count = 0;
+        let mut weak = Vec::new();
+        for theme in ThemeName::ALL {
+            for (name, text, ground) in pairs(theme) {
+                count += 1;
+                let contrast = contrast(text, ground);
+                if contrast < 7.0 {
+                    weak.push(format!("{name}: {contrast:.2}"));
+                }
+            }
+        }
+        assert!(weak.is_empty(), "{weak:?}");
+        assert!(count > 90, "{count} pairs");
+    }
+
+    #[test]
+    fn text_over_an_image_is_legible_on_black_and_on_white() {
+        let under = 255 - IMAGE_TEXT_GROUND;
+        for text in [TEXT, QUIET, WARNING, ERROR, ACCENT] {
+            for image in [Color32::BLACK, Color32::from_gray(under)] {
+                let contrast = contrast(text, image);
+                assert!(contrast >= 7.0, "{text:?} on {image:?}: {contrast:.2}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_theme_worn_is_the_one_that_is_read() {
+        let ctx = egui::Context::default();
+        install(&ctx);
+        for theme in ThemeName::ALL {
+            wear(&ctx, theme);
+            assert_eq!(now().panel, theme.palette().panel);
+            let fill = ctx.global_style().visuals.panel_fill;
+            assert_eq!(fill, theme.palette().panel);
         }
     }
 }

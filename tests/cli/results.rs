@@ -2,6 +2,28 @@
 
 use super::*;
 
+/// Small, so that it takes no time: what is measured means nothing here.
+#[test]
+fn bench_viewer_measures_a_ct_that_it_makes() {
+    let folder = tempfile::tempdir().unwrap();
+    let keep = folder.path().join("ct");
+    let kept = keep.to_str().unwrap();
+    let words = [
+        "bench", "viewer", "--slices", "4", "--frames", "1", "--json", "--keep", kept,
+    ];
+    let report = workbench(&words).json();
+    for name in [
+        "header scan",
+        "load",
+        "first slice",
+        "window drag, 512 x 512, p99",
+    ] {
+        assert!(report[name]["value"].is_number(), "{name}: {report}");
+    }
+    let files = fs::read_dir(&keep).unwrap().count();
+    assert_eq!(files, 4, "the CT is kept for other programs");
+}
+
 #[test]
 fn a_text_only_question_is_answered_without_a_study() {
     let ran = workbench(&["ask", "--text-only", "What is a CT?", "--json"]);
@@ -356,7 +378,8 @@ fn without_a_command_the_window_opens_on_the_sample_study_with_the_tiny_model() 
         }
     };
     let sample = start(&["workbench"]);
-    assert!(sample.studies.len() == 1 && sample.studies[0].ends_with("samples/limb"));
+    assert!(sample.studies.is_empty() && sample.shared);
+    assert!(sample.sample.len() == 1 && sample.sample[0].ends_with("samples/limb"));
     assert!(
         sample
             .model
@@ -366,6 +389,7 @@ fn without_a_command_the_window_opens_on_the_sample_study_with_the_tiny_model() 
     let chosen = start(&["workbench", "a", "b", "--model", "m"]);
     assert_eq!(chosen.studies, [PathBuf::from("a"), PathBuf::from("b")]);
     assert_eq!(chosen.model, Some("m".into()));
+    assert!(chosen.sample.is_empty() && !chosen.shared);
     let shot = start(&[
         "workbench",
         "screenshot",

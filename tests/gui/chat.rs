@@ -263,17 +263,3 @@ fn a_scan_is_asked_about_and_converted_by_keyboard_alone() {
     harness.run();
     assert!(slice_name(&harness).starts_with("Slice 11"));
 }
-
-fn tab_to(harness: &mut Harness<'_, Desk>, label: &str) {
-    for _ in 0..60 {
-        harness.key_press(Key::Tab);
-        harness.run_steps(2);
-        let focused = harness
-            .query_all_by_label(label)
-            .any(|node| node.is_focused());
-        if focused {
-            return;
-        }
-    }
-    panic!("Tab does not lead to {label}");
-}

@@ -53,7 +53,6 @@ fn every_focusable_widget_has_a_name() {
         "Swipe",
         "Slice view",
         "Settings for answers and images",
-        "Keys",
     ] {
         let mut nodes = harness.query_all_by_label(place);
         let node = nodes.next().expect("it is there");
@@ -94,10 +93,7 @@ fn the_key_map_is_a_click_away() {
     let mut harness = harness(Desk::default());
     harness.get_by_label("Keys").click();
     harness.run();
-    assert!(shows(
-        &harness,
-        "brain, abdomen, mediastinum, bone, lung, MIP (CT)"
-    ));
+    assert!(shows(&harness, "CT window: brain"));
 }
 
 /// Runs a plan against a desk; `answered` stands in for the engine.

@@ -92,7 +92,7 @@ fn a_running_job_shows_its_progress_and_can_be_stopped() {
     desk.event(job, EventKind::Progress(progress));
     let mut harness = harness(desk);
     assert!(shows(&harness, "image tokens 256 of 1024"));
-    harness.get_by_label("Stop ct → mri").click();
+    harness.get_by_label("Stop: CT → MRI").click();
     harness.run();
     let stopped = harness.state().effects.last();
     assert!(

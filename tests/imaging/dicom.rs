@@ -88,12 +88,7 @@ fn monochrome1_shows_low_samples_white() {
     let folder = series(&[slice]);
     let volume = only_volume(folder.path());
     assert!(volume.inverted);
-    let view = ViewDescriptor {
-        plane: Plane::Axial,
-        index: 0,
-        window: Window::from_range(0.0, 100.0),
-        invert: false,
-    };
+    let view = ViewDescriptor::new(Plane::Axial, 0, Window::from_range(0.0, 100.0));
     let picture = render(&volume, &view).unwrap();
     let (first, last) = (
         picture.get_pixel(0, 0),

@@ -1,5 +1,8 @@
 //! An asymmetric phantom: each voxel's value is its place in the patient, so that any flip or swap shows.
 
+use workbench::state::{Orientation, VolumeView};
+use workbench::view::{edge_directions, probe};
+
 use super::*;
 
 /// Voxels towards the patient's left, back and head, and their sizes in mm.
@@ -88,17 +91,134 @@ fn assert_right_way_round(volume: &Volume, what: &str) {
     }
 }
 
+/// The same through the viewport: its letters, its read-out, and the pixels of the picture on screen, which is the one
+/// the model gets.
+fn assert_shown_right_way_round(volume: &Arc<Volume>, what: &str) {
+    let edges = [["L", "P"], ["L", "I"], ["P", "I"]];
+    let window = Window::from_range(0.0, 450.0);
+    for (plane, edges) in Plane::ALL.into_iter().zip(edges) {
+        let mut view = VolumeView::new(Arc::clone(volume));
+        view.plane = plane;
+        view.window = window;
+        let letters = edge_directions(&view, Orientation::default()).map(|edge| edge.letters());
+        assert_eq!(letters, edges, "{what}, {plane:?}");
+        for index in 0..view.count() {
+            view.set_index(index);
+            let picture = render(volume, &view.descriptor()).unwrap();
+            let [columns, rows] = volume.slice_size(plane);
+            for at in 0..columns * rows {
+                let [x, y] = [at % columns, at / columns];
+                let [left, back, up] = match plane {
+                    Plane::Axial => [x, y, index],
+                    Plane::Coronal => [x, index, SIZE[2] - 1 - y],
+                    Plane::Sagittal => [index, x, SIZE[2] - 1 - y],
+                };
+                let words = probe::words_at(&view, probe::place_of(&view, [x, y])).unwrap();
+                let [l, p, s] =
+                    [(left, 0), (back, 1), (up, 2)].map(|(n, axis)| n as f64 * MM[axis]);
+                let value = value([left, back, up]);
+                let place = format!("L {l:.1}  P {p:.1}  S {s:.1} mm   ");
+                assert!(words.starts_with(&place), "{what}: {words} for {place}");
+                let read = words.ends_with(&format!("{value} HU"))
+                    || words.ends_with(&format!("value {value}"));
+                assert!(read, "{what}: {words} for {value}");
+                // The picture's pixels are square: the middle of what the sample became.
+                let across = |at: usize, len: usize, out: u32| {
+                    ((at as f64 + 0.5) * f64::from(out) / len as f64) as u32
+                };
+                let (across, down) = (
+                    across(x, columns, picture.width()),
+                    across(y, rows, picture.height()),
+                );
+                let level = i32::from(picture.get_pixel(across, down).0[0]);
+                let wanted = i32::from(window.apply(f32::from(value)));
+                // Stretched samples are mixed with their neighbours by up to a quarter of a step.
+                let slack =
+                    if [picture.width() as usize, picture.height() as usize] == [columns, rows] {
+                        0
+                    } else {
+                        16
+                    };
+                assert!(
+                    (level - wanted).abs() <= slack,
+                    "{what}, {plane:?}: {level} for {wanted}"
+                );
+            }
+        }
+    }
+}
+
+/// What the right, the depth and the far end of the table are in the patient, seen from its foot end
+/// (PS3.3 C.7.3.1.1.2): (patient axis, runs backwards).
+const POSITIONS: [(&str, Axes); 5] = [
+    ("HFS", [(0, false), (1, false), (2, false)]),
+    ("FFS", [(0, true), (1, false), (2, true)]),
+    ("HFP", [(0, true), (1, true), (2, false)]),
+    ("FFP", [(0, false), (1, true), (2, true)]),
+    ("HFDR", [(1, false), (0, true), (2, false)]),
+];
+
+/// Orders of file names and instance numbers.
+const ORDERS: [[usize; 5]; 6] = [
+    [0, 1, 2, 3, 4],
+    [4, 3, 2, 1, 0],
+    [2, 0, 3, 1, 4],
+    [1, 4, 0, 3, 2],
+    [3, 2, 4, 0, 1],
+    [0, 2, 4, 1, 3],
+];
+
+/// The phantom as DICOM files whose columns, rows and slices run along these axes.
+fn write_series(folder: &Path, axes: Axes, order: [usize; 5]) {
+    let [columns, rows, _] = axes.map(direction);
+    let [width, height, depth] = axes.map(|(axis, _)| SIZE[axis]);
+    for (k, name) in order.into_iter().enumerate().take(depth) {
+        let mut file = Dicom::ct_slice(k, 0.0);
+        let pixels: Vec<i16> = (0..width * height)
+            .map(|at| value(place(axes, [at % width, at / width, k])))
+            .collect();
+        file.orientation(columns, rows)
+            .position(position(axes, [0, 0, k]))
+            .size(width as u16, height as u16)
+            .text(
+                0x0028_0030,
+                "DS",
+                &format!("{}\\{}", MM[axes[1].0], MM[axes[0].0]),
+            )
+            .pixels_i16(&pixels)
+            .write(&folder.join(format!("{name}.dcm")));
+    }
+}
+
+/// 6 orders of slices, 3 planes of the gantry, 5 positions of the patient.
+#[test]
+fn dicom_is_shown_the_right_way_round_in_every_order_plane_and_patient_position() {
+    let opposite = |(axis, backwards): (usize, bool)| (axis, !backwards);
+    let mut cases = 0;
+    for (name, [right, down, far]) in POSITIONS {
+        let planes = [
+            [right, down, far],
+            [right, opposite(far), down],
+            [down, opposite(far), right],
+        ];
+        for (plane, axes) in planes.into_iter().enumerate() {
+            for (number, order) in ORDERS.into_iter().enumerate() {
+                let folder = folder();
+                write_series(folder.path(), axes, order);
+                let volume = only_volume(folder.path());
+                let what = format!("{name}, plane {plane}, order {number}");
+                assert_right_way_round(&volume, &what);
+                assert_shown_right_way_round(&volume, &what);
+                cases += 1;
+            }
+        }
+    }
+    assert_eq!(cases, 90);
+}
+
 /// 24 orientations (those of HFS, FFS, HFP, FFP, HFDR and FFDL in every plane among them), with 6 orders of file names.
 #[test]
 fn dicom_is_the_right_way_round_in_every_orientation_and_order_of_files() {
-    let orders = [
-        [0, 1, 2, 3, 4],
-        [4, 3, 2, 1, 0],
-        [2, 0, 3, 1, 4],
-        [1, 4, 0, 3, 2],
-        [3, 2, 4, 0, 1],
-        [0, 2, 4, 1, 3],
-    ];
     let mut cases = 0;
     for (number, axes) in all_axes().into_iter().enumerate() {
         // Slices are stacked along rows x columns, so only every second case exists in DICOM.
@@ -108,25 +228,9 @@ fn dicom_is_the_right_way_round_in_every_orientation_and_order_of_files() {
             columns[2] * rows[0] - columns[0] * rows[2],
             columns[0] * rows[1] - columns[1] * rows[0],
         ];
-        let order = orders[number % 6];
         let folder = folder();
         let [width, height, depth] = axes.map(|(axis, _)| SIZE[axis]);
-        for (k, name) in order.into_iter().enumerate().take(depth) {
-            let mut file = Dicom::ct_slice(k, 0.0);
-            let pixels: Vec<i16> = (0..width * height)
-                .map(|at| value(place(axes, [at % width, at / width, k])))
-                .collect();
-            file.orientation(columns, rows)
-                .position(position(axes, [0, 0, k]))
-                .size(width as u16, height as u16)
-                .text(
-                    0x0028_0030,
-                    "DS",
-                    &format!("{}\\{}", MM[axes[1].0], MM[axes[0].0]),
-                )
-                .pixels_i16(&pixels)
-                .write(&folder.path().join(format!("{name}.dcm")));
-        }
+        write_series(folder.path(), axes, ORDERS[number % 6]);
         let volume = only_volume(folder.path());
         assert_eq!(volume.size, [width, height, depth]);
         assert_right_way_round(&volume, &format!("columns {columns:?}, rows {rows:?}"));
@@ -201,6 +305,7 @@ fn nifti_is_the_right_way_round_in_all_48_layouts_by_sform_qform_or_both() {
             let volume = only_volume(&path);
             assert!(volume.calibrated);
             assert_right_way_round(&volume, &format!("{axes:?}, case {number}"));
+            assert_shown_right_way_round(&volume, &format!("{axes:?}, case {number}"));
         }
         (file.sform, file.qform) = (None, None);
         let folder = folder();

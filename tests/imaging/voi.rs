@@ -6,12 +6,7 @@ use super::dicom::series;
 use super::*;
 
 fn levels(volume: &Volume, window: Window) -> Vec<u8> {
-    let view = ViewDescriptor {
-        plane: Plane::Axial,
-        index: 0,
-        window,
-        invert: false,
-    };
+    let view = ViewDescriptor::new(Plane::Axial, 0, window);
     let picture = render(volume, &view).unwrap();
     picture.pixels().map(|pixel| pixel.0[0]).collect()
 }

@@ -78,6 +78,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Run the sample study through everything: answers, a converted image, a picture of the window
     Demo(DemoArgs),
+    /// Write pictures of the window with the sample study, without a display
+    Gallery(GalleryArgs),
     /// Open the window, play a plan and write its picture (used by demo)
     #[command(hide = true)]
     Screenshot(ScreenshotArgs),
@@ -142,6 +144,9 @@ pub struct BenchArgs {
     /// Only this part: products, hlora, decode or stock; may be given several times
     #[arg(long = "part", value_name = "PART", value_parser = clap::builder::PossibleValuesParser::new(engine::bench::PARTS))]
     pub parts: Vec<String>,
+    /// Something else than the kernels
+    #[command(subcommand)]
+    pub what: Option<BenchCommand>,
 }
 
 /// `workbench ask`.
@@ -341,6 +346,38 @@ pub struct DemoArgs {
     /// Leave out the picture of the window
     #[arg(long)]
     pub no_screenshot: bool,
+}
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// A generated CT: scan, load, memory, cancel, and frames on the software rasteriser
+    Viewer(BenchViewerArgs),
+}
+
+/// `workbench bench viewer`.
+#[derive(Debug, Args)]
+pub struct BenchViewerArgs {
+    /// Slices of 512 x 512 pixels
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..=4000))]
+    pub slices: u32,
+    /// Frames drawn for each number
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub frames: u32,
+    /// Write the CT to this folder and leave it there
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}
+
+/// `workbench gallery`.
+#[derive(Debug, Args)]
+pub struct GalleryArgs {
+    /// Files and folders to open [default: the sample study]
+    #[arg(value_name = "PATH")]
+    pub studies: Vec<PathBuf>,
+    /// Folder to write to; it is made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 /// `workbench screenshot`.

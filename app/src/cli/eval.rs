@@ -1,6 +1,7 @@
 //! `workbench eval`: a model's pictures and answers against true ones, on subjects it has not seen.
 
 use std::ops::ControlFlow;
+use std::thread;
 
 use engine::Error;
 use engine::dataset::{OnBad, write_atomically};
@@ -30,7 +31,7 @@ pub fn run(args: &EvalArgs, global: &Global, console: &mut Console<'_>) -> Resul
         None => assets::model()?,
     };
     let choice = global.device;
-    let eval = evaluation(args)?;
+    let mut eval = evaluation(args)?;
     let (device, manifest, report) = worker::run("loading", console, move |reporter| {
         let (device, info) = choose(choice).map_err(Error::NoAdapter)?;
         let mut go_on = |stage: &str, done: usize, of: usize| {
@@ -38,6 +39,9 @@ pub fn run(args: &EvalArgs, global: &Global, console: &mut Console<'_>) -> Resul
             ControlFlow::Continue(())
         };
         let model = HealthGpt::load(&dir, &device, &mut go_on)?;
+        if info.kind == "cpu" {
+            eval.workers = thread::available_parallelism().map_or(1, usize::from);
+        }
         let report = evaluate(&model, &eval, &mut |done, of| {
             go_on(if of == 0 { "reading" } else { "items" }, done, of)
         })?;

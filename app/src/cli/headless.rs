@@ -169,6 +169,7 @@ impl Headless {
             };
             match event.kind {
                 EventKind::Device(info) => self.device = Some(info),
+                EventKind::FirstFound { .. } | EventKind::FirstSlice { .. } => {}
                 EventKind::Failed(error) if event.job == job || event.job == JobId(0) => {
                     console.end_progress();
                     return Err(error.into());

@@ -7,6 +7,7 @@ mod args;
 mod ask;
 mod assets;
 mod bench;
+mod bench_viewer;
 mod console;
 mod convert;
 mod dataset;
@@ -14,9 +15,11 @@ mod demo;
 mod eval;
 mod eval_quant;
 mod failure;
+mod gallery;
 mod generate;
 mod headless;
 mod inspect;
+mod phantom;
 mod random_model;
 mod render;
 mod screenshot;
@@ -31,9 +34,10 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use engine::DeviceChoice;
 
 use crate::{ScreenshotPlan, WindowStart};
-use args::{Cli, Command, Global};
+use args::{BenchCommand, Cli, Command, Global};
 use console::Console;
 use failure::Failure;
 
@@ -104,8 +108,12 @@ fn perform(
         Command::RandomModel(args) => random_model::run(args, console)?,
         Command::EvalQuant(args) => eval_quant::run(args, global, console)?,
         Command::Train(args) => train::run(args, global, console)?,
-        Command::Bench(args) => bench::run(args, global, console)?,
         Command::Demo(args) => demo::run(args, global, console)?,
+        Command::Bench(args) => match &args.what {
+            None => bench::run(args, global, console)?,
+            Some(BenchCommand::Viewer(args)) => bench_viewer::run(args, console)?,
+        },
+        Command::Gallery(args) => gallery::run(args, console)?,
         Command::Screenshot(args) => {
             let plan = ScreenshotPlan {
                 questions: args.questions.clone(),
@@ -127,11 +135,14 @@ fn window(
 ) -> Result<WindowStart, Failure> {
     Ok(WindowStart {
         device: global.device,
-        studies: if paths.is_empty() {
+        sample: if paths.is_empty() {
             vec![assets::sample_study()?]
         } else {
-            paths
+            Vec::new()
         },
+        studies: paths,
+        // Another window would not know of these.
+        shared: global.model.is_none() && global.device == DeviceChoice::Auto,
         model: Some(match &global.model {
             Some(dir) => dir.clone(),
             None => assets::model()?,

@@ -194,11 +194,6 @@ fn views(
     }
     Ok(indices
         .into_iter()
-        .map(|index| ViewDescriptor {
-            plane,
-            index,
-            window,
-            invert: false,
-        })
+        .map(|index| ViewDescriptor::new(plane, index, window))
         .collect())
 }

@@ -9,14 +9,18 @@ use image::RgbImage;
 use image::imageops::thumbnail;
 
 use super::chat::Reply;
-use super::orientation::Orientation;
 use super::results::Comparison;
-use super::viewer::{Camera, Cine, Content, OpenSeries, Viewer, VolumeView};
-use super::{DeviceState, JobKind, ModelState, Notice, Stage, State};
+use super::viewport::{Content, LoadingSeries, OpenSeries, Viewport};
+use super::volume_view::VolumeView;
+use super::{DeviceState, End, JobKind, ModelState, Notice, Stage, State};
 use crate::action::Effect;
+use crate::strings::words;
 
 /// Longer side of a thumbnail, in pixels.
 const THUMBNAIL_SIDE: u32 = 96;
+
+/// Series that get a small picture without being opened, at most.
+const MOST_THUMBNAILS: usize = 100;
 
 impl State {
     /// Takes an event in; the result is what follows from it.
@@ -38,8 +42,38 @@ impl State {
                 self.library.skipped = skipped;
                 self.add_series(series)
             }
+            EventKind::FirstFound { series, volume } => {
+                if let [only @ Viewport::Empty] = self.viewer.viewports.as_mut_slice() {
+                    *only = Viewport::Loading(Box::new(LoadingSeries {
+                        series: *series,
+                        plane: None,
+                        first: Some(volume),
+                    }));
+                }
+                None
+            }
+            EventKind::FirstSlice { id, volume } => {
+                for viewport in &mut self.viewer.viewports {
+                    if let Viewport::Loading(loading) = viewport
+                        && loading.series.id == id
+                    {
+                        loading.first = Some(Arc::clone(&volume));
+                    }
+                }
+                None
+            }
+            EventKind::Thumbnail { id, picture } => {
+                let thumbnails = &mut self.library.thumbnails;
+                thumbnails.insert(id, Arc::new(picture_thumbnail(&picture)));
+                None
+            }
+            EventKind::ThumbnailsDone => None,
             EventKind::SeriesLoaded { id, loaded } => {
                 self.series_loaded(&id, loaded);
+                self.draw_thumbnails()
+            }
+            EventKind::Header { id, slice, fields } => {
+                self.tags.arrived(&id, slice, fields);
                 None
             }
             EventKind::ModelLoaded(info) => {
@@ -70,6 +104,19 @@ impl State {
                     });
                     self.stage = Stage::Compare(self.results.items.len() - 1);
                 }
+                None
+            }
+            EventKind::TrainStep(step) => {
+                self.training.stepped(step);
+                None
+            }
+            EventKind::Trained { out, finished } => {
+                let end = if finished {
+                    End::Finished(out)
+                } else {
+                    End::Paused(out)
+                };
+                self.training.ended(end);
                 None
             }
             EventKind::Failed(error) => {
@@ -105,38 +152,101 @@ impl State {
     /// Begins to load a series, instead of one that is on its way.
     pub(super) fn show_series(&mut self, id: &str) -> Option<Effect> {
         let series = self.library.find(id)?.clone();
-        if let Some(left) = self.viewer.open()
-            && let Content::Volume(view) = &left.content
-        {
-            let _ = self
-                .last_views
-                .insert(left.series.id.clone(), view.descriptor());
+        Some(self.begin(series))
+    }
+
+    /// Shows another volume of the file that is open, as the one before was looked at.
+    pub(super) fn show_volume(&mut self, number: usize) -> Vec<Effect> {
+        let Some(open) = self.viewer.open() else {
+            return Vec::new();
+        };
+        let series = open.series.volume(number);
+        if series.id == open.series.id {
+            return Vec::new();
         }
+        if let Some(view) = self.viewer.viewport().volume() {
+            let looked_at = view.descriptor();
+            let _ = self.last_views.insert(series.id.clone(), looked_at);
+        }
+        let effect = self.begin(series);
+        self.with_loads_stopped(Some(effect))
+    }
+
+    fn begin(&mut self, series: SeriesInfo) -> Effect {
+        self.remember_views();
         self.stage = Stage::Slice;
-        self.viewer = Viewer::Loading(Box::new(series.clone()));
-        Some(Effect::Send {
-            command: Command::LoadSeries {
-                series: Box::new(series),
-            },
-            kind: JobKind::LoadSeries(id.to_owned()),
-        })
+        // All viewports of the series that is left show the new one, each in its plane.
+        let left = self.viewer.series_id().map(str::to_owned);
+        let active = self.viewer.active;
+        for (number, viewport) in self.viewer.viewports.iter_mut().enumerate() {
+            let with_it = left.is_some() && viewport.series_id() == left.as_deref();
+            if number == active || with_it {
+                let plane = viewport.volume().map(|view| view.plane);
+                *viewport = Viewport::Loading(Box::new(LoadingSeries {
+                    series: series.clone(),
+                    plane,
+                    first: None,
+                }));
+            }
+        }
+        if let [Viewport::Loading(only)] = self.viewer.viewports.as_mut_slice() {
+            only.plane = None;
+        }
+        self.viewer.crosshair = None;
+        load(series)
+    }
+
+    /// Keeps how the series on screen are looked at.
+    fn remember_views(&mut self) {
+        for viewport in self.viewer.viewports.iter().rev() {
+            if let (Some(open), Some(view)) = (viewport.open(), viewport.volume()) {
+                let id = open.series.id.clone();
+                let _ = self.last_views.insert(id, view.descriptor());
+            }
+        }
+    }
+
+    /// Shows a series in the viewport beside the active one.
+    pub(super) fn show_beside(&mut self, id: &str) -> Vec<Effect> {
+        let Some(series) = self.library.find(id).cloned() else {
+            return Vec::new();
+        };
+        self.stage = Stage::Slice;
+        let plane = self.viewer.viewport().volume().map(|view| view.plane);
+        // The active series on the left, the other one on the right.
+        let keep = std::mem::take(self.viewer.viewport_mut());
+        let beside = Viewport::Loading(Box::new(LoadingSeries {
+            series: series.clone(),
+            plane,
+            first: None,
+        }));
+        let known = self.viewer.viewports.iter().find_map(|viewport| {
+            let open = viewport.open()?;
+            (open.series.id == id).then(|| open.content.clone())
+        });
+        self.viewer.viewports = vec![keep, beside];
+        self.viewer.active = 0;
+        self.viewer.maximised = false;
+        if let Some(content) = known {
+            self.fill(id, &content);
+            return self.with_loads_stopped(None);
+        }
+        self.with_loads_stopped(Some(load(series)))
     }
 
     fn series_loaded(&mut self, id: &str, loaded: Loaded) {
-        let Viewer::Loading(series) = &self.viewer else {
-            return;
-        };
-        if series.id != id {
+        if !self
+            .viewer
+            .viewports
+            .iter()
+            .any(|viewport| viewport.waits_for(id))
+        {
             return; // another one was chosen meanwhile
         }
-        let series = (**series).clone();
         let (content, small) = match loaded {
             Loaded::Volume(volume) => {
-                let mut view = VolumeView::new(volume);
+                let view = VolumeView::new(volume);
                 let small = slice_thumbnail(&view.volume, &view.descriptor());
-                if let Some(last) = self.last_views.get(id) {
-                    view.show(*last);
-                }
                 (Content::Volume(view), small)
             }
             Loaded::Picture(image) => {
@@ -148,13 +258,67 @@ impl State {
             let thumbnails = &mut self.library.thumbnails;
             thumbnails.insert(id.to_owned(), Arc::new(small));
         }
-        self.viewer = Viewer::Open(Box::new(OpenSeries {
-            series,
-            content,
-            camera: Camera::default(),
-            orientation: Orientation::default(),
-            cine: Cine::default(),
-        }));
+        self.fill(id, &content);
+    }
+
+    /// Puts a series into the viewports that wait for it.
+    fn fill(&mut self, id: &str, content: &Content) {
+        let last = self.last_views.get(id).copied();
+        let place = self.viewer.crosshair;
+        let shares_space = |view: &VolumeView| {
+            let others = self.viewer.viewports.iter().filter_map(Viewport::volume);
+            others
+                .into_iter()
+                .any(|other| view.volume.shares_space_with(&other.volume))
+        };
+        let beside = match content {
+            Content::Volume(view) => place.filter(|_| shares_space(view)),
+            Content::Picture(_) => None,
+        };
+        for viewport in &mut self.viewer.viewports {
+            let Viewport::Loading(loading) = viewport else {
+                continue;
+            };
+            if loading.series.id != id {
+                continue;
+            }
+            let mut open = OpenSeries::new(loading.series.clone(), content.clone());
+            if let Content::Volume(view) = &mut open.content {
+                if let Some(last) = last {
+                    view.show(last);
+                }
+                if let Some(plane) = loading
+                    .plane
+                    .filter(|plane| view.check_plane(*plane).is_ok())
+                {
+                    view.plane = plane;
+                }
+                if let Some(place) = beside {
+                    view.go_to(place);
+                }
+            }
+            *viewport = Viewport::Open(Box::new(open));
+        }
+    }
+
+    /// Small pictures of the series that have none yet, once nothing else is being read.
+    fn draw_thumbnails(&mut self) -> Option<Effect> {
+        let reads = |job: &super::Job| matches!(job.kind, JobKind::Thumbnails | JobKind::Scan);
+        if self.jobs.values().any(reads) {
+            return None;
+        }
+        let missing: Vec<SeriesInfo> = self
+            .library
+            .series
+            .iter()
+            .filter(|series| !self.library.thumbnails.contains_key(&series.id))
+            .take(MOST_THUMBNAILS)
+            .cloned()
+            .collect();
+        (!missing.is_empty()).then_some(Effect::Send {
+            command: Command::Thumbnails { series: missing },
+            kind: JobKind::Thumbnails,
+        })
     }
 
     /// The reply that a job writes, unless its turn was cleared away.
@@ -187,16 +351,25 @@ impl State {
         let stopped = matches!(error, Error::Stopped);
         match self.jobs.get(&job).map(|job| job.kind.clone()) {
             Some(JobKind::Scan) if stopped => {
-                self.notice = Some(Notice::Done("Looking for scans was stopped".to_owned()));
+                self.forget_found();
+                self.notice = Some(Notice::Done(words().scan_stopped.to_owned()));
             }
-            Some(JobKind::Scan) => self.notice = Some(Notice::Failed(why)),
+            Some(JobKind::Scan) => {
+                self.forget_found();
+                self.notice = Some(Notice::Failed(why));
+            }
             Some(JobKind::LoadSeries(id)) => {
-                if let Viewer::Loading(series) = &self.viewer
-                    && series.id == id
-                {
-                    self.viewer = Viewer::Failed(series.clone(), why);
+                for viewport in &mut self.viewer.viewports {
+                    if let Viewport::Loading(loading) = viewport
+                        && loading.series.id == id
+                    {
+                        let series = Box::new(loading.series.clone());
+                        *viewport = Viewport::Failed(series, why.clone());
+                    }
                 }
             }
+            Some(JobKind::ReadHeader) => self.tags.failed(why),
+            Some(JobKind::Train) => self.training.ended(End::Failed(why)),
             Some(JobKind::LoadModel) if self.loads_another_model(job) => {}
             Some(JobKind::LoadModel) if stopped => self.model = ModelState::Empty,
             Some(JobKind::LoadModel) => self.model = ModelState::Failed(why),
@@ -213,7 +386,30 @@ impl State {
             Some(JobKind::Generate { task, .. }) if !stopped => {
                 self.results.failed = Some((task, why));
             }
-            Some(JobKind::Generate { .. }) | None => {}
+            Some(JobKind::Generate { .. } | JobKind::Thumbnails) | None => {}
+        }
+    }
+}
+
+fn load(series: SeriesInfo) -> Effect {
+    let kind = JobKind::LoadSeries(series.id.clone());
+    Effect::Send {
+        command: Command::LoadSeries {
+            series: Box::new(series),
+        },
+        kind,
+    }
+}
+
+impl State {
+    /// Empties viewports that show a file of a scan that did not come to an end.
+    fn forget_found(&mut self) {
+        for viewport in &mut self.viewer.viewports {
+            if let Viewport::Loading(loading) = viewport
+                && self.library.find(&loading.series.id).is_none()
+            {
+                *viewport = Viewport::Empty;
+            }
         }
     }
 }

@@ -4,7 +4,8 @@ use engine::imaging::ViewDescriptor;
 use engine::model::{Answer, Sampling};
 use engine::session::{self, JobId, Source};
 
-use super::viewer::window_words;
+use super::volume_view::{plane_words, window_words};
+use crate::strings::{fill, words};
 
 /// The conversation.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,8 @@ pub struct Draft {
     pub sampling: Sampling,
     /// The answer is cut after so many tokens.
     pub max_new_tokens: usize,
+    /// The field takes the keyboard in the next frame.
+    pub wants_focus: bool,
 }
 
 impl Default for Draft {
@@ -39,6 +42,7 @@ impl Default for Draft {
             with_picture: true,
             sampling: Sampling::default(),
             max_new_tokens: 512,
+            wants_focus: false,
         }
     }
 }
@@ -58,14 +62,20 @@ impl PictureRef {
     /// `slice 12, axial, C 40 W 400`.
     pub fn words(&self) -> String {
         match &self.view {
-            Some(view) => format!(
-                "slice {}, {}, {}{}",
-                view.index + 1,
-                view.plane.name(),
-                window_words(view.window),
-                if view.invert { ", inverted" } else { "" }
+            Some(view) => fill(
+                words().slice_picture,
+                &[
+                    &(view.index + 1),
+                    &plane_words(view.plane),
+                    &window_words(view.window),
+                    &if view.invert {
+                        words().inverted_suffix
+                    } else {
+                        ""
+                    },
+                ],
             ),
-            None => format!("picture {}", self.series_words),
+            None => fill(words().plain_picture, &[&self.series_words]),
         }
     }
 }

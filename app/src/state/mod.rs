@@ -2,12 +2,19 @@
 //! reads a file, draws, or waits.
 
 mod apply;
+mod arrange;
 mod chat;
+mod measurements;
 mod orientation;
 mod perform;
+mod preferences;
 mod ready;
 mod results;
+mod tags;
+mod training;
 mod viewer;
+mod viewport;
+mod volume_view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,10 +25,21 @@ use engine::session::{JobId, ModelInfo, Progress};
 use engine::{DeviceInfo, Task};
 use image::RgbImage;
 
+use crate::keys::Keymap;
+use crate::settings::Settings;
+use crate::strings::{Strings, words};
+
 pub use chat::{Chat, Draft, Evidence, PictureRef, Reply, Turn};
+pub use measurements::{
+    Book, Gesture, HistogramOf, Kept, Measure, Measurement, Measurements, SliceRef, Tool,
+};
 pub use orientation::{Orientation, Turn as ViewTurn};
 pub use results::{CompareMode, Comparison, Results};
-pub use viewer::{Camera, Cine, Content, OpenSeries, Preset, Viewer, VolumeView, window_words};
+pub use tags::{Header, Tags};
+pub use training::{End, Training};
+pub use viewer::{Link, Links, Viewer};
+pub use viewport::{Camera, Cine, Content, LoadingSeries, OpenSeries, Viewport};
+pub use volume_view::{Preset, VolumeView, plane_words, window_words};
 
 /// Everything the window shows.
 #[derive(Debug, Default)]
@@ -46,6 +64,26 @@ pub struct State {
     pub results: Results,
     /// A message that waits to be read.
     pub notice: Option<Notice>,
+    /// What is measured, and the tool in hand.
+    pub measurements: Measurements,
+    /// The header of the file on screen.
+    pub tags: Tags,
+    /// The training run.
+    pub training: Training,
+    /// The dialog that is open.
+    pub dialog: Option<Dialog>,
+    /// What the user set.
+    pub settings: Settings,
+    /// Where the settings are kept, in words; nothing where they are not.
+    pub settings_place: Option<String>,
+    /// Which keys do what.
+    pub keymap: Keymap,
+    /// The command that gets the next key.
+    pub listening: Option<String>,
+    /// Counts the times that the panels went back to their first widths.
+    pub layouts: u32,
+    /// Why the last key was refused.
+    pub key_refused: Option<String>,
 }
 
 /// Where tensors live.
@@ -84,6 +122,26 @@ pub enum Stage {
     Compare(usize),
 }
 
+/// A dialog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialog {
+    /// The header of the file on screen.
+    Tags,
+    /// The settings.
+    Settings,
+    /// What keys and mouse do.
+    Keys,
+    /// A training run.
+    Training,
+}
+
+impl Dialog {
+    /// Does the slice go on beside it?
+    pub fn aside(self) -> bool {
+        matches!(self, Self::Tags | Self::Training)
+    }
+}
+
 /// One piece of work under way.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -104,10 +162,16 @@ pub enum JobKind {
     Scan,
     /// Reading a series, by its id.
     LoadSeries(String),
+    /// Reading the header of a file.
+    ReadHeader,
+    /// Drawing small pictures of the series that were not opened yet.
+    Thumbnails,
     /// Loading a model.
     LoadModel,
     /// Answering the last question.
     Ask,
+    /// Training.
+    Train,
     /// Making an image.
     Generate {
         /// What is made.
@@ -120,17 +184,23 @@ pub enum JobKind {
 impl JobKind {
     /// Does it keep the model busy?
     pub fn uses_model(&self) -> bool {
-        matches!(self, Self::LoadModel | Self::Ask | Self::Generate { .. })
+        matches!(
+            self,
+            Self::LoadModel | Self::Ask | Self::Train | Self::Generate { .. }
+        )
     }
 
     /// What the job line calls it.
     pub fn label(&self) -> &'static str {
         match self {
-            Self::Scan => "Looking for scans",
-            Self::LoadSeries(_) => "Opening series",
-            Self::LoadModel => "Loading model",
-            Self::Ask => "Answering",
-            Self::Generate { task, .. } => task.label(),
+            Self::Scan => words().job_scan,
+            Self::LoadSeries(_) => words().job_series,
+            Self::ReadHeader => words().tags_loading,
+            Self::Thumbnails => words().job_thumbnails,
+            Self::LoadModel => words().job_model,
+            Self::Ask => words().job_ask,
+            Self::Train => words().job_train,
+            Self::Generate { task, .. } => task_words(*task),
         }
     }
 }
@@ -164,6 +234,18 @@ pub enum Notice {
     Failed(String),
 }
 
+/// What a task is called.
+pub fn task_words(task: Task) -> &'static str {
+    let words: &Strings = words();
+    match task {
+        Task::Comprehend => words.task_ask,
+        Task::Reconstruct => words.task_reconstruct,
+        Task::Ct2Mri => words.task_ct2mri,
+        Task::Mri2Ct => words.task_mri2ct,
+        Task::Sr4 => words.task_sr4,
+    }
+}
+
 impl State {
     /// The job that keeps the model busy.
     pub fn model_job(&self) -> Option<(JobId, &Job)> {
@@ -176,6 +258,9 @@ impl State {
     pub fn started(&mut self, job: JobId, kind: JobKind) {
         if kind == JobKind::Ask {
             self.chat.job = Some(job);
+        }
+        if kind == JobKind::Train {
+            self.training.job = Some(job);
         }
         self.jobs.insert(
             job,

@@ -1,5 +1,7 @@
 //! How a picture is turned and flipped on screen. The model's picture stays as it was acquired.
 
+use crate::strings::words;
+
 /// Where one step to the right and one step down on screen lead in the picture: each along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Orientation {
@@ -54,6 +56,13 @@ impl Orientation {
         [0, 1].map(|axis| 0.5 + x * f32::from(self.right[axis]) + y * f32::from(self.down[axis]))
     }
 
+    /// The place on screen of a place in the picture; the way back of [`Self::to_picture`].
+    pub fn to_screen(self, share: [f32; 2]) -> [f32; 2] {
+        let picture = share.map(|share| share - 0.5);
+        [self.right, self.down]
+            .map(|axis| 0.5 + picture[0] * f32::from(axis[0]) + picture[1] * f32::from(axis[1]))
+    }
+
     /// What the steps `right` and `down` of the picture become on screen.
     pub fn on_screen(self, right: [f64; 3], down: [f64; 3]) -> [[f64; 3]; 2] {
         [self.right, self.down].map(|[across, along]| {
@@ -64,13 +73,13 @@ impl Orientation {
     /// `rotated 90° right`; empty for a picture as it was acquired.
     pub fn words(self) -> &'static str {
         match (self.right, self.down) {
-            ([0, -1], [1, 0]) => "rotated 90° right",
-            ([0, 1], [-1, 0]) => "rotated 90° left",
-            ([-1, 0], [0, -1]) => "rotated 180°",
-            ([-1, 0], [0, 1]) => "flipped horizontally",
-            ([1, 0], [0, -1]) => "flipped vertically",
-            ([0, -1], [-1, 0]) => "flipped horizontally, rotated 90° right",
-            ([0, 1], [1, 0]) => "flipped horizontally, rotated 90° left",
+            ([0, -1], [1, 0]) => words().rotated_right,
+            ([0, 1], [-1, 0]) => words().rotated_left,
+            ([-1, 0], [0, -1]) => words().rotated_half,
+            ([-1, 0], [0, 1]) => words().flipped_h,
+            ([1, 0], [0, -1]) => words().flipped_v,
+            ([0, -1], [-1, 0]) => words().flipped_right,
+            ([0, 1], [1, 0]) => words().flipped_left,
             _ => "",
         }
     }
@@ -108,6 +117,21 @@ mod tests {
     }
 
     #[test]
+    fn a_place_on_screen_and_in_the_picture_lead_to_each_other() {
+        for turns in [
+            &[][..],
+            &[Turn::RotateRight],
+            &[Turn::FlipVertically, Turn::RotateLeft],
+        ] {
+            let turned = after(turns);
+            assert_eq!(
+                turned.to_screen(turned.to_picture([0.25, 0.75])),
+                [0.25, 0.75]
+            );
+        }
+    }
+
+    #[test]
     fn the_eight_orientations_have_eight_names() {
         let mut names = std::collections::BTreeSet::new();
         for flips in 0..2 {
@@ -118,5 +142,17 @@ mod tests {
             }
         }
         assert_eq!(names.len(), 8, "{names:?}");
+    }
+
+    #[test]
+    fn a_place_on_screen_is_found_again_however_the_picture_is_turned() {
+        let turns = [Turn::RotateRight, Turn::FlipVertically, Turn::RotateLeft];
+        let mut orientation = Orientation::default();
+        for turn in turns {
+            orientation = orientation.turned(turn);
+            let there = orientation.to_picture([0.2, 0.7]);
+            let [x, y] = orientation.to_screen(there);
+            assert!((x - 0.2).abs() < 1e-6 && (y - 0.7).abs() < 1e-6);
+        }
     }
 }

@@ -4,7 +4,7 @@ use engine::session::{AskRequest, Command, GenerateRequest, JobId};
 
 use super::chat::{PictureRef, Reply, Turn};
 use super::orientation::Orientation;
-use super::viewer::{Camera, Cine, Content, Viewer};
+use super::viewport::{Camera, Cine, Content};
 use super::{JobKind, ModelState, Stage, State};
 use crate::action::{Action, Effect};
 
@@ -17,10 +17,12 @@ impl State {
             Action::ChooseModel => vec![Effect::ChooseModel],
             Action::OpenPaths(paths) => {
                 self.notice = None;
-                vec![Effect::Send {
+                let kept = self.remember_opened(&paths);
+                let scan = Effect::Send {
                     command: Command::Scan { paths },
                     kind: JobKind::Scan,
-                }]
+                };
+                kept.into_iter().chain([scan]).collect()
             }
             Action::LoadModel(dir) => {
                 let mut effects = self.stop_jobs(JobKind::uses_model);
@@ -44,8 +46,11 @@ impl State {
                     None => Vec::new(),
                 }
             }
+            Action::ShowVolume(number) => self.show_volume(number),
+            Action::ShowBeside(id) => self.show_beside(&id),
             Action::Ask => self.ask().into_iter().collect(),
             Action::Stop(job) => self.stop(job).into_iter().collect(),
+            Action::Cancel if self.put_down() => Vec::new(),
             Action::Cancel => {
                 let effects = self.stop_jobs(is_answer_or_image);
                 if effects.is_empty() && !self.stop_cine() {
@@ -72,6 +77,23 @@ impl State {
                     .collect()
             }
             Action::Copy(text) => vec![Effect::Copy(text)],
+            Action::Measure(wish) => self.measure(wish).into_iter().collect(),
+            wish @ (Action::Toggle(_)
+            | Action::CloseDialog
+            | Action::Change(_)
+            | Action::Listen(_)
+            | Action::BindKey(..)
+            | Action::ResetKeys) => self.prefer(wish).into_iter().collect(),
+            Action::ChooseTraining => vec![Effect::ChooseTraining],
+            Action::TrainingChosen(path) => {
+                self.training.config_draft = path.display().to_string();
+                Vec::new()
+            }
+            Action::Train => self.train(),
+            Action::FocusQuestion => {
+                self.chat.draft.wants_focus = true;
+                Vec::new()
+            }
             Action::ShowPicture(picture) => self.show_picture(picture),
             other => {
                 self.look(other);
@@ -84,7 +106,7 @@ impl State {
     fn look(&mut self, action: Action) {
         match action {
             Action::SetPlane(plane) => {
-                if let Some(view) = self.viewer.volume_mut()
+                if let Some(view) = self.viewer.scene_volume_mut()
                     && view.check_plane(plane).is_ok()
                 {
                     view.plane = plane;
@@ -93,23 +115,18 @@ impl State {
                 }
             }
             Action::SetSlice(index) => {
-                if let Some(view) = self.viewer.volume_mut() {
-                    view.set_index(index);
-                }
+                self.scroll(|_, _| index);
             }
             Action::StepSlices(step) => {
-                if let Some(view) = self.viewer.volume_mut() {
-                    view.set_index(view.index().saturating_add_signed(step));
-                }
+                self.scroll(|index, _| index.saturating_add_signed(step));
             }
             Action::LastSlice => {
-                if let Some(view) = self.viewer.volume_mut() {
-                    view.set_index(usize::MAX);
-                }
+                self.scroll(|_, count| count.saturating_sub(1));
             }
             Action::SetWindow(window) => {
                 if let Some(view) = self.viewer.volume_mut() {
                     view.window = window;
+                    self.viewer.windowed();
                 }
             }
             Action::Preset(key) => {
@@ -117,52 +134,56 @@ impl State {
                     && let Some(preset) = view.presets().iter().find(|p| p.key == Some(key))
                 {
                     view.window = preset.window;
+                    self.viewer.windowed();
                 }
             }
             Action::ToggleInvert => {
                 if let Some(view) = self.viewer.volume_mut() {
                     view.invert = !view.invert;
+                    self.viewer.windowed();
                 }
             }
             Action::Pan([dx, dy]) => {
-                if let Some(open) = self.viewer.open_mut() {
+                if let Some(open) = self.viewer.scene_mut() {
                     let [x, y] = open.camera.pan;
                     open.camera.pan = [x + dx, y + dy];
+                    self.viewer.moved();
                 }
             }
             Action::Zoom { factor, about } => {
-                if let Some(open) = self.viewer.open_mut() {
+                if let Some(open) = self.viewer.scene_mut() {
                     open.camera.zoom_about(factor, about);
+                    self.viewer.moved();
                 }
             }
             Action::ResetView => {
                 if let Some(view) = self.viewer.volume_mut() {
                     view.reset_window();
+                    self.viewer.windowed();
                 }
                 self.fit();
                 self.turn_back();
             }
             Action::Turn(turn) => {
-                if let Some(open) = self.viewer.open_mut() {
+                if let Some(open) = self.viewer.scene_mut() {
                     open.orientation = open.orientation.turned(turn);
+                    self.viewer.moved();
                 }
             }
             Action::ToggleCine if !self.stop_cine() => {
-                if let Some(open) = self.viewer.open_mut()
+                if let Some(open) = self.viewer.scene_mut()
                     && matches!(&open.content, Content::Volume(view) if view.count() > 1)
                 {
                     open.cine.playing = true;
                 }
             }
             Action::SetCineRate(fps) => {
-                if let Some(open) = self.viewer.open_mut() {
+                if let Some(open) = self.viewer.scene_mut() {
                     open.cine.fps = fps.clamp(Cine::RATES[0], Cine::RATES[1]);
                 }
             }
             Action::NextSlice => {
-                if let Some(view) = self.viewer.volume_mut() {
-                    view.set_index((view.index() + 1) % view.count().max(1));
-                }
+                self.scroll(|index, count| (index + 1) % count.max(1));
             }
             Action::FitView => self.fit(),
             Action::AddPicture => {
@@ -188,25 +209,37 @@ impl State {
                 self.notice = None;
                 self.results.failed = None;
             }
-            _ => {}
+            other => self.arrange(other),
+        }
+    }
+
+    /// Shows another slice of the scene, by the one shown and their number; linked viewports follow.
+    fn scroll(&mut self, to: impl Fn(usize, usize) -> usize) {
+        if let Some(view) = self.viewer.scene_volume_mut() {
+            let before = view.index();
+            view.set_index(to(before, view.count()));
+            let steps = view.index() as isize - before as isize;
+            self.viewer.scrolled(steps);
         }
     }
 
     /// Ends the cine; false if none was under way.
     fn stop_cine(&mut self) -> bool {
-        let open = self.viewer.open_mut();
+        let open = self.viewer.scene_mut();
         open.is_some_and(|open| std::mem::take(&mut open.cine.playing))
     }
 
     fn turn_back(&mut self) {
-        if let Some(open) = self.viewer.open_mut() {
+        if let Some(open) = self.viewer.scene_mut() {
             open.orientation = Orientation::default();
+            self.viewer.moved();
         }
     }
 
     fn fit(&mut self) {
-        if let Some(open) = self.viewer.open_mut() {
+        if let Some(open) = self.viewer.scene_mut() {
             open.camera = Camera::default();
+            self.viewer.moved();
         }
     }
 
@@ -215,7 +248,10 @@ impl State {
         let effects = self.switch_series(&picture.series);
         if let Some(shown) = picture.view {
             match self.viewer.volume_mut() {
-                Some(view) => view.show(shown),
+                Some(view) => {
+                    view.show(shown);
+                    self.viewer.scrolled(0);
+                }
                 None => {
                     let _ = self.last_views.insert(picture.series, shown);
                 }
@@ -225,14 +261,31 @@ impl State {
     }
 
     fn switch_series(&mut self, id: &str) -> Vec<Effect> {
-        if let Viewer::Open(open) = &self.viewer
-            && open.series.id == id
-        {
+        if self.viewer.open().is_some_and(|open| open.series.id == id) {
             self.stage = Stage::Slice;
             return Vec::new();
         }
-        let mut effects = self.stop_jobs(|kind| matches!(kind, JobKind::LoadSeries(_)));
-        effects.extend(self.show_series(id));
+        let shown = self.show_series(id);
+        self.with_loads_stopped(shown)
+    }
+
+    /// Stops the loads that no viewport waits for any more, and the thumbnails, which can wait.
+    pub(super) fn with_loads_stopped(&mut self, next: Option<Effect>) -> Vec<Effect> {
+        let viewports = self.viewer.viewports.clone();
+        let wanted = |id: &String| viewports.iter().any(|viewport| viewport.waits_for(id));
+        let starts = match &next {
+            Some(Effect::Send {
+                kind: JobKind::LoadSeries(id),
+                ..
+            }) => Some(id.clone()),
+            _ => None,
+        };
+        let mut effects = self.stop_jobs(|kind| match kind {
+            JobKind::LoadSeries(id) => starts.as_ref() == Some(id) || !wanted(id),
+            JobKind::Thumbnails => starts.is_some(),
+            _ => false,
+        });
+        effects.extend(next);
         effects
     }
 
@@ -243,7 +296,7 @@ impl State {
     }
 
     /// Stops every job of a kind.
-    fn stop_jobs(&mut self, of_kind: impl Fn(&JobKind) -> bool) -> Vec<Effect> {
+    pub(super) fn stop_jobs(&mut self, of_kind: impl Fn(&JobKind) -> bool) -> Vec<Effect> {
         let running = self.jobs.iter().filter(|(_, job)| of_kind(&job.kind));
         let running: Vec<JobId> = running.map(|(id, _)| *id).collect();
         running

@@ -1,8 +1,9 @@
 //! What can be asked for now; if not, why, in words for a disabled button.
 
-use engine::Task;
+use engine::{Error, Task};
 
-use super::{ModelState, State, Viewer};
+use super::{ModelState, State, Viewport, task_words};
+use crate::strings::{fill, words};
 
 impl State {
     /// Can a question be sent?
@@ -12,7 +13,7 @@ impl State {
     pub fn check_ask(&self, question: &str) -> Result<(), String> {
         self.check_model(Task::Comprehend)?;
         if question.trim().is_empty() {
-            return Err("type a question first".to_owned());
+            return Err(words().why_no_question.to_owned());
         }
         self.check_free()
     }
@@ -23,13 +24,13 @@ impl State {
     /// The reason why not.
     pub fn check_generate(&self, task: Task) -> Result<(), String> {
         self.check_model(task)?;
-        match &self.viewer {
-            Viewer::Open(open) => task
+        match self.viewer.viewport() {
+            Viewport::Open(open) => task
                 .check_source(open.modality())
-                .map_err(|error| error.to_string())?,
-            Viewer::Loading(_) => return Err("the series is still loading".to_owned()),
-            Viewer::Empty | Viewer::Failed(..) => {
-                return Err("open a series or a picture first".to_owned());
+                .map_err(|error| modality_words(task, &error))?,
+            Viewport::Loading(_) => return Err(words().why_series_loading.to_owned()),
+            Viewport::Empty | Viewport::Failed(..) => {
+                return Err(words().why_no_series.to_owned());
             }
         }
         self.check_free()
@@ -37,22 +38,30 @@ impl State {
 
     fn check_model(&self, task: Task) -> Result<(), String> {
         match &self.model {
-            ModelState::Empty => Err("no model is loaded; load one first".to_owned()),
-            ModelState::Loading => Err("the model is still loading".to_owned()),
-            ModelState::Failed(_) => {
-                Err("the model could not be loaded; load another one".to_owned())
-            }
-            ModelState::Ready(model) => model.capability(task).map(|_| ()),
+            ModelState::Empty => Err(words().why_no_model.to_owned()),
+            ModelState::Loading => Err(words().why_model_loading.to_owned()),
+            ModelState::Failed(_) => Err(words().why_model_failed.to_owned()),
+            ModelState::Ready(model) => match model.capability(task) {
+                Ok(_) => Ok(()),
+                Err(_) => Err(fill(words().why_no_plugin, &[&model.name, &task])),
+            },
         }
     }
 
     fn check_free(&self) -> Result<(), String> {
         match self.model_job() {
-            Some((_, job)) => Err(format!(
-                "the model is busy ({}); wait, or stop it",
-                job.kind.label()
-            )),
+            Some((_, job)) => Err(fill(words().why_busy, &[&job.kind.label()])),
             None => Ok(()),
         }
+    }
+}
+
+/// Why a task does not start from this series.
+fn modality_words(task: Task, error: &Error) -> String {
+    match error {
+        Error::WrongModality { needs, found, .. } => {
+            fill(words().why_modality, &[&task_words(task), needs, found])
+        }
+        other => other.to_string(),
     }
 }

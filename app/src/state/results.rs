@@ -33,7 +33,7 @@ pub struct Comparison {
     pub generated: Arc<Generated>,
 }
 
-/// How a result is compared with its input.
+/// How two pictures are compared: a result with its input, or two series.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum CompareMode {
     /// Next to each other.
@@ -41,4 +41,10 @@ pub enum CompareMode {
     SideBySide,
     /// One over the other, with a curtain at this share of the width.
     Swipe(f32),
+    /// One after the other, twice a second.
+    Flicker,
+    /// The second over the first, as opaque as this.
+    Blend(f32),
+    /// What is brighter in the first and what in the second.
+    Difference,
 }

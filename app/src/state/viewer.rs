@@ -1,358 +1,363 @@
-//! The open series: which slice, in which grey levels, how large.
+//! One to four viewports, what links them, and which of them the user is at.
+//!
+//! A change in one viewport carries over to the others in [`Viewer::scrolled`], [`Viewer::windowed`] and
+//! [`Viewer::moved`]: viewports of one volume always follow the crosshair, those of another only while they are linked.
 
 use std::sync::Arc;
 
-use engine::imaging::{CT_PRESETS, Modality, Plane, SeriesInfo, ViewDescriptor, Volume, Window};
-use image::RgbImage;
+use engine::imaging::{Plane, Projection, Slab};
 
-use super::chat::{Evidence, PictureRef};
-use super::orientation::Orientation;
-use engine::session::Source;
+use super::results::CompareMode;
+use super::viewport::{Content, OpenSeries, Viewport};
+use super::volume_view::VolumeView;
 
-/// What is open.
-#[derive(Clone, Debug, Default)]
-pub enum Viewer {
-    /// Nothing.
-    #[default]
-    Empty,
-    /// A series on its way.
-    Loading(Box<SeriesInfo>),
-    /// A series that could not be read, and why.
-    Failed(Box<SeriesInfo>, String),
-    /// A series.
-    Open(Box<OpenSeries>),
+/// The thickness of the projection that the fourth viewport begins with.
+const FOURTH_SLAB_MM: f32 = 20.0;
+
+/// The viewports.
+#[derive(Clone, Debug)]
+pub struct Viewer {
+    /// One to four.
+    pub viewports: Vec<Viewport>,
+    /// The one that keys, tools and questions are about.
+    pub active: usize,
+    /// Only the active one is drawn.
+    pub maximised: bool,
+    /// What carries over between series.
+    pub links: Links,
+    /// The place in the patient that all viewports of its volume show, LPS mm.
+    pub crosshair: Option<[f64; 3]>,
+    /// Its lines are drawn.
+    pub crosshair_visible: bool,
+    /// How the first two viewports are compared, when two series are open.
+    pub compare: CompareMode,
+}
+
+/// What carries over from one series to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Links {
+    /// The slice.
+    pub scroll: bool,
+    /// Zoom, place and orientation.
+    pub zoom: bool,
+    /// The window, between series of one modality.
+    pub window: bool,
+}
+
+/// One of [`Links`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// [`Links::scroll`].
+    Scroll,
+    /// [`Links::zoom`].
+    Zoom,
+    /// [`Links::window`].
+    Window,
+}
+
+impl Link {
+    /// In the order shown.
+    pub const ALL: [Self; 3] = [Self::Scroll, Self::Zoom, Self::Window];
+}
+
+impl Links {
+    /// Is it on?
+    pub fn get(self, link: Link) -> bool {
+        match link {
+            Link::Scroll => self.scroll,
+            Link::Zoom => self.zoom,
+            Link::Window => self.window,
+        }
+    }
+
+    /// The same with one of them changed.
+    pub fn toggled(mut self, link: Link) -> Self {
+        let which = match link {
+            Link::Scroll => &mut self.scroll,
+            Link::Zoom => &mut self.zoom,
+            Link::Window => &mut self.window,
+        };
+        *which = !*which;
+        self
+    }
+}
+
+impl Default for Viewer {
+    fn default() -> Self {
+        Self {
+            viewports: vec![Viewport::Empty],
+            active: 0,
+            maximised: false,
+            links: Links {
+                scroll: true,
+                zoom: true,
+                window: true,
+            },
+            crosshair: None,
+            crosshair_visible: true,
+            compare: CompareMode::SideBySide,
+        }
+    }
 }
 
 impl Viewer {
-    /// The open series.
+    /// The most viewports there are.
+    pub const MOST: usize = 4;
+
+    /// The active viewport.
+    pub fn viewport(&self) -> &Viewport {
+        const EMPTY: &Viewport = &Viewport::Empty;
+        self.viewports.get(self.active).unwrap_or(EMPTY)
+    }
+
+    /// The active viewport, to change it.
+    pub fn viewport_mut(&mut self) -> &mut Viewport {
+        if self.viewports.is_empty() {
+            self.viewports.push(Viewport::Empty);
+        }
+        self.active = self.active.min(self.viewports.len() - 1);
+        &mut self.viewports[self.active]
+    }
+
+    /// The open series of the active viewport.
     pub fn open(&self) -> Option<&OpenSeries> {
-        match self {
-            Self::Open(open) => Some(open),
-            _ => None,
-        }
+        self.viewport().open()
     }
 
-    /// The open series, to change its view.
+    /// The open series of the active viewport, to change its view.
     pub fn open_mut(&mut self) -> Option<&mut OpenSeries> {
-        match self {
-            Self::Open(open) => Some(open),
-            _ => None,
-        }
+        self.viewport_mut().open_mut()
     }
 
-    /// The open volume, to change its view.
+    /// The open volume of the active viewport, to change its view.
     pub fn volume_mut(&mut self) -> Option<&mut VolumeView> {
-        match self.open_mut() {
-            Some(OpenSeries {
-                content: Content::Volume(view),
-                ..
-            }) => Some(view),
-            _ => None,
-        }
+        self.viewport_mut().volume_mut()
     }
 
-    /// The id of the series that is open, on its way, or failed.
+    /// The id of the series that the active viewport shows or waits for.
     pub fn series_id(&self) -> Option<&str> {
-        match self {
-            Self::Empty => None,
-            Self::Loading(series) | Self::Failed(series, _) => Some(&series.id),
-            Self::Open(open) => Some(&open.series.id),
-        }
-    }
-}
-
-/// A series in memory and how it is looked at.
-#[derive(Clone, Debug)]
-pub struct OpenSeries {
-    /// As the scan found it.
-    pub series: SeriesInfo,
-    /// Its voxels or pixels.
-    pub content: Content,
-    /// How large and where.
-    pub camera: Camera,
-    /// How it is turned on screen.
-    pub orientation: Orientation,
-    /// Slices that are shown one after the other.
-    pub cine: Cine,
-}
-
-/// Slices shown one after the other.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cine {
-    /// Under way.
-    pub playing: bool,
-    /// Slices a second.
-    pub fps: f32,
-}
-
-impl Cine {
-    /// The fewest and the most slices a second.
-    pub const RATES: [f32; 2] = [1.0, 60.0];
-}
-
-impl Default for Cine {
-    fn default() -> Self {
-        Self {
-            playing: false,
-            fps: 10.0,
-        }
-    }
-}
-
-impl OpenSeries {
-    /// The picture on screen, as evidence for a question.
-    pub fn evidence(&self) -> Evidence {
-        let view = match &self.content {
-            Content::Volume(view) => Some(view.descriptor()),
-            Content::Picture(_) => None,
-        };
-        let source = match &self.content {
-            Content::Volume(view) => Source::Slice {
-                volume: Arc::clone(&view.volume),
-                view: view.descriptor(),
-            },
-            Content::Picture(image) => Source::Picture(Arc::clone(image)),
-        };
-        Evidence {
-            picture: PictureRef {
-                series: self.series.id.clone(),
-                series_words: self.series.description.clone(),
-                view,
-            },
-            source,
-        }
+        self.viewport().series_id()
     }
 
-    /// The modality that tasks are checked against.
-    pub fn modality(&self) -> &Modality {
-        match &self.content {
-            Content::Volume(view) => &view.volume.modality,
-            Content::Picture(_) => &self.series.modality,
-        }
-    }
-}
-
-/// Voxels or pixels.
-#[derive(Clone, Debug)]
-pub enum Content {
-    /// Grey voxels in patient space.
-    Volume(VolumeView),
-    /// A plain picture.
-    Picture(Arc<RgbImage>),
-}
-
-/// How large the picture is and where.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Camera {
-    /// 1 fits the view.
-    pub zoom: f32,
-    /// From the middle of the view to the middle of the picture, in points.
-    pub pan: [f32; 2],
-}
-
-impl Default for Camera {
-    fn default() -> Self {
-        Self {
-            zoom: 1.0,
-            pan: [0.0; 2],
-        }
-    }
-}
-
-impl Camera {
-    /// Enlarges by `factor`; the point `about` (from the middle of the view) stays where it is.
-    pub fn zoom_about(&mut self, factor: f32, about: [f32; 2]) {
-        let zoom = (self.zoom * factor).clamp(0.1, 64.0);
-        let factor = zoom / self.zoom;
-        self.zoom = zoom;
-        for (pan, about) in self.pan.iter_mut().zip(about) {
-            *pan = about - (about - *pan) * factor;
-        }
-    }
-}
-
-/// A volume and the slice of it that is shown.
-#[derive(Clone, Debug)]
-pub struct VolumeView {
-    /// The voxels.
-    pub volume: Arc<Volume>,
-    /// The plane looked at.
-    pub plane: Plane,
-    /// The slice shown in each plane, as in [`Plane::ALL`].
-    indices: [usize; 3],
-    /// Grey levels.
-    pub window: Window,
-    /// Black and white exchanged.
-    pub invert: bool,
-    /// From the percentiles of all samples.
-    automatic: Window,
-}
-
-impl VolumeView {
-    /// The middle slice of the plane it was acquired in, with the file's window or the automatic one.
-    pub fn new(volume: Arc<Volume>) -> Self {
-        let automatic = volume.automatic_window();
-        let first = volume.windows.first();
-        Self {
-            plane: volume.acquired_plane(),
-            indices: Plane::ALL.map(|plane| volume.slice_count(plane) / 2),
-            window: first.map_or(automatic, |named| named.window),
-            invert: false,
-            automatic,
-            volume,
-        }
+    /// The first two viewports, when they show two volumes of different series.
+    pub fn pair(&self) -> Option<[&VolumeView; 2]> {
+        let (first, second) = (self.viewports.first()?, self.viewports.get(1)?);
+        let differ = first.series_id() != second.series_id();
+        differ.then_some([first.volume()?, second.volume()?])
     }
 
-    /// The slice shown, from 0.
-    pub fn index(&self) -> usize {
-        let [axial, coronal, sagittal] = self.indices;
-        match self.plane {
-            Plane::Axial => axial,
-            Plane::Coronal => coronal,
-            Plane::Sagittal => sagittal,
-        }
+    /// Are the first two volumes drawn as one picture?
+    pub fn overlaid(&self) -> bool {
+        self.compare != CompareMode::SideBySide && self.pair().is_some()
     }
 
-    /// Slices along the plane looked at.
-    pub fn count(&self) -> usize {
-        self.volume.slice_count(self.plane)
+    /// The viewport whose slice, zoom and orientation are on screen where the active one is.
+    pub fn scene(&self) -> usize {
+        if self.overlaid() { 0 } else { self.active }
     }
 
-    /// Shows a slice; past the ends it stays at the end.
-    pub fn set_index(&mut self, index: usize) {
-        let index = index.min(self.count().saturating_sub(1));
-        let [axial, coronal, sagittal] = &mut self.indices;
-        *match self.plane {
-            Plane::Axial => axial,
-            Plane::Coronal => coronal,
-            Plane::Sagittal => sagittal,
-        } = index;
-    }
-
-    /// What is looked at: enough to draw it again.
-    pub fn descriptor(&self) -> ViewDescriptor {
-        ViewDescriptor {
-            plane: self.plane,
-            index: self.index(),
-            window: self.window,
-            invert: self.invert,
-        }
-    }
-
-    /// Shows exactly this.
-    pub fn show(&mut self, view: ViewDescriptor) {
-        self.plane = view.plane;
-        self.set_index(view.index);
-        self.window = view.window;
-        self.invert = view.invert;
-    }
-
-    /// Goes back to the first window.
-    pub fn reset_window(&mut self) {
-        let first = self.volume.windows.first();
-        self.window = first.map_or(self.automatic, |named| named.window);
-        self.invert = false;
-    }
-
-    /// Why a plane cannot be looked at.
-    ///
-    /// # Errors
-    /// The reason, for a disabled button.
-    pub fn check_plane(&self, plane: Plane) -> Result<(), &'static str> {
-        if self.volume.slice_size(plane).contains(&1) {
-            Err("the series is a single slice, so there is no other plane to cut")
+    /// The viewports on screen.
+    pub fn shown(&self) -> Vec<usize> {
+        if self.overlaid() {
+            vec![0]
+        } else if self.maximised {
+            vec![self.active]
         } else {
-            Ok(())
+            (0..self.viewports.len()).collect()
         }
     }
 
-    /// The windows on offer: automatic, the file's own, then those of CT. The first ten have number keys.
-    pub fn presets(&self) -> Vec<Preset> {
-        let automatic = Preset {
-            key: Some(0),
-            name: "Automatic".to_owned(),
-            window: self.automatic,
+    /// The volume of the scene, to change its slice.
+    pub fn scene_volume_mut(&mut self) -> Option<&mut VolumeView> {
+        let scene = self.scene();
+        self.viewports.get_mut(scene)?.volume_mut()
+    }
+
+    /// The series of the scene, to change its camera.
+    pub fn scene_mut(&mut self) -> Option<&mut OpenSeries> {
+        let scene = self.scene();
+        self.viewports.get_mut(scene)?.open_mut()
+    }
+
+    /// Shows so many viewports. New ones show the other planes of the active volume, if it has any.
+    pub fn set_count(&mut self, count: usize) {
+        let count = count.clamp(1, Self::MOST);
+        self.maximised = false;
+        if count < self.viewports.len() {
+            if self.active >= count {
+                self.viewports.swap(self.active, count - 1);
+                self.active = count - 1;
+            }
+            self.viewports.truncate(count);
+        }
+        while self.viewports.len() < count {
+            let next = self.next_viewport();
+            self.viewports.push(next);
+        }
+        if self.pair().is_none() {
+            self.compare = CompareMode::SideBySide;
+        }
+    }
+
+    /// The active volume in a plane that is not on screen yet; when all are, its projection through a slab.
+    fn next_viewport(&self) -> Viewport {
+        let Some(open) = self.open() else {
+            return Viewport::Empty;
         };
-        let own = self.volume.windows.iter().enumerate();
-        let own = own.map(|(i, named)| Preset {
-            key: [Some(1), Some(2)].get(i).copied().flatten(),
-            name: if named.name.is_empty() {
-                format!("File {}", i + 1)
-            } else {
-                named.name.clone()
-            },
-            window: named.window,
-        });
-        let ct = CT_PRESETS.iter().zip(3..);
-        let ct =
-            ct.filter(|_| self.volume.modality == Modality::Ct)
-                .map(|((name, window), key)| Preset {
-                    key: Some(key),
-                    name: (*name).to_owned(),
-                    window: *window,
+        let Content::Volume(view) = &open.content else {
+            return Viewport::Empty;
+        };
+        let taken = |plane: Plane| {
+            self.viewports.iter().any(|viewport| {
+                viewport.series_id() == Some(&open.series.id)
+                    && viewport.volume().is_some_and(|other| other.plane == plane)
+            })
+        };
+        let mut view = view.clone();
+        let free = Plane::ALL
+            .into_iter()
+            .find(|plane| !taken(*plane) && view.check_plane(*plane).is_ok());
+        match free {
+            Some(plane) => {
+                view.plane = plane;
+                view.slab = None;
+            }
+            None if self.viewports.len() == 3 && view.volume.size.iter().all(|size| *size > 1) => {
+                view.slab = Some(Slab {
+                    projection: Projection::Maximum,
+                    mm: FOURTH_SLAB_MM,
                 });
-        std::iter::once(automatic).chain(own).chain(ct).collect()
-    }
-}
-
-/// A window on offer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Preset {
-    /// Its number key.
-    pub key: Option<u8>,
-    /// Its name in the menu.
-    pub name: String,
-    /// The window.
-    pub window: Window,
-}
-
-/// `C 40 W 400`.
-pub fn window_words(window: Window) -> String {
-    let number = |x: f32| {
-        if x.abs() >= 10.0 || x.fract() == 0.0 {
-            format!("{x:.0}")
-        } else {
-            format!("{x:.2}")
+            }
+            None => return Viewport::Empty,
         }
-    };
-    format!("C {} W {}", number(window.center), number(window.width))
+        Viewport::Open(Box::new(OpenSeries {
+            content: Content::Volume(view),
+            ..OpenSeries::new(open.series.clone(), open.content.clone())
+        }))
+    }
+
+    /// Axial, coronal and sagittal of the active volume, beside each other.
+    pub fn show_planes(&mut self) {
+        let Some(view) = self.volume_mut() else {
+            return;
+        };
+        if Plane::ALL
+            .into_iter()
+            .any(|plane| view.check_plane(plane).is_err())
+        {
+            return;
+        }
+        view.plane = Plane::Axial;
+        view.slab = None;
+        let keep = std::mem::take(self.viewport_mut());
+        self.viewports = vec![keep];
+        self.active = 0;
+        self.set_count(3);
+        self.compare = CompareMode::SideBySide;
+    }
+
+    /// The scene shows another slice: the crosshair goes along, and with it the others.
+    pub fn scrolled(&mut self, steps: isize) {
+        let scene = self.scene();
+        let Some(view) = self.viewports.get(scene).and_then(Viewport::volume) else {
+            return;
+        };
+        let view = view.clone();
+        let grid = view.grid();
+        let [x, y, _] = self
+            .crosshair
+            .and_then(|place| grid.at(place))
+            .or_else(|| grid.at(view.middle_mm()))
+            .unwrap_or_default();
+        let place = grid.patient_from_grid.apply([x, y, view.index() as f64]);
+        self.crosshair = Some(place);
+        for (number, viewport) in self.viewports.iter_mut().enumerate() {
+            let Some(other) = viewport.volume_mut() else {
+                continue;
+            };
+            let same = Arc::ptr_eq(&other.volume, &view.volume);
+            if number == scene || (!same && !self.links.scroll) || other.plane != view.plane {
+                continue;
+            }
+            if view.volume.shares_space_with(&other.volume) {
+                if let Some(index) = other.grid().slice_at(place) {
+                    other.set_index(index);
+                }
+            } else {
+                other.set_index(other.index().saturating_add_signed(steps));
+            }
+        }
+    }
+
+    /// All viewports that share the active volume's space show this place.
+    pub fn set_crosshair(&mut self, place: [f64; 3]) {
+        let Some(view) = self.viewport().volume().cloned() else {
+            return;
+        };
+        self.crosshair = Some(place);
+        for viewport in &mut self.viewports {
+            if let Some(other) = viewport.volume_mut() {
+                let same = Arc::ptr_eq(&other.volume, &view.volume);
+                if same || (self.links.scroll && view.volume.shares_space_with(&other.volume)) {
+                    other.go_to(place);
+                }
+            }
+        }
+    }
+
+    /// The active viewport has another window.
+    pub fn windowed(&mut self) {
+        let Some(view) = self.viewport().volume().cloned() else {
+            return;
+        };
+        let table = matches!(view.window.function, engine::imaging::VoiFunction::Table(_));
+        for viewport in &mut self.viewports {
+            if let Some(other) = viewport.volume_mut() {
+                let same = Arc::ptr_eq(&other.volume, &view.volume);
+                let alike = other.volume.modality == view.volume.modality && !table;
+                if same || (self.links.window && alike) {
+                    other.window = view.window;
+                    other.invert = view.invert;
+                }
+            }
+        }
+    }
+
+    /// The scene is drawn larger, elsewhere or turned.
+    pub fn moved(&mut self) {
+        let scene = self.scene();
+        let Some(open) = self.viewports.get(scene).and_then(Viewport::open) else {
+            return;
+        };
+        let Content::Volume(view) = &open.content else {
+            return;
+        };
+        let (camera, orientation) = (open.camera, open.orientation);
+        let (plane, extent) = (view.plane, extent_mm(view));
+        if !self.links.zoom {
+            return;
+        }
+        for (number, viewport) in self.viewports.iter_mut().enumerate() {
+            if number == scene || viewport.volume().is_none_or(|other| other.plane != plane) {
+                continue;
+            }
+            let ratio = viewport
+                .volume()
+                .map_or(1.0, |other| extent_mm(other) / extent);
+            if let Some(other) = viewport.open_mut() {
+                // One millimetre is as long in both.
+                other.camera = camera;
+                other.camera.zoom *= ratio;
+                other.orientation = orientation;
+            }
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_point_under_the_pointer_stays_when_zooming() {
-        let mut camera = Camera {
-            zoom: 1.5,
-            pan: [20.0, -10.0],
-        };
-        let about = [80.0, 40.0];
-        // Where the pointer is in the picture, in units of the fitted picture.
-        let at =
-            |camera: &Camera| [0, 1].map(|axis| (about[axis] - camera.pan[axis]) / camera.zoom);
-        let before = at(&camera);
-        camera.zoom_about(2.0, about);
-        let after = at(&camera);
-        assert_eq!(camera.zoom, 3.0);
-        assert!((before[0] - after[0]).abs() < 1e-4 && (before[1] - after[1]).abs() < 1e-4);
-    }
-
-    #[test]
-    fn zoom_has_limits() {
-        let mut camera = Camera::default();
-        camera.zoom_about(1e9, [0.0; 2]);
-        assert_eq!(camera.zoom, 64.0);
-        camera.zoom_about(1e-9, [0.0; 2]);
-        assert_eq!(camera.zoom, 0.1);
-    }
-
-    #[test]
-    fn a_window_is_said_in_few_digits() {
-        let window = |center, width| window_words(Window::linear(center, width));
-        assert_eq!(window(40.0, 400.0), "C 40 W 400");
-        assert_eq!(window(-445.5, 1109.0), "C -446 W 1109");
-        assert_eq!(window(0.25, 0.5), "C 0.25 W 0.50");
-    }
+/// The longer side of the slices, in mm.
+fn extent_mm(view: &VolumeView) -> f32 {
+    let grid = view.grid();
+    let [dx, dy, _] = grid.patient_from_grid.spacing_mm();
+    let sides = [grid.size[0] as f64 * dx, grid.size[1] as f64 * dy];
+    sides[0].max(sides[1]).max(1e-3) as f32
 }

@@ -7,94 +7,95 @@ use engine::Task;
 use engine::session::{JobId, ModelInfo};
 
 use crate::action::Action;
-use crate::keys;
-use crate::state::{DeviceState, Job, ModelState, Notice};
+use crate::state::{DeviceState, Dialog, Job, JobKind, ModelState, Notice, task_words};
+use crate::strings::{fill, words};
 use crate::theme;
-
-/// What stands below everything, always.
-pub const RESEARCH_NOTICE: &str =
-    "Research use only. Not for diagnosis. AI answers and images can be wrong.";
 
 /// The program, the model and what it can do.
 pub fn model_line_ui(ui: &mut Ui, model: &ModelState) -> Option<Action> {
     let mut action = None;
     ui.horizontal(|ui| {
-        ui.label(RichText::new("HealthGPT Workbench").strong().size(16.0));
+        ui.label(RichText::new(words().program).strong().size(16.0));
         ui.separator();
         match model {
             ModelState::Empty | ModelState::Failed(_) => {
-                ui.label("No model is loaded");
+                ui.label(words().no_model);
             }
             ModelState::Loading => {
-                ui.label("Loading the model…");
+                ui.label(words().loading_model);
             }
             ModelState::Ready(info) => model_ui(ui, info),
         }
         let right = egui::Layout::right_to_left(egui::Align::Center);
         ui.with_layout(right, |ui| {
-            if ui.button("Load model…").clicked() {
+            if ui.button(words().load_model).clicked() {
                 action = Some(Action::ChooseModel);
             }
-            ui.menu_button("Keys", keys_ui);
+            for (name, dialog) in [
+                (words().training, Dialog::Training),
+                (words().settings, Dialog::Settings),
+                (words().keys, Dialog::Keys),
+            ] {
+                if ui.button(name).clicked() {
+                    action = Some(Action::Toggle(dialog));
+                }
+            }
         });
     });
     action
 }
 
-/// The keyboard and mouse map.
-fn keys_ui(ui: &mut Ui) {
-    egui::Grid::new("keys").num_columns(2).show(ui, |ui| {
-        for (keys, what) in keys::HELP {
-            ui.label(RichText::new(keys).strong());
-            ui.label(what);
-            ui.end_row();
-        }
-    });
-}
-
 fn model_ui(ui: &mut Ui, info: &ModelInfo) {
     ui.label(RichText::new(&info.name).strong());
-    ui.label(RichText::new(&info.variant).color(theme::QUIET))
-        .on_hover_text("Variant");
+    ui.label(RichText::new(&info.variant).color(theme::now().quiet))
+        .on_hover_text(words().variant);
     for task in Task::ALL {
         if let Ok(capability) = info.capability(task) {
             let region = match &capability.region {
                 Some(region) => format!(" ({region})"),
                 None => String::new(),
             };
-            let text = format!("{}{region}", task.label());
+            let text = format!("{}{region}", task_words(task));
             let chip = Frame::new()
-                .fill(theme::ACCENT_DIM)
+                .fill(theme::now().accent_dim)
                 .corner_radius(8)
                 .inner_margin(Margin::symmetric(8, 1));
             chip.show(ui, |ui| ui.label(RichText::new(text).size(12.5)));
         }
     }
-    let facts = format!(
-        "Licence {}; {} tokens of context; {} tokens a picture; loaded in {:.1} s",
-        info.licence, info.context_tokens, info.image_tokens, info.load_secs
+    let facts = fill(
+        words().model_facts,
+        &[
+            &info.licence,
+            &info.context_tokens,
+            &info.image_tokens,
+            &format_args!("{:.1}", info.load_secs),
+        ],
     );
     let facts = info
         .notes
         .iter()
         .fold(facts, |facts, note| format!("{facts}\n{note}"));
-    ui.label(RichText::new("details").color(theme::QUIET).underline())
-        .on_hover_text(facts);
+    ui.label(
+        RichText::new(words().details)
+            .color(theme::now().quiet)
+            .underline(),
+    )
+    .on_hover_text(facts);
 }
 
 /// What must be known of the model before anything is asked: it is untrained, or it could not be loaded.
 pub fn model_warning_ui(ui: &mut Ui, model: &ModelState) {
     let (text, color, ground) = match model {
         ModelState::Ready(info) if !info.trained => (
-            "Warning: untrained test model. Its answers and images are noise and say nothing about the patient"
-                .to_owned(),
-            theme::WARNING,
-            theme::WARNING_DIM,
+            words().untrained_warning.to_owned(),
+            theme::now().warning,
+            theme::now().warning_dim,
         ),
         ModelState::Failed(why) => (
-            format!("The model could not be loaded: {why}"),
-            theme::ERROR,
-            theme::ERROR_DIM,
+            fill(words().model_failed, &[why]),
+            theme::now().error,
+            theme::now().error_dim,
         ),
         _ => return,
     };
@@ -111,8 +112,8 @@ pub fn model_warning_ui(ui: &mut Ui, model: &ModelState) {
 pub fn research_notice_ui(ui: &mut Ui) {
     ui.vertical_centered(|ui| {
         ui.label(
-            RichText::new(RESEARCH_NOTICE)
-                .color(theme::WARNING)
+            RichText::new(words().research_notice)
+                .color(theme::now().warning)
                 .size(13.0),
         )
     });
@@ -127,6 +128,9 @@ pub fn status_ui(ui: &mut Ui, device: &DeviceState, jobs: &BTreeMap<JobId, Job>)
     ui.allocate_ui_with_layout(height, right, |ui| {
         ui.set_min_height(height.y);
         for (id, job) in jobs.iter().rev() {
+            if job.kind == JobKind::ReadHeader {
+                continue; // soon over, and said where it is waited for
+            }
             if let Some(wanted) = job_ui(ui, *id, job) {
                 action = Some(wanted);
             }
@@ -139,12 +143,12 @@ pub fn status_ui(ui: &mut Ui, device: &DeviceState, jobs: &BTreeMap<JobId, Job>)
 
 fn device_ui(ui: &mut Ui, device: &DeviceState) {
     let (text, color) = match device {
-        DeviceState::Choosing => ("Device: being chosen…".to_owned(), theme::QUIET),
+        DeviceState::Choosing => (words().device_choosing.to_owned(), theme::now().quiet),
         DeviceState::Ready(info) => (
-            format!("Device: {} – {}", info.name, info.reason),
-            theme::QUIET,
+            fill(words().device, &[&info.name, &info.reason]),
+            theme::now().quiet,
         ),
-        DeviceState::Failed(why) => (format!("No device: {why}"), theme::ERROR),
+        DeviceState::Failed(why) => (fill(words().no_device, &[why]), theme::now().error),
     };
     let text = RichText::new(text).color(color).size(12.5);
     ui.add(Label::new(text).truncate());
@@ -152,35 +156,37 @@ fn device_ui(ui: &mut Ui, device: &DeviceState) {
 
 /// One job, from the right: stop, progress, name.
 fn job_ui(ui: &mut Ui, id: JobId, job: &Job) -> Option<Action> {
-    let name = format!("Stop {}", job.kind.label().to_lowercase());
+    let name = fill(words().stop_job, &[&job.kind.label()]);
     let action = if job.stopping {
-        ui.add_enabled(false, Button::new("Stopping…"));
+        ui.add_enabled(false, Button::new(words().stopping));
         None
     } else {
-        let stop = ui.button("Stop").on_hover_text(&name);
+        let stop = ui.button(words().stop).on_hover_text(&name);
         let stop = stop.accessible_name(name);
         stop.clicked().then_some(Action::Stop(id))
     };
     match &job.progress {
         Some(progress) if progress.of > 0 => {
             let share = progress.done as f32 / progress.of as f32;
-            let words = format!(
-                "{} {} of {}{}",
-                progress.stage,
-                progress.done,
-                progress.of,
-                time_left(share, job.since.elapsed().as_secs_f32())
+            let text = fill(
+                words().progress,
+                &[
+                    &stage_words(&progress.stage),
+                    &progress.done,
+                    &progress.of,
+                    &time_left(share, job.since.elapsed().as_secs_f32()),
+                ],
             );
             let bar = ProgressBar::new(share)
                 .desired_width(270.0)
                 .desired_height(20.0)
                 .corner_radius(4)
-                .text(RichText::new(words).size(12.5));
+                .text(RichText::new(text).size(12.5));
             ui.add(bar);
         }
         Some(progress) => {
             busy_ui(ui);
-            ui.label(RichText::new(&progress.stage).color(theme::QUIET));
+            ui.label(RichText::new(stage_words(&progress.stage)).color(theme::now().quiet));
         }
         None => busy_ui(ui),
     }
@@ -188,11 +194,22 @@ fn job_ui(ui: &mut Ui, id: JobId, job: &Job) -> Option<Action> {
     action
 }
 
+/// What the engine calls a stage of its work, in the language of the window.
+fn stage_words(stage: &str) -> &str {
+    match stage {
+        "reading headers" => words().stage_headers,
+        "reading slices" => words().stage_slices,
+        "thumbnails" => words().stage_thumbnails,
+        "image tokens" => words().stage_tokens,
+        other => other,
+    }
+}
+
 /// `, about 12 s left`, once that can be told.
 fn time_left(share: f32, elapsed_secs: f32) -> String {
     if share > 0.02 && share < 1.0 && elapsed_secs > 3.0 {
         let left_secs = elapsed_secs / share - elapsed_secs;
-        format!(", about {left_secs:.0} s left")
+        fill(words().time_left, &[&format_args!("{left_secs:.0}")])
     } else {
         String::new()
     }
@@ -205,9 +222,9 @@ pub fn busy_ui(ui: &mut Ui) {
     let bright = (ui.input(|input| input.time) / FRAME.as_secs_f64()) as usize % 3;
     for dot in 0..3 {
         let color = if dot == bright {
-            theme::ACCENT
+            theme::now().accent
         } else {
-            theme::QUIET.gamma_multiply(0.4)
+            theme::now().quiet.gamma_multiply(0.4)
         };
         let at = area.left_center() + egui::vec2(6.0 + 9.0 * dot as f32, 0.0);
         ui.painter().circle_filled(at, 3.0, color);
@@ -218,12 +235,12 @@ pub fn busy_ui(ui: &mut Ui) {
 /// A message with a way to close it.
 pub fn message_ui(ui: &mut Ui, notice: &Notice) -> Option<Action> {
     let (text, color) = match notice {
-        Notice::Done(text) => (text, theme::TEXT),
-        Notice::Failed(text) => (text, theme::ERROR),
+        Notice::Done(text) => (text, theme::now().text),
+        Notice::Failed(text) => (text, theme::now().error),
     };
     let mut action = None;
     ui.horizontal(|ui| {
-        if ui.button("Close").clicked() {
+        if ui.button(words().close).clicked() {
             action = Some(Action::DismissNotice);
         }
         ui.add(Label::new(RichText::new(text).color(color)).wrap());

@@ -7,6 +7,7 @@ use engine::model::AnswerEnd;
 use super::bars;
 use crate::action::Action;
 use crate::state::{Draft, ModelState, PictureRef, Reply, State, Turn};
+use crate::strings::{fill, words};
 use crate::theme;
 
 /// Share of the context from which the meter warns.
@@ -23,15 +24,12 @@ pub fn chat_ui(ui: &mut Ui, state: &mut State) -> Option<Action> {
 fn conversation_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Action> {
     let mut action = None;
     ui.horizontal(|ui| {
-        ui.label(RichText::new("Ask a question").strong());
+        ui.label(RichText::new(words().ask_title).strong());
         let right = egui::Layout::right_to_left(egui::Align::Center);
         ui.with_layout(right, |ui| {
             let any = !state.chat.turns.is_empty();
-            let new = ui.add_enabled(any, Button::new("New conversation"));
-            if new
-                .on_disabled_hover_text("Nothing was asked yet")
-                .clicked()
-            {
+            let new = ui.add_enabled(any, Button::new(words().new_conversation));
+            if new.on_disabled_hover_text(words().nothing_asked).clicked() {
                 action = Some(Action::NewConversation);
             }
         });
@@ -55,8 +53,8 @@ fn conversation_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Acti
         .stick_to_bottom(true)
         .show(ui, |ui| {
             if state.chat.turns.is_empty() {
-                let hint = "Answers appear here. Without a picture, the model answers from its text alone.";
-                ui.add(Label::new(RichText::new(hint).color(theme::QUIET)).wrap());
+                let hint = words().chat_hint;
+                ui.add(Label::new(RichText::new(hint).color(theme::now().quiet)).wrap());
             }
             for (i, turn) in state.chat.turns.iter().enumerate() {
                 let wanted = ui.push_id(i, |ui| turn_ui(ui, turn)).inner;
@@ -71,7 +69,7 @@ fn conversation_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Acti
 fn turn_ui(ui: &mut Ui, turn: &Turn) -> Option<Action> {
     let mut action = None;
     let question = Frame::new()
-        .fill(theme::QUESTION)
+        .fill(theme::now().question)
         .corner_radius(6)
         .inner_margin(8);
     question.show(ui, |ui| {
@@ -79,34 +77,34 @@ fn turn_ui(ui: &mut Ui, turn: &Turn) -> Option<Action> {
         ui.horizontal_wrapped(|ui| {
             for picture in &turn.pictures {
                 let response = chip_button(ui, picture);
-                if response.on_hover_text("Show this picture").clicked() {
+                if response.on_hover_text(words().show_picture).clicked() {
                     action = Some(Action::ShowPicture(picture.clone()));
                 }
             }
             if turn.pictures.is_empty() {
                 ui.label(
-                    RichText::new("without a picture")
-                        .color(theme::QUIET)
+                    RichText::new(words().without_picture)
+                        .color(theme::now().quiet)
                         .size(12.5),
                 );
             }
-            let edit = ui.small_button("Edit");
-            let edit = edit.on_hover_text("Put this question back into the field");
+            let edit = ui.small_button(words().edit);
+            let edit = edit.on_hover_text(words().edit_hint);
             if edit.clicked() {
                 action = Some(Action::EditQuestion(turn.question.clone()));
             }
             if turn.history > 0 {
-                let words = match turn.history {
-                    1 => "follows 1 earlier question".to_owned(),
-                    count => format!("follows {count} earlier questions"),
+                let text = match turn.history {
+                    1 => words().follows_one.to_owned(),
+                    count => fill(words().follows, &[&count]),
                 };
-                ui.label(RichText::new(words).color(theme::QUIET).size(12.5));
+                ui.label(RichText::new(text).color(theme::now().quiet).size(12.5));
             }
         });
         ui.add(Label::new(&turn.question).wrap());
     });
     let answer = Frame::new()
-        .fill(theme::CARD)
+        .fill(theme::now().card)
         .corner_radius(6)
         .inner_margin(8);
     answer.show(ui, |ui| {
@@ -128,34 +126,37 @@ fn reply_ui(ui: &mut Ui, reply: &Reply) -> Option<Action> {
     match reply {
         Reply::Waiting => {
             ui.horizontal(|ui| {
-                ui.label(RichText::new("Looking and reading…").color(theme::QUIET));
+                ui.label(RichText::new(words().looking).color(theme::now().quiet));
                 bars::busy_ui(ui);
             });
         }
         Reply::Streaming(_) => {
-            ui.label(RichText::new("…").color(theme::ACCENT));
+            ui.label(RichText::new("…").color(theme::now().accent));
         }
         Reply::Done(answer) => {
             if text.is_empty() {
-                let words = RichText::new("The answer is empty").color(theme::QUIET);
-                ui.label(words.italics());
+                let text = RichText::new(words().empty_answer).color(theme::now().quiet);
+                ui.label(text.italics());
             }
             let end = match answer.end {
                 AnswerEnd::Complete => "",
-                AnswerEnd::Limit => " · cut at the token limit",
-                AnswerEnd::Stopped => " · stopped",
+                AnswerEnd::Limit => words().cut_at_limit,
+                AnswerEnd::Stopped => words().was_stopped,
             };
-            numbers = format!(
-                "{:.1} tokens/s · first token after {:.2} s · {} tokens of prompt, {} of answer{end}",
-                answer.tokens_per_sec,
-                answer.first_token_secs,
-                answer.prompt_tokens,
-                answer.ids.len(),
+            numbers = fill(
+                words().answer_numbers,
+                &[
+                    &format_args!("{:.1}", answer.tokens_per_sec),
+                    &format_args!("{:.2}", answer.first_token_secs),
+                    &answer.prompt_tokens,
+                    &answer.ids.len(),
+                    &end,
+                ],
             );
         }
-        Reply::Stopped(_) => numbers.push_str("stopped"),
+        Reply::Stopped(_) => numbers.push_str(words().stopped),
         Reply::Failed(_, why) => {
-            let why = RichText::new(format!("No answer: {why}")).color(theme::ERROR);
+            let why = RichText::new(fill(words().no_answer, &[why])).color(theme::now().error);
             ui.add(Label::new(why).wrap());
         }
     }
@@ -165,11 +166,13 @@ fn reply_ui(ui: &mut Ui, reply: &Reply) -> Option<Action> {
     let mut action = None;
     ui.horizontal_wrapped(|ui| {
         if !text.is_empty() {
-            let copy = ui.small_button("Copy").on_hover_text("Copy this answer");
+            let copy = ui
+                .small_button(words().copy)
+                .on_hover_text(words().copy_hint);
             action = copy.clicked().then(|| Action::Copy(text.to_owned()));
         }
         if !numbers.is_empty() {
-            ui.label(RichText::new(numbers).color(theme::QUIET).size(12.5));
+            ui.label(RichText::new(numbers).color(theme::now().quiet).size(12.5));
         }
     });
     action
@@ -189,16 +192,16 @@ fn pictures_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Action> 
         return None;
     }
     ui.horizontal_wrapped(|ui| {
-        ui.checkbox(&mut draft.with_picture, "With picture")
-            .on_hover_text("Without it, the model gets only the text");
+        ui.checkbox(&mut draft.with_picture, words().with_picture)
+            .on_hover_text(words().with_picture_hint);
         if !draft.with_picture {
             return;
         }
         for (i, evidence) in state.chat.tray.iter().enumerate() {
             let text = format!("{}  ×", evidence.picture.words());
-            let name = format!("Remove {}", evidence.picture.words());
+            let name = fill(words().remove_picture, &[&evidence.picture.words()]);
             let button = Button::new(RichText::new(text).size(12.5)).corner_radius(8);
-            let response = ui.add(button).on_hover_text("Take it out");
+            let response = ui.add(button).on_hover_text(words().take_out);
             if response.accessible_name(name).clicked() {
                 action = Some(Action::RemovePicture(i));
             }
@@ -209,17 +212,15 @@ fn pictures_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Action> 
         if state.chat.tray.is_empty() {
             ui.label(
                 RichText::new(current.words())
-                    .color(theme::ACCENT)
+                    .color(theme::now().accent)
                     .size(12.5),
             );
         }
         let known = state.chat.tray.iter().any(|e| e.picture == current);
-        let add = ui.add_enabled(!known, Button::new("Add this slice").small());
+        let add = ui.add_enabled(!known, Button::new(words().add_slice).small());
         let add = add
-            .on_hover_text(
-                "Ask about several pictures at once; HealthGPT was trained on single ones",
-            )
-            .on_disabled_hover_text("This picture is already in");
+            .on_hover_text(words().add_slice_hint)
+            .on_disabled_hover_text(words().already_in);
         if add.clicked() {
             action = Some(Action::AddPicture);
         }
@@ -229,19 +230,22 @@ fn pictures_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Action> 
 
 fn question_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Action> {
     let field = TextEdit::multiline(&mut draft.text)
-        .hint_text("Ask about what you see…")
+        .hint_text(words().question_hint)
         .desired_rows(3)
         .desired_width(f32::INFINITY)
         .return_key(KeyboardShortcut::new(Modifiers::SHIFT, Key::Enter));
     let scroll = ScrollArea::vertical().id_salt("question").max_height(120.0);
     let field = scroll.show(ui, |ui| ui.add(field)).inner;
-    let field = field.accessible_name("Question");
+    let field = field.accessible_name(words().question);
+    if std::mem::take(&mut draft.wants_focus) {
+        field.request_focus();
+    }
     let entered = field.has_focus()
         && ui.input(|input| input.key_pressed(Key::Enter) && !input.modifiers.shift);
     let ready = state.check_ask(&draft.text);
     let mut action = None;
     ui.horizontal(|ui| {
-        let ask = Button::new(RichText::new("Ask").strong()).min_size(egui::vec2(76.0, 28.0));
+        let ask = Button::new(RichText::new(words().ask).strong()).min_size(egui::vec2(76.0, 28.0));
         let mut ask = ui.add_enabled(ready.is_ok(), ask);
         if let Err(reason) = &ready {
             ask = ask.on_disabled_hover_text(reason);
@@ -250,21 +254,21 @@ fn question_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Action> 
             action = Some(Action::Ask);
         }
         if let Some(job) = state.chat.job {
-            let stop = Button::new("Stop answer").min_size(egui::vec2(76.0, 28.0));
+            let stop = Button::new(words().stop_answer).min_size(egui::vec2(76.0, 28.0));
             if ui
                 .add(stop)
-                .on_hover_text("Keep the text so far (Esc)")
+                .on_hover_text(words().stop_answer_hint)
                 .clicked()
             {
                 action = Some(Action::Stop(job));
             }
         } else {
-            let words = match &ready {
-                Ok(()) => "Enter sends, Shift+Enter starts a new line",
+            let text = match &ready {
+                Ok(()) => words().enter_sends,
                 Err(reason) => reason,
             };
-            let words = RichText::new(words).color(theme::QUIET).size(12.5);
-            ui.add(Label::new(words).wrap());
+            let text = RichText::new(text).color(theme::now().quiet).size(12.5);
+            ui.add(Label::new(text).wrap());
         }
     });
     action
@@ -279,49 +283,47 @@ fn context_ui(ui: &mut Ui, state: &State) {
     let limit = model.context_tokens;
     let share = used as f32 / limit.max(1) as f32;
     let (color, advice) = if share >= CONTEXT_WARNING {
-        (theme::WARNING, " – start a new conversation soon")
+        (theme::now().warning, words().context_advice)
     } else {
-        (theme::QUIET, "")
+        (theme::now().quiet, "")
     };
     ui.horizontal(|ui| {
         let bar = egui::ProgressBar::new(share.min(1.0))
             .desired_width(90.0)
             .desired_height(8.0)
             .fill(if share >= CONTEXT_WARNING {
-                theme::WARNING
+                theme::now().warning
             } else {
-                theme::ACCENT
+                theme::now().accent
             });
         ui.add(bar);
-        let words = format!("{used} of {limit} tokens{advice}");
-        ui.label(RichText::new(words).color(color).size(12.5))
-            .on_hover_text(
-                "Context: what prompt, picture and answer took of what the model can hold",
-            );
+        let text = fill(words().context_used, &[&used, &limit, &advice]);
+        ui.label(RichText::new(text).color(color).size(12.5))
+            .on_hover_text(words().context_hint);
     });
 }
 
 /// How tokens are chosen.
 fn settings_ui(ui: &mut Ui, draft: &mut Draft) {
-    ui.collapsing("Settings for answers and images", |ui| {
+    ui.collapsing(words().answer_settings, |ui| {
         let sampling = &mut draft.sampling;
         egui::Grid::new("answer settings")
             .num_columns(2)
             .show(ui, |ui| {
-                let name = ui.label("Temperature");
+                let name = ui.label(words().temperature);
                 ui.add(Slider::new(&mut sampling.temperature, 0.0..=2.0).max_decimals(2))
-                    .on_hover_text("0 always takes the likeliest token")
+                    .on_hover_text(words().temperature_hint)
                     .labelled_by(name.id);
                 ui.end_row();
-                let name = ui.label("Seed");
+                let name = ui.label(words().seed);
                 ui.add(DragValue::new(&mut sampling.seed))
                     .labelled_by(name.id);
                 ui.end_row();
-                let name = ui.label("Longest answer");
+                let name = ui.label(words().longest_answer);
                 ui.add(
                     DragValue::new(&mut draft.max_new_tokens)
                         .range(1..=4096)
-                        .suffix(" tokens"),
+                        .suffix(words().tokens_suffix),
                 )
                 .labelled_by(name.id);
                 ui.end_row();

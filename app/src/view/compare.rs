@@ -4,9 +4,11 @@ use egui::{Button, Color32, Frame, Image, Label, Margin, Panel, Rect, RichText, 
 use egui::{Sense, Slider, Stroke, Ui, Vec2};
 use engine::imaging::Generated;
 
+use super::pair::{difference_bar_ui, modes_ui, second_turn};
 use crate::action::Action;
 use crate::pictures::{Pictures, Texture};
-use crate::state::{CompareMode, Comparison, Results, Stage, State};
+use crate::state::{CompareMode, Comparison, Results, Stage, State, task_words};
+use crate::strings::{fill, words};
 use crate::theme;
 
 /// The results of this session in a strip below, if there are any.
@@ -18,9 +20,9 @@ pub fn strip_ui(ui: &mut Ui, state: &State, pictures: &Pictures, frame: Frame) -
     Panel::bottom("results").frame(frame).show(ui, |ui| {
         ScrollArea::horizontal().show(ui, |ui| {
             ui.horizontal(|ui| {
-                let back = Button::selectable(state.stage == Stage::Slice, "Slice view");
+                let back = Button::selectable(state.stage == Stage::Slice, words().slice_view);
                 let back = back.min_size(egui::vec2(80.0, 64.0));
-                if ui.add(back).on_hover_text("Back to the series").clicked() {
+                if ui.add(back).on_hover_text(words().back_to_series).clicked() {
                     action = Some(Action::ShowSlice);
                 }
                 for (i, item) in state.results.items.iter().enumerate() {
@@ -36,11 +38,14 @@ pub fn strip_ui(ui: &mut Ui, state: &State, pictures: &Pictures, frame: Frame) -
 }
 
 fn result_button(ui: &mut Ui, item: &Comparison, shown: bool, pictures: &Pictures) -> bool {
-    let text = format!(
-        "{}. {}\nSynthetic (AI)\n{}",
-        item.number,
-        item.task.label(),
-        item.picture.words()
+    let text = fill(
+        words().result_title,
+        &[
+            &item.number,
+            &task_words(item.task),
+            &words().synthetic,
+            &item.picture.words(),
+        ],
     );
     let small = pictures.result(item.number).map(|[_, output]| {
         Image::from_texture((output.handle.id(), Vec2::splat(56.0)))
@@ -51,7 +56,7 @@ fn result_button(ui: &mut Ui, item: &Comparison, shown: bool, pictures: &Picture
     let button = Button::opt_image_and_text(small, Some(text.into()))
         .selected(shown)
         .stroke(Stroke::new(1.0, theme::WARNING));
-    let name = format!("Result {}: {}", item.number, item.task.label());
+    let name = fill(words().result_name, &[&item.number, &task_words(item.task)]);
     ui.add(button).accessible_name(name).clicked()
 }
 
@@ -79,12 +84,49 @@ pub fn compare_ui(
     match results.mode {
         CompareMode::SideBySide => side_by_side_ui(ui, input, output),
         CompareMode::Swipe(share) => {
-            if let Some(wanted) = swipe_ui(ui, input, output, share) {
-                action = Some(wanted);
+            let wanted = swipe_ui(ui, input, output, share);
+            action = wanted
+                .map(CompareMode::Swipe)
+                .map(Action::SetCompareMode)
+                .or(action);
+        }
+        CompareMode::Blend(share) => {
+            let wanted = blend_ui(ui, input, output, share);
+            action = wanted
+                .map(CompareMode::Blend)
+                .map(Action::SetCompareMode)
+                .or(action);
+        }
+        CompareMode::Flicker => {
+            let area = ui.available_rect_before_wrap().shrink(12.0);
+            if second_turn(ui) {
+                synthetic_ui(ui, area, output);
+            } else {
+                let border = Stroke::new(1.0, Color32::from_gray(90));
+                picture_ui(ui, area, input, words().input, border);
+            }
+        }
+        CompareMode::Difference => {
+            if let Some(difference) = pictures.difference(item.number) {
+                let area = ui.available_rect_before_wrap().shrink(12.0);
+                let title = words().input_less_output;
+                picture_ui(
+                    ui,
+                    area,
+                    difference,
+                    title,
+                    Stroke::new(3.0, theme::WARNING),
+                );
+                difference_bar_ui(ui.painter(), area.left_bottom() - egui::vec2(-6.0, 34.0));
             }
         }
     }
     action
+}
+
+fn synthetic_ui(ui: &mut Ui, area: Rect, output: &Texture) {
+    let border = Stroke::new(3.0, theme::WARNING);
+    picture_ui(ui, area, output, words().synthetic, border);
 }
 
 fn head_ui(ui: &mut Ui, mode: CompareMode, item: &Comparison, index: usize) -> Option<Action> {
@@ -92,40 +134,39 @@ fn head_ui(ui: &mut Ui, mode: CompareMode, item: &Comparison, index: usize) -> O
     let right = egui::Layout::right_to_left(egui::Align::Center);
     let line = egui::vec2(ui.available_width(), ui.spacing().interact_size.y);
     ui.allocate_ui_with_layout(line, right, |ui| {
-        let close = ui.button("Close").on_hover_text("Back to the series (Esc)");
+        let close = ui
+            .button(words().close)
+            .on_hover_text(words().back_to_series);
         if close.clicked() {
             action = Some(Action::ShowSlice);
         }
-        let remove = ui.button("Remove").on_hover_text("Drop this result");
+        let remove = ui.button(words().remove).on_hover_text(words().remove_hint);
         if remove.clicked() {
             action = Some(Action::RemoveResult(index));
         }
-        let save = ui.button("Save PNG…");
-        let save = save.on_hover_text("The marked picture and its provenance");
+        let save = ui.button(words().save_png);
+        let save = save.on_hover_text(words().save_png_hint);
         if save.clicked() {
             action = Some(Action::SavePng(index));
         }
         ui.separator();
-        let swipe = Button::selectable(matches!(mode, CompareMode::Swipe(_)), "Swipe");
-        if ui.add(swipe).clicked() {
-            action = Some(Action::SetCompareMode(CompareMode::Swipe(0.5)));
-        }
-        let side = Button::selectable(mode == CompareMode::SideBySide, "Side by side");
-        if ui.add(side).clicked() {
-            action = Some(Action::SetCompareMode(CompareMode::SideBySide));
-        }
         let left = egui::Layout::left_to_right(egui::Align::Center);
         ui.with_layout(left, |ui| {
-            let title = format!("{} of {}", item.task.label(), item.picture.words());
+            action = modes_ui(ui, mode)
+                .map(Action::SetCompareMode)
+                .or(action.take());
+            ui.separator();
+            let title = fill(
+                words().result_of,
+                &[&task_words(item.task), &item.picture.words()],
+            );
             ui.add(Label::new(RichText::new(title).strong()).truncate());
         });
     });
     if item.generated.looks_like_a_copy() {
-        let words = format!(
-            "Warning: this output is nearly its input (SSIM {:.2}): do not read it as another modality",
-            item.generated.provenance.similarity_to_input
-        );
-        ui.add(Label::new(RichText::new(words).color(theme::WARNING).strong()).wrap());
+        let similarity = item.generated.provenance.similarity_to_input;
+        let text = fill(words().looks_like_copy, &[&format_args!("{similarity:.2}")]);
+        ui.add(Label::new(RichText::new(text).color(theme::now().warning).strong()).wrap());
     }
     action
 }
@@ -139,16 +180,10 @@ fn side_by_side_ui(ui: &mut Ui, input: &Texture, output: &Texture) {
         ui,
         left,
         input,
-        "Input",
+        words().input,
         Stroke::new(1.0, Color32::from_gray(90)),
     );
-    picture_ui(
-        ui,
-        right,
-        output,
-        "Synthetic (AI)",
-        Stroke::new(3.0, theme::WARNING),
-    );
+    synthetic_ui(ui, right, output);
 }
 
 /// A picture with its title above and its border around it.
@@ -178,22 +213,8 @@ fn fitted(area: Rect, texture: &Texture) -> Rect {
 }
 
 /// Input on the left of the curtain, output on the right.
-fn swipe_ui(ui: &mut Ui, input: &Texture, output: &Texture, share: f32) -> Option<Action> {
-    let area = ui.available_rect_before_wrap().shrink(12.0);
-    let head = area.with_max_y(area.top() + 26.0);
-    let place = fitted(area.with_min_y(head.bottom() + 34.0).shrink(4.0), output);
-    let (left, right) = head.split_left_right_at_fraction(0.5);
-    ui.put(left, Label::new(RichText::new("Input").strong().size(16.0)));
-    let title = RichText::new("Synthetic (AI)").color(theme::WARNING);
-    ui.put(right, Label::new(title.strong().size(16.0)));
-    let mut share = share;
-    let rail = Rect::from_min_size(
-        egui::pos2(place.left(), head.bottom() + 4.0),
-        egui::vec2(place.width(), 22.0),
-    );
-    ui.spacing_mut().slider_width = rail.width();
-    let slider = Slider::new(&mut share, 0.0..=1.0).show_value(false);
-    let slider = ui.put(rail, slider).accessible_name("Curtain");
+fn swipe_ui(ui: &mut Ui, input: &Texture, output: &Texture, share: f32) -> Option<f32> {
+    let (place, mut share, changed) = share_ui(ui, output, share, words().curtain);
     let curtain = place.left() + place.width() * share;
     let whole = Rect::from_min_max(egui::pos2(0.0, 0.0), egui::pos2(1.0, 1.0));
     let painter = ui.painter();
@@ -207,44 +228,82 @@ fn swipe_ui(ui: &mut Ui, input: &Texture, output: &Texture, share: f32) -> Optio
     // By keyboard the slider above does the same, so this takes no focus.
     let drag = ui.interact(place, ui.scope_id().with("curtain"), Sense::DRAG);
     let moved = drag.drag_delta().x / place.width().max(1.0);
-    (slider.changed() || moved != 0.0)
-        .then(|| Action::SetCompareMode(CompareMode::Swipe((share + moved).clamp(0.0, 1.0))))
+    share = (share + moved).clamp(0.0, 1.0);
+    (changed || moved != 0.0).then_some(share)
+}
+
+/// Titles and a slider over the picture; the result is where the picture lies, the share, and whether it was moved.
+fn share_ui(ui: &mut Ui, output: &Texture, share: f32, name: &str) -> (Rect, f32, bool) {
+    let area = ui.available_rect_before_wrap().shrink(12.0);
+    let head = area.with_max_y(area.top() + 26.0);
+    let place = fitted(area.with_min_y(head.bottom() + 34.0).shrink(4.0), output);
+    let (left, right) = head.split_left_right_at_fraction(0.5);
+    ui.put(
+        left,
+        Label::new(RichText::new(words().input).strong().size(16.0)),
+    );
+    let title = RichText::new(words().synthetic).color(theme::WARNING);
+    ui.put(right, Label::new(title.strong().size(16.0)));
+    let mut share = share;
+    let rail = Rect::from_min_size(
+        egui::pos2(place.left(), head.bottom() + 4.0),
+        egui::vec2(place.width(), 22.0),
+    );
+    ui.spacing_mut().slider_width = rail.width();
+    let slider = Slider::new(&mut share, 0.0..=1.0).show_value(false);
+    let slider = ui.put(rail, slider).accessible_name(name);
+    (place, share, slider.changed())
+}
+
+/// The output over the input, as opaque as its share.
+fn blend_ui(ui: &mut Ui, input: &Texture, output: &Texture, share: f32) -> Option<f32> {
+    let (place, share, changed) = share_ui(ui, output, share, words().opacity);
+    let whole = Rect::from_min_max(egui::pos2(0.0, 0.0), egui::pos2(1.0, 1.0));
+    let painter = ui.painter();
+    painter.image(input.handle.id(), place, whole, Color32::WHITE);
+    let tint = Color32::WHITE.gamma_multiply(share);
+    painter.image(output.handle.id(), place, whole, tint);
+    let border = Stroke::new(3.0, theme::WARNING);
+    painter.rect_stroke(place, 0.0, border, egui::StrokeKind::Outside);
+    changed.then_some(share)
 }
 
 /// Where it comes from.
 fn provenance_ui(ui: &mut Ui, generated: &Generated) {
     let p = &generated.provenance;
-    let summary = format!(
-        "Made by {}{} in {:.1} s · similarity to the input (SSIM) {:.3}",
-        p.model,
-        if p.model_trained {
-            ""
-        } else {
-            " (untrained test model)"
-        },
-        p.elapsed_secs,
-        p.similarity_to_input
+    let summary = fill(
+        words().made_by,
+        &[
+            &p.model,
+            &if p.model_trained {
+                ""
+            } else {
+                words().untrained_suffix
+            },
+            &format_args!("{:.1}", p.elapsed_secs),
+            &format_args!("{:.3}", p.similarity_to_input),
+        ],
     );
-    ui.add(Label::new(RichText::new(summary).color(theme::QUIET)).wrap());
-    ui.collapsing("Provenance", |ui| {
+    ui.add(Label::new(RichText::new(summary).color(theme::now().quiet)).wrap());
+    ui.collapsing(words().provenance, |ui| {
         let rows_height = 130.0;
         let scroll = ScrollArea::vertical().max_height(rows_height);
         scroll.min_scrolled_height(rows_height).show(ui, |ui| {
             let rows = [
-                ("Task", &p.task),
-                ("Instruction", &p.instruction),
-                ("Plug-in", &p.plugin),
-                ("Model SHA-256", &p.model_sha256),
-                ("Tokens chosen", &p.sampling),
-                ("Device", &p.device),
-                ("Software", &p.software),
-                ("Input SHA-256", &p.input_sha256),
-                ("Output SHA-256", &p.output_sha256),
+                (words().prov_task, &p.task),
+                (words().prov_instruction, &p.instruction),
+                (words().prov_plugin, &p.plugin),
+                (words().prov_model_hash, &p.model_sha256),
+                (words().prov_sampling, &p.sampling),
+                (words().prov_device, &p.device),
+                (words().prov_software, &p.software),
+                (words().prov_input_hash, &p.input_sha256),
+                (words().prov_output_hash, &p.output_sha256),
             ];
             let grid = egui::Grid::new("provenance").num_columns(2);
             grid.min_row_height(18.0).show(ui, |ui| {
                 for (name, value) in rows {
-                    ui.label(RichText::new(name).color(theme::QUIET).size(12.5));
+                    ui.label(RichText::new(name).color(theme::now().quiet).size(12.5));
                     ui.add(Label::new(RichText::new(value).size(12.5)).truncate());
                     ui.end_row();
                 }

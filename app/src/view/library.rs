@@ -1,11 +1,15 @@
 //! Studies and series, and the ways to open more.
 
+use std::path::PathBuf;
+
 use egui::{Button, Image, Label, RichText, ScrollArea, TextEdit, Ui};
 use engine::imaging::{Format, SeriesInfo, SkippedFile};
 
 use crate::action::Action;
 use crate::pictures::Pictures;
-use crate::state::State;
+use crate::settings::recent_words;
+use crate::state::{State, Viewport};
+use crate::strings::{fill, words};
 use crate::theme;
 
 /// Files left out are named up to this number.
@@ -13,15 +17,11 @@ const SKIPPED_SHOWN: usize = 200;
 
 /// The left panel.
 pub fn library_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Option<Action> {
-    let mut action = open_ui(ui, &mut state.library.path_draft);
+    let recent = &state.settings.recent;
+    let mut action = open_ui(ui, &mut state.library.path_draft, recent);
     ui.separator();
     if state.library.series.is_empty() {
-        ui.label(
-            RichText::new(
-                "No scans are open. Open a folder or a file, or drop them on the window.",
-            )
-            .color(theme::QUIET),
-        );
+        ui.label(RichText::new(words().no_scans).color(theme::now().quiet));
     }
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         let mut study = None;
@@ -30,9 +30,16 @@ pub fn library_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Option
                 study = Some(&series.study);
                 study_ui(ui, series);
             }
-            let shown = state.viewer.series_id() == Some(&series.id);
+            // A later volume of a file has the file's id and its number.
+            let id = state.viewer.series_id().and_then(|id| id.split('-').next());
+            let shown = id == Some(series.id.as_str());
             if series_ui(ui, series, shown, pictures) {
                 action = Some(Action::ShowSeries(series.id.clone()));
+            }
+            let on_screen = |viewport: &Viewport| viewport.series_id() == Some(&series.id);
+            let open = state.viewer.open().is_some();
+            if open && !state.viewer.viewports.iter().any(on_screen) && beside_ui(ui, series) {
+                action = Some(Action::ShowBeside(series.id.clone()));
             }
         }
         skipped_ui(ui, &state.library.skipped);
@@ -40,28 +47,45 @@ pub fn library_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Option
     action
 }
 
-fn open_ui(ui: &mut Ui, path_draft: &mut String) -> Option<Action> {
+fn open_ui(ui: &mut Ui, path_draft: &mut String, recent: &[Vec<PathBuf>]) -> Option<Action> {
     let mut action = None;
     ui.columns_const(|[left, right]| {
         let full = |ui: &Ui| egui::vec2(ui.available_width(), 28.0);
         let size = full(left);
-        if left.add_sized(size, Button::new("Open folder…")).clicked() {
+        if left
+            .add_sized(size, Button::new(words().open_folder))
+            .clicked()
+        {
             action = Some(Action::ChooseFolder);
         }
-        if right.add_sized(size, Button::new("Open file…")).clicked() {
+        if right
+            .add_sized(size, Button::new(words().open_file))
+            .clicked()
+        {
             action = Some(Action::ChooseFiles);
         }
     });
     let field = TextEdit::singleline(path_draft)
-        .hint_text("or type a path and press Enter")
+        .hint_text(words().path_hint)
         .desired_width(f32::INFINITY);
-    let field = ui.add(field).accessible_name("Path");
+    let field = ui.add(field).accessible_name(words().path);
     if field.lost_focus()
         && ui.input(|input| input.key_pressed(egui::Key::Enter))
         && !path_draft.trim().is_empty()
     {
         let path = std::mem::take(path_draft);
         action = Some(Action::OpenPaths(vec![path.trim().into()]));
+    }
+    if !recent.is_empty() {
+        ui.menu_button(words().recent, |ui| {
+            for paths in recent {
+                let first = paths.first().map(|path| path.display().to_string());
+                let entry = ui.button(recent_words(paths));
+                if entry.on_hover_text(first.unwrap_or_default()).clicked() {
+                    action = Some(Action::OpenPaths(paths.clone()));
+                }
+            }
+        });
     }
     action
 }
@@ -76,7 +100,7 @@ fn study_ui(ui: &mut Ui, series: &SeriesInfo) {
         patient.name.clone()
     };
     let title = if name.is_empty() {
-        "Unnamed study".to_owned()
+        words().unnamed_study.to_owned()
     } else {
         name
     };
@@ -96,24 +120,34 @@ fn study_ui(ui: &mut Ui, series: &SeriesInfo) {
     if !details.is_empty() {
         ui.label(
             RichText::new(details.join(" · "))
-                .color(theme::QUIET)
+                .color(theme::now().quiet)
                 .size(12.5),
         );
     }
 }
 
+/// The way to compare a series with the open one; true when it was pressed.
+fn beside_ui(ui: &mut Ui, series: &SeriesInfo) -> bool {
+    let button = Button::new(RichText::new(words().compare).size(12.5)).small();
+    let button = ui.add(button).on_hover_text(words().compare_hint);
+    let name = fill(words().compare_with, &[&series.description]);
+    button.accessible_name(name).clicked()
+}
+
 /// One row; true when it was pressed.
 fn series_ui(ui: &mut Ui, series: &SeriesInfo, shown: bool, pictures: &Pictures) -> bool {
     let title = if series.description.is_empty() {
-        "No description".to_owned()
+        words().no_description.to_owned()
     } else {
         series.description.clone()
     };
     let kind = match series.format {
-        Format::Picture => "Picture".to_owned(),
+        Format::Picture => words().picture_kind.to_owned(),
         Format::Dicom | Format::Nifti => {
-            let modality = series.modality.code().replace('?', "Volume");
-            let number = series.number.map(|number| format!("series {number}"));
+            let modality = series.modality.code().replace('?', words().volume_kind);
+            let number = series
+                .number
+                .map(|number| fill(words().series_number, &[&number]));
             let parts = [Some(modality), series.body_part.clone(), number];
             parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
         }
@@ -126,8 +160,8 @@ fn series_ui(ui: &mut Ui, series: &SeriesInfo, shown: bool, pictures: &Pictures)
     };
     let name = format!("{title}, {kind}, {size}");
     let mut text = egui::text::LayoutJob::default();
-    let body = egui::TextFormat::simple(egui::FontId::proportional(14.0), theme::TEXT);
-    let small = egui::TextFormat::simple(egui::FontId::proportional(12.5), theme::QUIET);
+    let body = egui::TextFormat::simple(egui::FontId::proportional(14.0), theme::now().text);
+    let small = egui::TextFormat::simple(egui::FontId::proportional(12.5), theme::now().quiet);
     text.append(&title, 0.0, body);
     text.append(&format!("\n{kind}\n{size}"), 0.0, small);
     let thumbnail = pictures.thumbnail(&series.id).map(|texture| {
@@ -149,8 +183,8 @@ fn series_ui(ui: &mut Ui, series: &SeriesInfo, shown: bool, pictures: &Pictures)
         response = response.on_hover_text(series.notes.join("\n"));
         ui.add(
             Label::new(
-                RichText::new(format!("Note: {}", series.notes.join("; ")))
-                    .color(theme::WARNING)
+                RichText::new(fill(words().note, &[&series.notes.join("; ")]))
+                    .color(theme::now().warning)
                     .size(12.5),
             )
             .wrap(),
@@ -165,16 +199,22 @@ fn skipped_ui(ui: &mut Ui, skipped: &[SkippedFile]) {
     }
     ui.add_space(8.0);
     let title = match skipped.len() {
-        1 => "1 file is not shown".to_owned(),
-        count => format!("{count} files are not shown"),
+        1 => words().one_file_hidden.to_owned(),
+        count => fill(words().files_hidden, &[&count]),
     };
     ui.collapsing(title, |ui| {
         for file in skipped.iter().take(SKIPPED_SHOWN) {
-            let _ =
-                ui.add(Label::new(RichText::new(&file.why).color(theme::QUIET).size(12.5)).wrap());
+            let _ = ui.add(
+                Label::new(
+                    RichText::new(&file.why)
+                        .color(theme::now().quiet)
+                        .size(12.5),
+                )
+                .wrap(),
+            );
         }
         if let Some(more) = skipped.len().checked_sub(SKIPPED_SHOWN + 1) {
-            ui.label(format!("and {} more", more + 1));
+            ui.label(fill(words().and_more, &[&(more + 1)]));
         }
     });
 }

@@ -1,13 +1,24 @@
-//! Words on the picture: orientation letters and corners; and what is under the pointer.
+//! Words and lines on the picture: orientation letters, corners, scale bar and crosshair.
 
-use egui::{Align2, Color32, FontId, Painter, Pos2, Rect, Ui};
-use engine::imaging::{Direction, Modality};
+use std::sync::Arc;
 
-use crate::state::{Content, OpenSeries, Orientation, VolumeView, window_words};
+use egui::{Align2, Color32, FontId, Painter, Pos2, Rect, Stroke, Ui, Vec2};
+use engine::imaging::{Axes, ColourMap, Direction, Plane, Projection, Slab};
+
+use crate::state::{
+    Content, OpenSeries, Orientation, Viewer, VolumeView, plane_words, window_words,
+};
+use crate::strings::{fill, words};
 use crate::theme;
 
 /// Below this width, in points, there is no room for words in both lower corners.
 const BOTH_CORNERS_WIDTH: f32 = 430.0;
+
+/// Below this width and height the words are small.
+const SMALL: f32 = 520.0;
+
+/// The lines of the crosshair leave so much free about the place they show, in points.
+const CROSSHAIR_GAP: f32 = 10.0;
 
 /// Points on screen for one pixel of a picture of this size that lies at `place`.
 pub fn pixel_scale(open: &OpenSeries, place: Rect, size: [u32; 2]) -> f32 {
@@ -20,175 +31,398 @@ pub fn pixel_scale(open: &OpenSeries, place: Rect, size: [u32; 2]) -> f32 {
     place.width() / across.max(1) as f32
 }
 
-/// Draws the words over the picture that lies at `place` in `area`.
-pub fn overlay_ui(ui: &Ui, open: &OpenSeries, area: Rect, place: Rect, size: [u32; 2]) {
+/// The colour that stands for a plane: of its name, and of the lines that show where it lies in the others.
+pub fn plane_colour(plane: Plane) -> Color32 {
+    match plane {
+        Plane::Axial => Color32::from_rgb(0xf2, 0xc5, 0x5c),
+        Plane::Coronal => Color32::from_rgb(0x7e, 0xd3, 0x9b),
+        Plane::Sagittal => Color32::from_rgb(0x7c, 0xb8, 0xff),
+    }
+}
+
+/// Draws the words over the picture of viewport `number` that lies at `place` in `area`.
+pub fn overlay_ui(
+    ui: &Ui,
+    viewer: &Viewer,
+    open: &OpenSeries,
+    [area, place]: [Rect; 2],
+    size: [u32; 2],
+) {
     let painter = ui.painter_at(area);
-    let inner = area.shrink(12.0);
+    let words = Words {
+        painter: &painter,
+        inner: area.shrink(if area.width() < SMALL { 7.0 } else { 12.0 }),
+        size: if area.width().min(area.height()) < SMALL {
+            12.0
+        } else {
+            13.5
+        },
+    };
+    // Lines first: words stay legible over them.
+    if let Content::Volume(view) = &open.content
+        && viewer.crosshair_visible
+        && viewer.viewports.len() > 1
+        && !viewer.overlaid()
+    {
+        crosshair(&painter, viewer, view, open.orientation, place);
+    }
     let series = &open.series;
     let scale = pixel_scale(open, place, size) * ui.pixels_per_point();
-    let zoom = format!("Zoom {:.0} %", scale * 100.0);
+    let zoom = fill(
+        crate::strings::words().zoom_percent,
+        &[&format_args!("{:.0}", scale * 100.0)],
+    );
     let title = if series.description.is_empty() {
         series.modality.code().to_owned()
     } else {
-        format!(
-            "{}  {}",
-            series.modality.code().replace('?', ""),
-            series.description
-        )
+        let code = series.modality.code().replace('?', "");
+        format!("{code}  {}", series.description)
     };
     let title = format!("{}\n{}", title.trim(), open.orientation.words());
-    corner(&painter, inner.left_top(), Align2::LEFT_TOP, title.trim());
+    if !viewer.overlaid() {
+        words.put_left_top(title.trim());
+    }
     match &open.content {
         Content::Volume(view) => {
-            let levels = format!(
-                "Slice {} / {}  {}\n{}{}",
-                view.index() + 1,
-                view.count(),
-                view.plane.name(),
-                window_words(view.window),
-                if view.invert != view.volume.inverted {
-                    "  inverted"
-                } else {
-                    ""
-                },
-            );
-            corner(&painter, inner.left_bottom(), Align2::LEFT_BOTTOM, &levels);
-            if inner.width() >= BOTH_CORNERS_WIDTH {
+            let place_words = words.put(Align2::LEFT_BOTTOM, &levels_words(view), theme::TEXT);
+            let wide = words.inner.width() >= BOTH_CORNERS_WIDTH;
+            let mut bar_bottom = words.inner.bottom() - 6.0;
+            if wide {
                 let right = format!("{zoom}\n{}", spacing_words(view));
-                corner(&painter, inner.right_bottom(), Align2::RIGHT_BOTTOM, &right);
+                let corner = words.put(Align2::RIGHT_BOTTOM, &right, theme::TEXT);
+                bar_bottom = corner.top() - 10.0;
             }
-            notes(&painter, view, inner);
+            notes(&words, view);
+            if viewer.viewports.len() > 1 {
+                plane_mark(&painter, view.plane, place_words);
+            }
             if view.volume.calibrated {
-                letters(&painter, view, open.orientation, area);
+                letters(&words, view, open.orientation);
+                scale_bar(&words, view, open.orientation, place, bar_bottom);
+            }
+            if view.colours != ColourMap::Grey {
+                colour_bar(&painter, view, words.inner);
             }
         }
         Content::Picture(image) => {
-            let words = format!("{zoom}\n{} × {} pixels", image.width(), image.height());
-            corner(&painter, inner.right_bottom(), Align2::RIGHT_BOTTOM, &words);
+            let size = fill(
+                crate::strings::words().picture_size,
+                &[&image.width(), &image.height()],
+            );
+            let text = format!("{zoom}\n{size}");
+            words.put(Align2::RIGHT_BOTTOM, &text, theme::TEXT);
         }
     }
 }
 
-fn corner(painter: &Painter, at: Pos2, align: Align2, text: &str) {
-    legible(painter, at, align, text, 13.5, theme::TEXT);
+/// Text over a picture.
+pub struct Words<'a> {
+    /// Where it is drawn.
+    pub painter: &'a Painter,
+    /// Where corners are.
+    pub inner: Rect,
+    /// Height of the text, in points.
+    pub size: f32,
 }
 
-/// Text that is legible on black and on white: it has a dark ground of its own.
-fn legible(painter: &Painter, at: Pos2, align: Align2, text: &str, size: f32, color: Color32) {
+impl Words<'_> {
+    /// Text at a corner or edge, legible on black and on white: it has a dark ground of its own. The result is where
+    /// it lies.
+    pub fn put(&self, align: Align2, text: &str, color: Color32) -> Rect {
+        self.put_sized(align, text, color, self.size)
+    }
+
+    /// Text in the upper left corner that leaves the letter at the middle of the edge free.
+    fn put_left_top(&self, text: &str) {
+        let font = FontId::proportional(self.size);
+        let width = self.inner.width() * 0.5 - 18.0;
+        let mut job = egui::text::LayoutJob::simple(text.to_owned(), font, theme::TEXT, width);
+        job.wrap.max_rows = 3;
+        job.wrap.break_anywhere = true;
+        let galley = self.painter.layout_job(job);
+        let place = Rect::from_min_size(self.inner.min, galley.size());
+        self.ground(place);
+        self.painter.galley(place.min, galley, theme::TEXT);
+    }
+
+    fn ground(&self, place: Rect) {
+        let ground = Color32::from_black_alpha(theme::IMAGE_TEXT_GROUND);
+        self.painter
+            .rect_filled(place.expand2(egui::vec2(4.0, 1.0)), 3.0, ground);
+    }
+
+    fn put_sized(&self, align: Align2, text: &str, color: Color32, size: f32) -> Rect {
+        let at = align.pos_in_rect(&self.inner);
+        if text.is_empty() {
+            return Rect::from_min_size(at, Vec2::ZERO);
+        }
+        let font = FontId::proportional(size);
+        let galley = self.painter.layout_no_wrap(text.to_owned(), font, color);
+        let place = align.anchor_size(at, galley.size());
+        self.ground(place);
+        self.painter.galley(place.min, galley, color);
+        place
+    }
+}
+
+fn levels_words(view: &VolumeView) -> String {
+    let inverted = if view.invert == view.volume.inverted {
+        ""
+    } else {
+        words().inverted_corner
+    };
+    let slice = fill(
+        words().slice_corner,
+        &[&(view.index() + 1), &view.count(), &plane_words(view.plane)],
+    );
+    let axes = match view.axes {
+        Axes::Acquired => "",
+        Axes::Patient => words().patient_axes_suffix,
+    };
+    let slab = view
+        .slab
+        .map_or(String::new(), |slab| format!("  {}", slab_words(slab)));
+    let window = window_words(view.window);
+    format!("{slice}{axes}{slab}\n{window}{inverted}")
+}
+
+/// `MIP 20 mm`.
+pub fn slab_words(slab: Slab) -> String {
+    let name = match slab.projection {
+        Projection::Maximum => words().slab_maximum,
+        Projection::Minimum => words().slab_minimum,
+        Projection::Mean => words().slab_mean,
+    };
+    fill(words().slab, &[&name, &format_args!("{:.0}", slab.mm)])
+}
+
+/// A stripe beside the words of the plane, in the colour its lines have in the other viewports.
+fn plane_mark(painter: &Painter, plane: Plane, words: Rect) {
+    let stripe = Rect::from_min_max(
+        words.left_top() - egui::vec2(6.0, 0.0),
+        words.left_bottom() - egui::vec2(3.0, 0.0),
+    );
+    painter.rect_filled(stripe, 0.0, plane_colour(plane));
+}
+
+fn notes(words: &Words<'_>, view: &VolumeView) {
+    let mut lines: Vec<&str> = Vec::new();
+    if view.volume.lossy {
+        lines.push(crate::strings::words().lossy);
+    }
+    if !view.volume.calibrated {
+        lines.push(crate::strings::words().no_geometry);
+    }
+    lines.extend(view.volume.notes.iter().map(String::as_str));
+    // Wrapped, so that a long sentence leaves the picture free.
+    let width = (words.inner.width() * 0.5 - 18.0).max(120.0);
+    let font = FontId::proportional(words.size - 0.5);
+    let text = lines.join("\n");
     if text.is_empty() {
         return;
     }
-    let font = FontId::proportional(size);
-    let galley = painter.layout_no_wrap(text.to_owned(), font, color);
-    let place = align.anchor_size(at, galley.size());
-    let ground = Color32::from_black_alpha(150);
-    painter.rect_filled(place.expand2(egui::vec2(4.0, 1.0)), 3.0, ground);
-    painter.galley(place.min, galley, color);
-}
-
-fn notes(painter: &Painter, view: &VolumeView, inner: Rect) {
-    let mut lines: Vec<&str> = Vec::new();
-    if view.volume.lossy {
-        lines.push("Lossy source");
-    }
-    if !view.volume.calibrated {
-        lines.push("No geometry: sides and lengths are unknown");
-    }
-    lines.extend(view.volume.notes.iter().map(String::as_str));
-    let at = inner.right_top();
-    legible(
-        painter,
-        at,
-        Align2::RIGHT_TOP,
-        &lines.join("\n"),
-        13.0,
-        theme::WARNING,
-    );
+    let galley = words.painter.layout(text, font, theme::WARNING, width);
+    let place = Align2::RIGHT_TOP.anchor_size(words.inner.right_top(), galley.size());
+    words.ground(place);
+    words.painter.galley(place.min, galley, theme::WARNING);
 }
 
 fn spacing_words(view: &VolumeView) -> String {
-    let [columns, rows] = view.volume.slice_size(view.plane);
+    let grid = view.grid();
+    let [columns, rows, _] = grid.size;
     if view.volume.calibrated {
-        let [right, down] = steps(view);
-        let mm = engine::imaging::geometry::length;
-        format!(
-            "{columns} × {rows}  {:.2} × {:.2} mm",
-            mm(right.0),
-            mm(down.0)
+        let [dx, dy, _] = grid.patient_from_grid.spacing_mm();
+        fill(
+            words().slice_spacing,
+            &[
+                &columns,
+                &rows,
+                &format_args!("{dx:.2}"),
+                &format_args!("{dy:.2}"),
+            ],
         )
     } else {
         format!("{columns} × {rows}")
     }
 }
 
-/// Where one column to the right and one row down lead in the patient, in mm.
-fn steps(view: &VolumeView) -> [Direction; 2] {
-    let at = |x: usize, y: usize| {
-        let voxel = view.volume.voxel_at(view.plane, view.index(), x, y);
-        view.volume.position_mm(voxel)
-    };
-    let [origin, right, down] = [at(0, 0), at(1, 0), at(0, 1)];
-    let towards =
-        |to: [f64; 3]| Direction([to[0] - origin[0], to[1] - origin[1], to[2] - origin[2]]);
-    [towards(right), towards(down)]
-}
-
 /// Orientation letters on the four edges.
-fn letters(painter: &Painter, view: &VolumeView, orientation: Orientation, area: Rect) {
-    let [right, down] = steps(view);
-    let [right, down] = orientation.on_screen(right.0, down.0).map(Direction);
-    let inner = area.shrink(12.0);
-    for (direction, at, align) in [
-        (right.opposite(), inner.left_center(), Align2::LEFT_CENTER),
-        (right, inner.right_center(), Align2::RIGHT_CENTER),
-        (down.opposite(), inner.center_top(), Align2::CENTER_TOP),
-        (down, inner.center_bottom(), Align2::CENTER_BOTTOM),
+fn letters(words: &Words<'_>, view: &VolumeView, orientation: Orientation) {
+    let [right, down] = edge_directions(view, orientation);
+    for (direction, align) in [
+        (right.opposite(), Align2::LEFT_CENTER),
+        (right, Align2::RIGHT_CENTER),
+        (down.opposite(), Align2::CENTER_TOP),
+        (down, Align2::CENTER_BOTTOM),
     ] {
-        legible(
-            painter,
-            at,
+        words.put_sized(
             align,
             &direction.letters(),
-            20.0,
             theme::WARNING,
+            words.size * 1.45,
         );
     }
 }
 
-/// `R 17.6  P 35.3  S 12.1 mm   voxel 120, 88, 11   43 HU`.
-pub fn under_pointer(
+/// Where the right and the lower edge of the screen point in the patient.
+pub fn edge_directions(view: &VolumeView, orientation: Orientation) -> [Direction; 2] {
+    let grid = view.grid();
+    orientation
+        .on_screen(grid.right().0, grid.down().0)
+        .map(Direction)
+}
+
+/// A length to measure by, at the lower right.
+fn scale_bar(
+    words: &Words<'_>,
     view: &VolumeView,
     orientation: Orientation,
     place: Rect,
-    at: Pos2,
-) -> Option<String> {
-    if !place.contains(at) {
+    bottom: f32,
+) {
+    let grid = view.grid();
+    let [dx, dy, _] = grid.patient_from_grid.spacing_mm();
+    let across_mm = if orientation.swaps_sides() {
+        grid.size[1] as f64 * dy
+    } else {
+        grid.size[0] as f64 * dx
+    };
+    let points_per_mm = f64::from(place.width()) / across_mm.max(1e-6);
+    let longest_mm = f64::from((words.inner.width() * 0.25).min(130.0)) / points_per_mm;
+    let Some((mm, text)) = round_length(longest_mm) else {
+        return;
+    };
+    let length = (mm * points_per_mm) as f32;
+    let right = egui::pos2(words.inner.right() - 4.0, bottom);
+    let left = right - egui::vec2(length, 0.0);
+    // Dark under light: legible on black and on white.
+    for (width, color) in [(4.0, Color32::from_black_alpha(180)), (1.5, theme::TEXT)] {
+        let stroke = Stroke::new(width, color);
+        words.painter.line_segment([left, right], stroke);
+        for end in [left, right] {
+            let tick = egui::vec2(0.0, 4.0);
+            words.painter.line_segment([end - tick, end + tick], stroke);
+        }
+    }
+    let above = Words {
+        inner: words.inner.with_max_y(bottom - 7.0),
+        ..*words
+    };
+    above.put_sized(Align2::RIGHT_BOTTOM, &text, theme::TEXT, words.size - 1.5);
+}
+
+/// The longest of 1, 2, 5, 10... mm that is not longer, with its name.
+fn round_length(longest_mm: f64) -> Option<(f64, String)> {
+    if !longest_mm.is_finite() || longest_mm <= 1e-6 {
         return None;
     }
-    let [columns, rows] = view.volume.slice_size(view.plane);
-    let [across, along] = orientation.to_picture(((at - place.min) / place.size()).into());
-    let x = ((across * columns as f32) as usize).min(columns.checked_sub(1)?);
-    let y = ((along * rows as f32) as usize).min(rows.checked_sub(1)?);
-    let voxel @ [i, j, k] = view.volume.voxel_at(view.plane, view.index(), x, y);
-    let sample = view.volume.sample(voxel);
-    let value = match view.volume.modality {
-        Modality::Ct => format!("{sample:.0} HU"),
-        _ if sample.fract() == 0.0 => format!("value {sample:.0}"),
-        _ => format!("value {sample:.3}"),
-    };
-    let position = if view.volume.calibrated {
-        let [x, y, z] = view.volume.position_mm(voxel);
-        let part = |mm: f64, plus: char, minus: char| {
-            format!("{} {:.1}", if mm < 0.0 { minus } else { plus }, mm.abs())
-        };
-        format!(
-            "{}  {}  {} mm   ",
-            part(x, 'L', 'R'),
-            part(y, 'P', 'A'),
-            part(z, 'S', 'I')
-        )
+    let power = 10_f64.powf(longest_mm.log10().floor());
+    let step = [5.0, 2.0, 1.0]
+        .into_iter()
+        .find(|step| step * power <= longest_mm)?;
+    let mm = step * power;
+    let text = if mm >= 10.0 {
+        fill(words().cm, &[&format_args!("{:.0}", mm / 10.0)])
+    } else if mm >= 1.0 {
+        fill(words().mm, &[&format_args!("{mm:.0}")])
     } else {
-        String::new()
+        fill(words().mm, &[&mm])
     };
-    Some(format!("{position}voxel {i}, {j}, {k}   {value}"))
+    Some((mm, text))
+}
+
+/// Lines through the place that all viewports show, open about the place itself.
+fn crosshair(
+    painter: &Painter,
+    viewer: &Viewer,
+    view: &VolumeView,
+    orientation: Orientation,
+    place: Rect,
+) {
+    let Some(center) = crosshair_on_screen(viewer, view, orientation, place) else {
+        return;
+    };
+    let [vertical, horizontal] = match view.plane {
+        Plane::Axial => [Plane::Sagittal, Plane::Coronal],
+        Plane::Coronal => [Plane::Sagittal, Plane::Axial],
+        Plane::Sagittal => [Plane::Coronal, Plane::Axial],
+    };
+    let [vertical, horizontal] = if orientation.swaps_sides() {
+        [horizontal, vertical]
+    } else {
+        [vertical, horizontal]
+    };
+    let area = painter.clip_rect();
+    let stroke = |plane: Plane| Stroke::new(1.0, plane_colour(plane).gamma_multiply(0.85));
+    let gap = CROSSHAIR_GAP;
+    painter.vline(center.x, area.top()..=center.y - gap, stroke(vertical));
+    painter.vline(center.x, center.y + gap..=area.bottom(), stroke(vertical));
+    painter.hline(area.left()..=center.x - gap, center.y, stroke(horizontal));
+    painter.hline(center.x + gap..=area.right(), center.y, stroke(horizontal));
+}
+
+/// Where the crosshair is on screen, if this volume lies in its space.
+pub fn crosshair_on_screen(
+    viewer: &Viewer,
+    view: &VolumeView,
+    orientation: Orientation,
+    place: Rect,
+) -> Option<Pos2> {
+    let active = viewer.viewport().volume()?;
+    let same = Arc::ptr_eq(&active.volume, &view.volume);
+    if !same && !active.volume.shares_space_with(&view.volume) {
+        return None;
+    }
+    let grid = view.grid();
+    let [x, y, _] = grid.at(viewer.crosshair?)?;
+    let share = |at: f64, count: usize| ((at + 0.5) / count.max(1) as f64) as f32;
+    let picture = [share(x, grid.size[0]), share(y, grid.size[1])];
+    let screen = orientation.to_screen(picture);
+    Some(place.lerp_inside(Vec2::from(screen)))
+}
+
+/// The colours of the window, from its lower to its upper edge.
+fn colour_bar(painter: &Painter, view: &VolumeView, inner: Rect) {
+    let bar = Rect::from_center_size(
+        egui::pos2(
+            inner.right() - 8.0,
+            inner.center().y + inner.height() * 0.18,
+        ),
+        egui::vec2(10.0, inner.height() * 0.25),
+    );
+    let table = view.colours.table();
+    let steps = 64;
+    for step in 0..steps {
+        let share = |step: usize| bar.bottom() - bar.height() * step as f32 / steps as f32;
+        let level = if view.invert {
+            255 - step * 4
+        } else {
+            step * 4
+        };
+        let [r, g, b] = table[level.min(255)];
+        let part = Rect::from_x_y_ranges(bar.x_range(), share(step + 1)..=share(step) + 0.5);
+        painter.rect_filled(part, 0.0, Color32::from_rgb(r, g, b));
+    }
+    painter.rect_stroke(
+        bar,
+        0.0,
+        Stroke::new(1.0, theme::QUIET),
+        egui::StrokeKind::Outside,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scale_bar_has_a_round_length() {
+        let length = |longest: f64| round_length(longest).map(|(_, text)| text);
+        assert_eq!(length(137.0).as_deref(), Some("10 cm"));
+        assert_eq!(length(10.0).as_deref(), Some("1 cm"));
+        assert_eq!(length(9.9).as_deref(), Some("5 mm"));
+        assert_eq!(length(0.3).as_deref(), Some("0.2 mm"));
+        assert_eq!(length(f64::NAN), None);
+        assert_eq!(length(0.0), None);
+    }
 }

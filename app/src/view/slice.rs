@@ -1,213 +1,451 @@
-//! The slice on pure black: what the wheel and the mouse buttons do with it.
+//! One viewport: its picture on pure black, what the mouse does with it, its slider, and the read-out below.
 
 use egui::{
-    Align2, Color32, EventFilter, FontId, Frame, PointerButton, Pos2, Rect, Response, Sense, Ui,
-    Vec2,
+    Align2, Color32, EventFilter, FontId, Rect, Response, Role, Sense, Slider, Ui, UiBuilder, Vec2,
+    WidgetInfo,
 };
-use egui::{MouseWheelUnit, Role, Slider, WidgetInfo};
-use engine::imaging::Window;
+use engine::imaging::{Axes, ColourMap};
 
-use super::overlay::{overlay_ui, pixel_scale, under_pointer};
-use super::toolbar::toolbar_ui;
+use super::gestures::gestures;
+use super::measure;
+use super::overlay::{crosshair_on_screen, overlay_ui, pixel_scale, slab_words};
+use super::pair::{mix, pair_overlay_ui, pair_words};
+use super::probe::{pixel_at, place_of, words_at};
+use super::toolbar::colour_words;
+use super::tools::tool_words;
 use crate::action::Action;
-use crate::pictures::Pictures;
-use crate::state::{Cine, Content, OpenSeries, Orientation, Viewer, VolumeView};
+use crate::paint::ViewportPaint;
+use crate::paint::compare::{Look, Mix};
+use crate::paint::window_level::Levels;
+use crate::pictures::{Drawn, Pictures};
+use crate::state::{
+    Cine, Content, LoadingSeries, Measurements, OpenSeries, Orientation, Tool, Viewer, Viewport,
+    VolumeView, plane_words, window_words,
+};
+use crate::strings::{self, fill};
 use crate::theme;
 
 /// Height of the line below the image, in points.
 const READ_OUT_HEIGHT: f32 = 24.0;
 
-/// The slice view's id, whose focus lets the keys through.
-pub fn slice_id() -> egui::Id {
-    egui::Id::unique("slice view")
+/// Width of the slider beside the image, in points.
+const SLIDER_WIDTH: f32 = 26.0;
+
+/// A viewport's id, whose focus lets the keys through.
+pub fn viewport_id(number: usize) -> egui::Id {
+    egui::Id::unique("slice view").with(number)
 }
 
 /// Where the screen pixels that one pixel of the picture took in the last frame are kept.
-pub fn scale_id() -> egui::Id {
-    slice_id().with("scale")
+pub fn scale_id(number: usize) -> egui::Id {
+    viewport_id(number).with("scale")
 }
 
-/// The middle of the window while no result is compared.
-pub fn stage_ui(ui: &mut Ui, viewer: &Viewer, pictures: &Pictures, bar: Frame) -> Option<Action> {
-    match viewer {
-        Viewer::Empty => {
-            let text = "Open a folder, a file or a picture\nto look at it and to ask about it";
+/// Viewport `number` in `area`.
+pub fn viewport_ui(
+    ui: &mut Ui,
+    viewer: &Viewer,
+    measurements: &Measurements,
+    number: usize,
+    area: Rect,
+    pictures: &Pictures,
+) -> Vec<Action> {
+    let mut ui = ui.new_child(
+        UiBuilder::new()
+            .id_salt(("viewport", number))
+            .max_rect(area),
+    );
+    let ui = &mut ui;
+    ui.set_clip_rect(area);
+    ui.painter().rect_filled(area, 0.0, Color32::BLACK);
+    let mut actions = Vec::new();
+    match viewer.viewports.get(number).unwrap_or(&Viewport::Empty) {
+        Viewport::Empty => {
+            let text = if viewer.viewports.len() == 1 {
+                strings::words().nothing_open
+            } else {
+                strings::words().choose_left
+            };
             say(ui, text, theme::QUIET);
-            None
-        }
-        Viewer::Loading(series) => {
-            say(
+            actions.extend(chosen_ui(
                 ui,
-                &format!("Loading {}…", series.description),
-                theme::QUIET,
+                viewer,
+                number,
+                strings::words().empty_viewport,
+            ));
+        }
+        Viewport::Loading(loading) => loading_ui(ui, loading, number, area, pictures),
+        Viewport::Failed(series, why) => {
+            let text = fill(
+                strings::words().cannot_be_shown,
+                &[&series.description, why],
             );
-            None
-        }
-        Viewer::Failed(series, why) => {
-            let text = format!("{} cannot be shown\n\n{why}", series.description);
             say(ui, &text, theme::ERROR);
-            None
+            actions.extend(chosen_ui(
+                ui,
+                viewer,
+                number,
+                strings::words().failed_viewport,
+            ));
         }
-        Viewer::Open(open) => {
-            let tools = toolbar_ui(ui, open, bar);
-            tools.or(slice_ui(ui, open, pictures))
+        Viewport::Open(open) => {
+            actions.extend(open_ui(ui, viewer, measurements, number, open, pictures));
         }
     }
+    let several = viewer.viewports.len() > 1 && !viewer.overlaid();
+    if several && number == viewer.active {
+        let stroke = egui::Stroke::new(2.0, theme::ACCENT);
+        let inside = egui::StrokeKind::Inside;
+        ui.painter().rect_stroke(area, 0.0, stroke, inside);
+    }
+    // What is done in a viewport is done to it.
+    let elsewhere = several && number != viewer.active && !actions.is_empty();
+    if elsewhere {
+        actions.insert(0, Action::Activate(number));
+    }
+    actions
 }
 
 fn say(ui: &mut Ui, text: &str, color: Color32) {
-    ui.painter().rect_filled(ui.max_rect(), 0.0, Color32::BLACK);
-    let area = ui.max_rect().shrink(40.0);
+    let area = ui.max_rect().shrink(ui.max_rect().width().min(400.0) * 0.1);
     let text = egui::RichText::new(text).color(color).size(17.0);
     let label = egui::Label::new(text).wrap().halign(egui::Align::Center);
     ui.put(area, label);
 }
 
-fn slice_ui(ui: &mut Ui, open: &OpenSeries, pictures: &Pictures) -> Option<Action> {
-    let mut action = None;
+/// A viewport without a picture can be chosen as the place for the next series.
+fn chosen_ui(ui: &Ui, viewer: &Viewer, number: usize, name: &str) -> Option<Action> {
+    if viewer.viewports.len() < 2 {
+        return None;
+    }
+    let response = ui.interact(ui.max_rect(), viewport_id(number), Sense::click());
+    let count = viewer.viewports.len();
+    let name = fill(strings::words().numbered, &[&name, &(number + 1), &count]);
+    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
+    (response.clicked() && number != viewer.active).then_some(Action::Activate(number))
+}
+
+/// The middle slice as soon as it is there.
+fn loading_ui(
+    ui: &mut Ui,
+    loading: &LoadingSeries,
+    number: usize,
+    area: Rect,
+    pictures: &Pictures,
+) {
+    let text = fill(strings::words().loading, &[&loading.series.description]);
+    let (Some(volume), Some(Ok(drawn))) = (&loading.first, pictures.slice(number)) else {
+        say(ui, &text, theme::QUIET);
+        return;
+    };
+    let size = drawn.size();
+    let place = fitted(
+        area.with_max_y(area.bottom() - READ_OUT_HEIGHT),
+        size,
+        Orientation::default(),
+    );
+    if let Drawn::Slice(slice) = drawn {
+        let paint = ViewportPaint {
+            viewport: number,
+            format: pictures.format,
+            first: Levels {
+                slice: std::sync::Arc::clone(slice),
+                window: volume.default_window(),
+                invert: volume.inverted,
+            },
+            second: None,
+            look: look(
+                area,
+                place,
+                Orientation::default(),
+                Mix::One,
+                [ColourMap::Grey; 2],
+            ),
+        };
+        ui.painter().add(paint.shape(area));
+    }
+    let line = area.with_min_y(area.bottom() - READ_OUT_HEIGHT);
+    let words = egui::RichText::new(text).color(theme::TEXT).size(13.0);
+    ui.put(line, egui::Label::new(words).truncate());
+}
+
+fn open_ui(
+    ui: &mut Ui,
+    viewer: &Viewer,
+    measurements: &Measurements,
+    number: usize,
+    open: &OpenSeries,
+    pictures: &Pictures,
+) -> Vec<Action> {
+    let mut actions = Vec::new();
+    let full = ui.max_rect();
+    let mut area = full.with_max_y(full.bottom() - READ_OUT_HEIGHT);
     if let Content::Volume(view) = &open.content
         && view.count() > 1
     {
-        let frame = Frame::new().fill(Color32::BLACK).inner_margin(6);
-        egui::Panel::right("slices")
-            .frame(frame)
-            .resizable(false)
-            .show_separator_line(false)
-            .exact_size(34.0)
-            .show(ui, |ui| action = slider_ui(ui, view));
+        let strip = area.with_min_x(area.right() - SLIDER_WIDTH);
+        area = area.with_max_x(strip.left());
+        let several = viewer.viewports.len() > 1;
+        actions.extend(slider_ui(
+            ui,
+            view,
+            strip.shrink2(egui::vec2(3.0, 8.0)),
+            several,
+        ));
     }
-    let full = ui.available_rect_before_wrap();
-    let area = full.with_max_y(full.bottom() - READ_OUT_HEIGHT);
-    let response = ui.interact(area, slice_id(), Sense::click_and_drag());
-    ui.advance_cursor_after_rect(area);
-    let name = name_of(open);
+    let response = ui.interact(area, viewport_id(number), Sense::click_and_drag());
+    let name = name_of(viewer, number, open);
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
-    match pictures.slice() {
-        Some(Ok(texture)) => {
-            let place = place(area, texture.size, open);
-            let painter = ui.painter_at(full);
-            for rest in around(full, place.intersect(area)) {
-                painter.rect_filled(rest, 0.0, Color32::BLACK);
+    match pictures.slice(number) {
+        Some(Ok(drawn)) => {
+            let size = drawn.size();
+            let place = place(area, size, open);
+            draw(ui, viewer, number, open, drawn, [area, place], pictures);
+            let scale = pixel_scale(open, place, size) * ui.pixels_per_point();
+            ui.data_mut(|data| data.insert_temp(scale_id(number), scale));
+            overlay_ui(ui, viewer, open, [area, place], size);
+            if viewer.overlaid() {
+                pair_overlay_ui(ui, viewer, area);
             }
-            let painter = ui.painter_at(area);
-            painter.add(turned_picture(texture.handle.id(), place, open.orientation));
-            let scale = pixel_scale(open, place, texture.size) * ui.pixels_per_point();
-            ui.data_mut(|data| data.insert_temp(scale_id(), scale));
-            overlay_ui(ui, open, area, place, texture.size);
-            read_out_ui(
-                ui,
-                open,
-                full.with_min_y(area.bottom()),
-                place,
-                response.hover_pos(),
-            );
-            action = action.or(gestures(ui, open, &response, area));
-            action = action.or(cine_ui(ui, open.cine));
+            let line = full.with_min_y(area.bottom());
+            read_out_ui(ui, viewer, open, line, place, &response, measurements.tool);
+            let window = viewer.viewport().volume().map(|view| view.window);
+            let window = match &open.content {
+                Content::Volume(view) if !viewer.overlaid() => Some(view.window),
+                Content::Volume(_) => window,
+                Content::Picture(_) => None,
+            };
+            let free = !viewer.overlaid();
+            let measured = free
+                .then(|| measure::canvas_ui(ui, measurements, open, &response, [area, place]))
+                .flatten();
+            if measured.is_none() && !measurements.dragging(&open.series.id) {
+                let tool = measurements.tool;
+                let wish = gestures(ui, viewer, open, &response, [area, place], window, tool);
+                actions.extend(wish);
+            }
+            actions.extend(measured);
+            if number == viewer.scene() {
+                actions.extend(cine_ui(ui, open.cine, number));
+            }
         }
         Some(Err(why)) => {
-            ui.painter_at(full).rect_filled(full, 0.0, Color32::BLACK);
-            ui.painter_at(area).text(
-                area.center(),
-                Align2::CENTER_CENTER,
-                why,
-                FontId::proportional(16.0),
-                theme::ERROR,
-            );
+            let font = FontId::proportional(16.0);
+            let center = Align2::CENTER_CENTER;
+            ui.painter_at(area)
+                .text(area.center(), center, why, font, theme::ERROR);
         }
-        None => {
-            ui.painter_at(full).rect_filled(full, 0.0, Color32::BLACK);
-        }
+        None => {}
+    }
+    if response.gained_focus() && number != viewer.scene() {
+        actions.push(Action::Activate(number));
     }
     if response.has_focus() {
-        let stroke = egui::Stroke::new(1.0, theme::ACCENT);
-        ui.painter()
-            .rect_stroke(area, 0.0, stroke, egui::StrokeKind::Inside);
-        let arrows = EventFilter {
-            horizontal_arrows: true,
-            vertical_arrows: true,
-            ..EventFilter::default()
-        };
-        ui.memory_mut(|memory| memory.set_focus_lock_filter(slice_id(), arrows));
+        focus_ui(ui, area, number);
     }
-    action
+    actions
 }
 
-/// Position and value under the pointer, below the image.
-fn read_out_ui(ui: &mut Ui, open: &OpenSeries, line: Rect, place: Rect, pointer: Option<Pos2>) {
+/// The picture, or what is made of two.
+fn draw(
+    ui: &Ui,
+    viewer: &Viewer,
+    number: usize,
+    open: &OpenSeries,
+    drawn: &Drawn,
+    [area, place]: [Rect; 2],
+    pictures: &Pictures,
+) {
+    let painter = ui.painter_at(area);
+    match (drawn, &open.content) {
+        (Drawn::Slice(slice), Content::Volume(view)) => {
+            let levels =
+                |view: &VolumeView, slice: &std::sync::Arc<engine::imaging::Slice>| Levels {
+                    slice: std::sync::Arc::clone(slice),
+                    window: view.window,
+                    invert: view.invert != view.volume.inverted,
+                };
+            let other = viewer.pair().filter(|_| viewer.overlaid());
+            let second = other.zip(pictures.second());
+            let (mix, maps) = match other {
+                Some([first, second]) => (mix(ui, viewer.compare), [first.colours, second.colours]),
+                None => (Mix::One, [view.colours; 2]),
+            };
+            let paint = ViewportPaint {
+                viewport: number,
+                format: pictures.format,
+                first: levels(view, slice),
+                second: second.map(|([_, view], slice)| levels(view, slice)),
+                look: look(area, place, open.orientation, mix, maps),
+            };
+            painter.add(paint.shape(area));
+        }
+        (Drawn::Picture(texture), _) => {
+            painter.add(turned_picture(texture.handle.id(), place, open.orientation));
+        }
+        (Drawn::Slice(_), Content::Picture(_)) => {}
+    }
+}
+
+/// The map from places in the viewport to places in the picture.
+fn look(area: Rect, place: Rect, orientation: Orientation, mix: Mix, maps: [ColourMap; 2]) -> Look {
+    // A corner of the viewport as a share of the picture on screen, then in the picture itself.
+    let share = |at: egui::Pos2| {
+        let on_screen = (at - place.min) / place.size().max(Vec2::splat(1e-3));
+        orientation.to_picture(on_screen.into())
+    };
+    let [origin, right, down] = [area.left_top(), area.right_top(), area.left_bottom()].map(share);
+    let row = |axis: usize| {
+        [
+            right[axis] - origin[axis],
+            down[axis] - origin[axis],
+            origin[axis],
+        ]
+    };
+    Look {
+        across: row(0),
+        along: row(1),
+        mix,
+        maps,
+    }
+}
+
+fn focus_ui(ui: &Ui, area: Rect, number: usize) {
+    let stroke = egui::Stroke::new(1.0, theme::ACCENT);
+    let inside = egui::StrokeKind::Inside;
+    ui.painter().rect_stroke(area, 0.0, stroke, inside);
+    let arrows = EventFilter {
+        horizontal_arrows: true,
+        vertical_arrows: true,
+        ..EventFilter::default()
+    };
+    ui.memory_mut(|memory| memory.set_focus_lock_filter(viewport_id(number), arrows));
+}
+
+/// Position and value under the pointer, below the image; without a pointer, those of the crosshair.
+fn read_out_ui(
+    ui: &mut Ui,
+    viewer: &Viewer,
+    open: &OpenSeries,
+    line: Rect,
+    place: Rect,
+    response: &Response,
+    tool: Tool,
+) {
     let words = match &open.content {
         Content::Volume(view) => {
-            pointer.and_then(|at| under_pointer(view, open.orientation, place, at))
+            let pointed = response.hover_pos().and_then(|at| {
+                let pixel = pixel_at(view, open.orientation, place, at)?;
+                words_at(view, place_of(view, pixel))
+            });
+            let crossed = || {
+                let several = viewer.viewports.len() > 1 && viewer.crosshair_visible;
+                let _ = crosshair_on_screen(viewer, view, open.orientation, place)?;
+                several.then(|| words_at(view, viewer.crosshair?)).flatten()
+            };
+            pointed.or_else(crossed)
         }
         Content::Picture(_) => None,
     };
-    let help = "Wheel: slice · left drag: window · middle drag: pan · right drag: zoom · double click: reset";
-    let words = words.as_deref().unwrap_or(help);
+    let help = fill(strings::words().mouse_help, &[&tool_words(tool)]);
+    let alone = viewer.viewports.len() == 1;
+    let words = words.as_deref().unwrap_or(if alone { &help } else { "" });
     let words = egui::RichText::new(words).color(theme::QUIET).size(12.5);
     ui.put(line, egui::Label::new(words).truncate());
 }
 
 /// What a screen reader says, and what tests look for.
-fn name_of(open: &OpenSeries) -> String {
-    let name = match &open.content {
-        Content::Volume(view) => format!(
-            "Slice {} of {}, {}, window {}{}",
-            view.index() + 1,
-            view.count(),
-            view.plane.name(),
-            crate::state::window_words(view.window),
-            if view.invert { ", inverted" } else { "" },
+fn name_of(viewer: &Viewer, number: usize, open: &OpenSeries) -> String {
+    let mut name = match &open.content {
+        Content::Volume(view) => fill(
+            strings::words().slice_name,
+            &[
+                &(view.index() + 1),
+                &view.count(),
+                &plane_words(view.plane),
+                &window_words(view.window),
+                &if view.invert {
+                    strings::words().inverted_suffix
+                } else {
+                    ""
+                },
+            ],
         ),
-        Content::Picture(_) => format!("Picture {}", open.series.description),
+        Content::Picture(_) => fill(strings::words().picture_name, &[&open.series.description]),
     };
-    match open.orientation.words() {
-        "" => name,
-        turned => format!("{name}, {turned}"),
+    let mut say = |words: &str| {
+        if !words.is_empty() {
+            name = format!("{name}, {words}");
+        }
+    };
+    say(open.orientation.words());
+    if let Content::Volume(view) = &open.content {
+        if view.axes == Axes::Patient {
+            say(strings::words().patient_axes);
+        }
+        if let Some(slab) = view.slab {
+            say(&slab_words(slab));
+        }
+        if view.colours != ColourMap::Grey {
+            say(colour_words(view.colours));
+        }
     }
+    if viewer.overlaid() {
+        say(&pair_words(viewer));
+    } else if viewer.viewports.len() > 1 {
+        say(&fill(
+            strings::words().viewport_of,
+            &[&(number + 1), &viewer.viewports.len()],
+        ));
+        if number == viewer.active {
+            say(strings::words().active);
+        }
+    }
+    name
 }
 
-fn slider_ui(ui: &mut Ui, view: &VolumeView) -> Option<Action> {
-    ui.spacing_mut().slider_width = (ui.available_height() - 8.0).max(40.0);
+fn slider_ui(ui: &mut Ui, view: &VolumeView, strip: Rect, several: bool) -> Option<Action> {
+    ui.spacing_mut().slider_width = strip.height().max(40.0);
     // The first slice is at the top, as the wheel goes.
     let last = view.count() - 1;
     let mut from_bottom = last - view.index();
     let slider = Slider::new(&mut from_bottom, 0..=last)
         .vertical()
         .show_value(false);
+    let name = if several {
+        fill(strings::words().slice_of_plane, &[&plane_words(view.plane)])
+    } else {
+        strings::words().slice.to_owned()
+    };
     let response = ui
-        .add(slider)
-        .on_hover_text(format!("Slice {} of {}", view.index() + 1, view.count()))
-        .accessible_name("Slice");
+        .put(strip, slider)
+        .on_hover_text(fill(
+            strings::words().slice_of,
+            &[&(view.index() + 1), &view.count()],
+        ))
+        .accessible_name(name);
     response
         .changed()
         .then(|| Action::SetSlice(last - from_bottom.min(last)))
 }
 
-/// What of `area` lies around `hole`: above, below, left, right.
-fn around(area: Rect, hole: Rect) -> [Rect; 4] {
-    if !hole.is_positive() {
-        return [area, Rect::NOTHING, Rect::NOTHING, Rect::NOTHING];
-    }
-    let row = Rect::from_x_y_ranges(area.x_range(), hole.y_range());
-    [
-        area.with_max_y(hole.top()),
-        area.with_min_y(hole.bottom()),
-        row.with_max_x(hole.left()),
-        row.with_min_x(hole.right()),
-    ]
-}
-
-/// Where the picture lies, in points.
-fn place(area: Rect, size: [u32; 2], open: &OpenSeries) -> Rect {
-    let camera = &open.camera;
+/// Where a picture of this size lies when it fills the area.
+fn fitted(area: Rect, size: [u32; 2], orientation: Orientation) -> Rect {
     let size = Vec2::new(size[0].max(1) as f32, size[1].max(1) as f32);
-    let size = if open.orientation.swaps_sides() {
+    let size = if orientation.swaps_sides() {
         size.yx()
     } else {
         size
     };
     let fit = (area.width() / size.x).min(area.height() / size.y);
-    let center = area.center() + Vec2::from(camera.pan);
-    Rect::from_center_size(center, size * fit * camera.zoom)
+    Rect::from_center_size(area.center(), size * fit)
+}
+
+/// Where the picture lies, in points.
+fn place(area: Rect, size: [u32; 2], open: &OpenSeries) -> Rect {
+    let fitted = fitted(area, size, open.orientation);
+    let center = area.center() + Vec2::from(open.camera.pan);
+    Rect::from_center_size(center, fitted.size() * open.camera.zoom)
 }
 
 /// The picture as two triangles, each corner of the screen with its corner of the picture.
@@ -227,8 +465,8 @@ fn turned_picture(texture: egui::TextureId, place: Rect, orientation: Orientatio
 }
 
 /// The next slice, when it is its time.
-fn cine_ui(ui: &Ui, cine: Cine) -> Option<Action> {
-    let due_id = slice_id().with("cine");
+fn cine_ui(ui: &Ui, cine: Cine, number: usize) -> Option<Action> {
+    let due_id = viewport_id(number).with("cine");
     if !cine.playing {
         ui.data_mut(|data| data.remove::<f64>(due_id));
         return None;
@@ -243,86 +481,4 @@ fn cine_ui(ui: &Ui, cine: Cine) -> Option<Action> {
     let rest = std::time::Duration::from_secs_f64((due - now).max(0.0));
     ui.ctx().request_repaint_after(rest);
     step.then_some(Action::NextSlice)
-}
-
-fn gestures(ui: &Ui, open: &OpenSeries, response: &Response, area: Rect) -> Option<Action> {
-    if response.double_clicked() {
-        return Some(Action::ResetView);
-    }
-    if response.clicked() {
-        response.request_focus();
-    }
-    let from_middle = |at: Pos2| <[f32; 2]>::from(at - area.center());
-    let moved = response.drag_delta();
-    let shift = ui.input(|input| input.modifiers.shift);
-    if moved != Vec2::ZERO {
-        if response.dragged_by(PointerButton::Middle)
-            || (shift && response.dragged_by(PointerButton::Primary))
-        {
-            return Some(Action::Pan(moved.into()));
-        }
-        if response.dragged_by(PointerButton::Secondary) {
-            let origin = ui.input(|input| input.pointer.press_origin());
-            return Some(Action::Zoom {
-                factor: (-moved.y * 0.008).exp(),
-                about: from_middle(origin.unwrap_or(area.center())),
-            });
-        }
-        if let Content::Volume(view) = &open.content
-            && response.dragged_by(PointerButton::Primary)
-        {
-            return Some(Action::SetWindow(dragged_window(view.window, moved)));
-        }
-    }
-    if !response.contains_pointer() {
-        return None;
-    }
-    let at = ui.input(|input| input.pointer.hover_pos())?;
-    let zoom = ui.input(|input| input.zoom_delta());
-    if zoom != 1.0 {
-        return Some(Action::Zoom {
-            factor: zoom,
-            about: from_middle(at),
-        });
-    }
-    let steps = wheel_steps(ui);
-    (steps != 0).then_some(Action::StepSlices(steps))
-}
-
-/// Right widens, down raises the centre (darker), both in proportion to the width.
-fn dragged_window(window: Window, moved: Vec2) -> Window {
-    window.moved(
-        window.center + moved.y * window.width.max(4.0) / 400.0,
-        (window.width * (moved.x / 250.0).exp()).clamp(1.0, 200_000.0),
-    )
-}
-
-/// Slices that the wheel asks for: one for each notch, or for each 40 points of a touchpad. Parts of a notch add up.
-fn wheel_steps(ui: &Ui) -> isize {
-    const POINTS_PER_SLICE: f32 = 40.0;
-    let rest_id = slice_id().with("wheel");
-    let mut rest: f32 = ui.data(|data| data.get_temp(rest_id)).unwrap_or(0.0);
-    ui.input(|input| {
-        for event in &input.events {
-            let egui::Event::MouseWheel {
-                unit,
-                delta,
-                modifiers,
-                ..
-            } = event
-            else {
-                continue;
-            };
-            if modifiers.ctrl || modifiers.command {
-                continue;
-            }
-            rest -= match unit {
-                MouseWheelUnit::Line | MouseWheelUnit::Page => delta.y,
-                MouseWheelUnit::Point => delta.y / POINTS_PER_SLICE,
-            };
-        }
-    });
-    let steps = rest.trunc();
-    ui.data_mut(|data| data.insert_temp(rest_id, rest - steps));
-    steps as isize
 }

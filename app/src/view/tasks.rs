@@ -4,13 +4,14 @@ use egui::{Button, Label, RichText, Ui};
 use engine::Task;
 
 use crate::action::Action;
-use crate::state::{ModelState, State};
+use crate::state::{ModelState, State, task_words};
+use crate::strings::{fill, words};
 use crate::theme;
 
 /// The image tasks.
 pub fn tasks_ui(ui: &mut Ui, state: &State) -> Option<Action> {
     let mut action = None;
-    ui.label(RichText::new("Make an image").strong());
+    ui.label(RichText::new(words().make_image).strong());
     let tasks = Task::ALL.into_iter().filter(|task| task.generates());
     let mut reasons = tasks.map(|task| state.check_generate(task).err());
     // What holds for all of them is said once.
@@ -22,7 +23,7 @@ pub fn tasks_ui(ui: &mut Ui, state: &State) -> Option<Action> {
     for task in Task::ALL.into_iter().filter(|task| task.generates()) {
         let ready = state.check_generate(task);
         ui.horizontal(|ui| {
-            let button = Button::new(task.label()).min_size(egui::vec2(160.0, 26.0));
+            let button = Button::new(task_words(task)).min_size(egui::vec2(160.0, 26.0));
             let mut response = ui.add_enabled(ready.is_ok(), button);
             match &ready {
                 Err(reason) => {
@@ -40,13 +41,13 @@ pub fn tasks_ui(ui: &mut Ui, state: &State) -> Option<Action> {
     }
     if let Some((task, why)) = &state.results.failed {
         egui::Frame::new()
-            .fill(theme::ERROR_DIM)
+            .fill(theme::now().error_dim)
             .corner_radius(4)
             .inner_margin(8)
             .show(ui, |ui| {
-                let text = format!("{} failed: {why}", task.label());
-                ui.add(Label::new(RichText::new(text).color(theme::ERROR)).wrap());
-                if ui.button("Close").clicked() {
+                let text = fill(words().task_failed, &[&task_words(*task), why]);
+                ui.add(Label::new(RichText::new(text).color(theme::now().error)).wrap());
+                if ui.button(words().close).clicked() {
                     action = Some(Action::DismissNotice);
                 }
             });
@@ -55,25 +56,25 @@ pub fn tasks_ui(ui: &mut Ui, state: &State) -> Option<Action> {
 }
 
 fn reason_ui(ui: &mut Ui, reason: &str) {
-    let reason = RichText::new(reason).color(theme::QUIET).size(12.5);
+    let reason = RichText::new(reason).color(theme::now().quiet).size(12.5);
     ui.add(Label::new(reason).wrap());
 }
 
 /// What a button makes, and on what its plug-in was trained.
 fn hint(state: &State, task: Task) -> String {
     let what = match task {
-        Task::Comprehend => "an answer",
-        Task::Reconstruct => "the same picture, through the model's image codes",
-        Task::Ct2Mri => "an MRI-like picture of this CT slice",
-        Task::Mri2Ct => "a CT-like picture of this MRI slice",
-        Task::Sr4 => "the picture at four times the resolution",
+        Task::Comprehend => words().hint_comprehend,
+        Task::Reconstruct => words().hint_reconstruct,
+        Task::Ct2Mri => words().hint_ct2mri,
+        Task::Mri2Ct => words().hint_mri2ct,
+        Task::Sr4 => words().hint_sr4,
     };
     let region = match &state.model {
         ModelState::Ready(model) => model.capability(task).ok(),
         _ => None,
     };
     match region.and_then(|capability| capability.region.as_deref()) {
-        Some(region) => format!("{what}; trained on {region} scans only"),
+        Some(region) => fill(words().trained_on, &[&what, &region]),
         None => what.to_owned(),
     }
 }

@@ -1,75 +1,246 @@
 //! The line over the slice: plane, window, and the ways back.
 
 use egui::{Button, ComboBox, DragValue, Frame, Panel, Ui};
-use engine::imaging::{Plane, Window};
+use engine::imaging::{Axes, ColourMap, Plane, Projection, Slab, Window};
 
+use super::overlay::slab_words;
 use super::slice::scale_id;
 use crate::action::Action;
-use crate::state::{Cine, Content, OpenSeries, ViewTurn, VolumeView, window_words};
+use crate::keys::Keymap;
+use crate::state::{Cine, Content, OpenSeries, ViewTurn, Viewer, VolumeView, window_words};
+use crate::strings::{fill, words};
 
-/// The tools of the open series.
-pub fn toolbar_ui(ui: &mut Ui, open: &OpenSeries, frame: Frame) -> Option<Action> {
+/// Slabs on offer.
+const SLABS: [Slab; 6] = [
+    slab(Projection::Maximum, 5.0),
+    slab(Projection::Maximum, 10.0),
+    slab(Projection::Maximum, 20.0),
+    slab(Projection::Maximum, 50.0),
+    slab(Projection::Minimum, 10.0),
+    slab(Projection::Mean, 5.0),
+];
+
+const fn slab(projection: Projection, mm: f32) -> Slab {
+    Slab { projection, mm }
+}
+
+/// The tools of the active viewport.
+pub fn toolbar_ui(ui: &mut Ui, viewer: &Viewer, keys: &Keymap, frame: Frame) -> Option<Action> {
     let mut action = None;
     Panel::top("tools").frame(frame).show(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
-            if let Content::Volume(view) = &open.content {
+            // Slice, zoom and turns are the scene's, window and colours the active series'.
+            let scene = viewer.viewports.get(viewer.scene());
+            let active = viewer.viewport().volume();
+            if let Some(view) = scene.and_then(|viewport| viewport.volume()) {
                 action = plane_ui(ui, view).or(action.take());
-                ui.separator();
-                action = window_ui(ui, view).or(action.take());
-                ui.separator();
             }
-            let reset = ui
-                .button("Reset")
-                .on_hover_text("First window, fitted (Space, or double click)");
-            if reset.clicked() {
-                action = Some(Action::ResetView);
-            }
-            if ui
-                .button("Fit")
-                .on_hover_text("Fit the picture (=)")
-                .clicked()
-            {
-                action = Some(Action::FitView);
-            }
-            action = actual_size_ui(ui).or(action.take());
+            action = layout_ui(ui, viewer, keys).or(action.take());
             ui.separator();
-            action = turns_ui(ui).or(action.take());
-            if matches!(&open.content, Content::Volume(view) if view.count() > 1) {
+            if let Some(view) = active {
+                action = window_ui(ui, view, keys).or(action.take());
+                action = display_ui(ui, view).or(action.take());
                 ui.separator();
-                action = cine_ui(ui, open.cine).or(action.take());
+            }
+            if let Some(open) = scene.and_then(|viewport| viewport.open()) {
+                if open.series.volumes > 1 {
+                    action = volume_ui(ui, open).or(action.take());
+                }
+                action = scene_ui(ui, open, viewer.scene(), keys).or(action.take());
             }
         });
     });
     action
 }
 
-fn actual_size_ui(ui: &mut Ui) -> Option<Action> {
+/// Which volume of a file with several (time points, directions).
+fn volume_ui(ui: &mut Ui, open: &OpenSeries) -> Option<Action> {
+    let count = open.series.volumes;
+    let shown = open.series.frames.first().copied().unwrap_or(0) + 1;
+    let mut number = shown;
+    let field = DragValue::new(&mut number)
+        .prefix(words().volume_prefix)
+        .suffix(format!(" / {count}"))
+        .range(1..=count)
+        .speed(0.1);
+    let field = ui
+        .add(field)
+        .on_hover_text(words().volume_hint)
+        .accessible_name(words().volume_kind);
+    // While it is dragged only the place it is let go at is loaded.
+    let done = field.drag_stopped() || (field.changed() && !field.dragged());
+    (done && number != shown).then_some(Action::ShowVolume(number - 1))
+}
+
+/// Zoom, turns and cine.
+fn scene_ui(ui: &mut Ui, open: &OpenSeries, number: usize, keys: &Keymap) -> Option<Action> {
+    let mut action = None;
+    let reset = ui
+        .button(words().reset)
+        .on_hover_text(keys.hint(words().reset_hint, "reset-view"));
+    if reset.clicked() {
+        action = Some(Action::ResetView);
+    }
+    if ui
+        .button(words().fit)
+        .on_hover_text(keys.hint(words().fit_hint, "fit"))
+        .clicked()
+    {
+        action = Some(Action::FitView);
+    }
+    action = actual_size_ui(ui, number).or(action.take());
+    ui.separator();
+    action = turns_ui(ui, keys).or(action.take());
+    if matches!(&open.content, Content::Volume(view) if view.count() > 1) {
+        ui.separator();
+        action = cine_ui(ui, open.cine, keys).or(action.take());
+    }
+    action
+}
+
+/// How many viewports, and axial, coronal and sagittal at once.
+fn layout_ui(ui: &mut Ui, viewer: &Viewer, keys: &Keymap) -> Option<Action> {
+    let mut action = None;
+    let count = viewer.viewports.len();
+    let off = match viewer.viewport().volume() {
+        None => Some(words().why_no_volume.to_owned()),
+        Some(view) => Plane::ALL
+            .into_iter()
+            .find_map(|plane| view.check_plane(plane).err()),
+    };
+    let planes = Button::selectable(count >= 3 && off.is_none(), words().mpr);
+    let mut planes = ui.add_enabled(off.is_none() || count > 1, planes);
+    planes = match &off {
+        None => planes.on_hover_text(keys.hint(words().mpr_hint, "planes")),
+        Some(why) => planes.on_disabled_hover_text(why),
+    };
+    if planes.clicked() {
+        action = Some(if count > 1 {
+            Action::SetViewports(1)
+        } else {
+            Action::ShowPlanes
+        });
+    }
+    let menu = ui.menu_button(words().layout, |ui| {
+        for number in 1..=Viewer::MOST {
+            let name = match number {
+                1 => words().one_viewport.to_owned(),
+                number => fill(words().viewports, &[&number]),
+            };
+            if ui.selectable_label(count == number, name).clicked() {
+                action = Some(Action::SetViewports(number));
+            }
+        }
+        ui.separator();
+        let maximise = Button::selectable(viewer.maximised, words().active_alone);
+        if ui.add_enabled(count > 1, maximise).clicked() {
+            action = Some(Action::ToggleMaximised);
+        }
+        let crosshair = Button::selectable(viewer.crosshair_visible, words().crosshair);
+        if ui.add_enabled(count > 1, crosshair).clicked() {
+            action = Some(Action::ToggleCrosshair);
+        }
+        if let Some(why) = &off {
+            ui.separator();
+            ui.label(fill(words().no_other_planes, &[why]));
+        }
+    });
+    menu.response.on_hover_text(words().layout_hint);
+    action
+}
+
+/// Colours, slabs and axes.
+fn display_ui(ui: &mut Ui, view: &VolumeView) -> Option<Action> {
+    let mut action = None;
+    let menu = ui.menu_button(words().display, |ui| {
+        ui.label(words().colours);
+        for colours in ColourMap::ALL {
+            if ui
+                .selectable_label(view.colours == colours, colour_words(colours))
+                .clicked()
+            {
+                action = Some(Action::SetColours(colours));
+            }
+        }
+        ui.separator();
+        ui.label(words().slices);
+        if ui
+            .selectable_label(view.slab.is_none(), words().one_slice)
+            .clicked()
+        {
+            action = Some(Action::SetSlab(None));
+        }
+        for slab in SLABS {
+            let button = Button::selectable(view.slab == Some(slab), slab_words(slab));
+            if ui.add_enabled(view.count() > 1, button).clicked() {
+                action = Some(Action::SetSlab(Some(slab)));
+            }
+        }
+        ui.separator();
+        ui.label(words().cut_along);
+        let straight = view.check_patient_axes();
+        for (axes, name) in [
+            (Axes::Acquired, words().along_voxels),
+            (Axes::Patient, words().along_patient),
+        ] {
+            let button = Button::selectable(view.axes == axes, name);
+            let allowed = axes == Axes::Acquired || straight.is_ok();
+            let mut response = ui.add_enabled(allowed, button);
+            if let Err(why) = &straight {
+                response = response.on_disabled_hover_text(why);
+            }
+            if response.clicked() {
+                action = Some(Action::SetAxes(axes));
+            }
+        }
+    });
+    menu.response.on_hover_text(words().display_hint);
+    action
+}
+
+fn actual_size_ui(ui: &mut Ui, number: usize) -> Option<Action> {
     let button = ui
         .button("1:1")
-        .on_hover_text("One pixel of the picture on one pixel of the screen")
-        .accessible_name("Zoom 1:1");
-    let scale: f32 = ui.data(|data| data.get_temp(scale_id()))?;
+        .on_hover_text(words().actual_size_hint)
+        .accessible_name(words().actual_size);
+    let scale: f32 = ui.data(|data| data.get_temp(scale_id(number)))?;
     (button.clicked() && scale > 0.0).then_some(Action::Zoom {
         factor: 1.0 / scale,
         about: [0.0; 2],
     })
 }
 
-fn turns_ui(ui: &mut Ui) -> Option<Action> {
+fn turns_ui(ui: &mut Ui, keys: &Keymap) -> Option<Action> {
     let mut action = None;
-    for (words, name, key, turn) in [
+    let w = words();
+    for (short, name, command, turn) in [
         (
-            "Flip H",
-            "Flip horizontally",
-            "H",
+            w.flip_h_short,
+            w.flip_h,
+            "flip-horizontally", // keymap.hint( takes the command's name
             ViewTurn::FlipHorizontally,
         ),
-        ("Flip V", "Flip vertically", "V", ViewTurn::FlipVertically),
-        ("Rotate R", "Rotate right", "R", ViewTurn::RotateRight),
-        ("Rotate L", "Rotate left", "L", ViewTurn::RotateLeft),
+        (
+            w.flip_v_short,
+            w.flip_v,
+            "flip-vertically",
+            ViewTurn::FlipVertically,
+        ),
+        (
+            w.rotate_r_short,
+            w.rotate_r,
+            "rotate-right",
+            ViewTurn::RotateRight,
+        ),
+        (
+            w.rotate_l_short,
+            w.rotate_l,
+            "rotate-left",
+            ViewTurn::RotateLeft,
+        ),
     ] {
-        let hint = format!("{name} ({key}). On screen only: the model's picture stays as it is");
-        let button = ui.button(words).on_hover_text(hint).accessible_name(name);
+        let hint = fill(w.turn_hint, &[&keys.hint(name, command)]);
+        let button = ui.button(short).on_hover_text(hint).accessible_name(name);
         if button.clicked() {
             action = Some(Action::Turn(turn));
         }
@@ -77,12 +248,12 @@ fn turns_ui(ui: &mut Ui) -> Option<Action> {
     action
 }
 
-fn cine_ui(ui: &mut Ui, cine: Cine) -> Option<Action> {
+fn cine_ui(ui: &mut Ui, cine: Cine, keys: &Keymap) -> Option<Action> {
     let mut action = None;
-    let play = Button::selectable(cine.playing, "Cine");
+    let play = Button::selectable(cine.playing, words().cine);
     if ui
         .add(play)
-        .on_hover_text("Slice after slice (C)")
+        .on_hover_text(keys.hint(words().cine_hint, "cine"))
         .clicked()
     {
         action = Some(Action::ToggleCine);
@@ -90,26 +261,34 @@ fn cine_ui(ui: &mut Ui, cine: Cine) -> Option<Action> {
     let mut fps = cine.fps;
     let [least, most] = Cine::RATES;
     let rate = DragValue::new(&mut fps)
-        .suffix(" fps")
+        .suffix(words().fps_suffix)
         .range(least..=most)
         .max_decimals(0);
     let rate = ui
         .add(rate)
-        .on_hover_text("Slices a second")
-        .accessible_name("Slices a second");
+        .on_hover_text(words().fps)
+        .accessible_name(words().fps);
     if rate.changed() {
         action = Some(Action::SetCineRate(fps));
     }
     action
 }
 
+/// What a colour map is called.
+pub fn colour_words(colours: ColourMap) -> &'static str {
+    match colours {
+        ColourMap::Grey => words().colours_grey,
+        other => other.name(),
+    }
+}
+
 fn plane_ui(ui: &mut Ui, view: &VolumeView) -> Option<Action> {
     let mut action = None;
     for plane in Plane::ALL {
         let name = match plane {
-            Plane::Axial => "Axial",
-            Plane::Coronal => "Coronal",
-            Plane::Sagittal => "Sagittal",
+            Plane::Axial => words().axial,
+            Plane::Coronal => words().coronal,
+            Plane::Sagittal => words().sagittal,
         };
         let allowed = view.check_plane(plane);
         let button = Button::selectable(view.plane == plane, name);
@@ -124,11 +303,11 @@ fn plane_ui(ui: &mut Ui, view: &VolumeView) -> Option<Action> {
     action
 }
 
-fn window_ui(ui: &mut Ui, view: &VolumeView) -> Option<Action> {
+fn window_ui(ui: &mut Ui, view: &VolumeView, keys: &Keymap) -> Option<Action> {
     let mut action = None;
     let presets = view.presets();
     let current = presets.iter().find(|preset| preset.window == view.window);
-    let shown = current.map_or("Own window", |preset| preset.name.as_str());
+    let shown = current.map_or(words().own_window, |preset| preset.name.as_str());
     let menu = ComboBox::from_id_salt("window presets")
         .selected_text(shown)
         .width(110.0)
@@ -145,7 +324,7 @@ fn window_ui(ui: &mut Ui, view: &VolumeView) -> Option<Action> {
             }
         });
     menu.response
-        .accessible_name(format!("Window preset {shown}"));
+        .accessible_name(fill(words().window_preset, &[&shown]));
     let Window {
         mut center,
         mut width,
@@ -153,30 +332,30 @@ fn window_ui(ui: &mut Ui, view: &VolumeView) -> Option<Action> {
     } = view.window;
     let speed = f64::from(width / 300.0).max(0.01);
     let center_field = DragValue::new(&mut center)
-        .prefix("C ")
+        .prefix(words().center_prefix)
         .speed(speed)
         .max_decimals(2);
     let width_field = DragValue::new(&mut width)
-        .prefix("W ")
+        .prefix(words().width_prefix)
         .speed(speed)
         .range(1.0..=100_000.0)
         .max_decimals(2);
     let changed = ui
         .add(center_field)
-        .on_hover_text("Window center")
-        .accessible_name("Window center")
+        .on_hover_text(words().window_center)
+        .accessible_name(words().window_center)
         .changed()
         | ui.add(width_field)
-            .on_hover_text("Window width")
-            .accessible_name("Window width")
+            .on_hover_text(words().window_width)
+            .accessible_name(words().window_width)
             .changed();
     if changed {
         action = Some(Action::SetWindow(view.window.moved(center, width)));
     }
-    let invert = Button::selectable(view.invert, "Invert");
+    let invert = Button::selectable(view.invert, words().invert);
     if ui
         .add(invert)
-        .on_hover_text("Exchange black and white (I)")
+        .on_hover_text(keys.hint(words().invert_hint, "invert"))
         .clicked()
     {
         action = Some(Action::ToggleInvert);

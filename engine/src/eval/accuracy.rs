@@ -62,7 +62,19 @@ pub struct AnswerSummary {
     pub n: usize,
     /// Subjects.
     pub subjects: usize,
-    /// All questions.
+    /// Right answers in percent, of all questions.
+    pub accuracy: f64,
+    /// What the majority answers score.
+    pub majority_accuracy: f64,
+    /// Of closed questions.
+    pub closed_accuracy: Option<f64>,
+    /// Of multiple choice.
+    pub choice_accuracy: Option<f64>,
+    /// Of free answers, when they are exact.
+    pub open_accuracy: Option<f64>,
+    /// Of these four, by their names.
+    pub intervals: BTreeMap<&'static str, Interval>,
+    /// All questions, with everything that is known of them.
     #[serde(flatten)]
     pub total: Part,
     /// By the modality of the picture.
@@ -89,10 +101,28 @@ pub(super) fn summarise(rows: &[AnswerRow]) -> Option<AnswerSummary> {
         parts.collect()
     };
     let subjects: BTreeSet<&str> = rows.iter().map(|(row, _)| row.subject.as_str()).collect();
+    let total = part(&rows, &|_| true)?;
+    let open = total.open.map(|open| open.exact);
+    let kinds = [
+        ("accuracy", Some(total.all)),
+        ("closed_accuracy", total.closed),
+        ("choice_accuracy", total.choice),
+        ("open_accuracy", open),
+    ];
+    let mean = |accuracy: Option<Accuracy>| accuracy.map(|accuracy| accuracy.accuracy.mean);
     Some(AnswerSummary {
         n: rows.len(),
         subjects: subjects.len(),
-        total: part(&rows, &|_| true)?,
+        accuracy: total.all.accuracy.mean,
+        majority_accuracy: total.all.majority,
+        closed_accuracy: mean(total.closed),
+        choice_accuracy: mean(total.choice),
+        open_accuracy: mean(open),
+        intervals: kinds
+            .into_iter()
+            .filter_map(|(name, accuracy)| Some((name, accuracy?.accuracy)))
+            .collect(),
+        total,
         by_modality: by(&|row| &row.modality),
         by_topic: by(&|row| &row.topic),
         definition: DEFINITION,
@@ -224,5 +254,7 @@ mod tests {
         let ct = summary.by_modality["CT"];
         assert_eq!((ct.all.n, ct.closed.unwrap().accuracy.mean), (3, 50.0));
         assert_eq!((summary.n, summary.subjects), (7, 2));
+        assert_eq!(summary.closed_accuracy, Some(75.0));
+        assert_eq!(summary.intervals["choice_accuracy"].mean, 50.0);
     }
 }

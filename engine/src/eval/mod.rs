@@ -15,6 +15,7 @@ pub mod plot;
 pub mod questions;
 pub mod report;
 pub mod scores;
+mod share;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -60,6 +61,8 @@ pub struct Evaluation {
     pub scanners: Vec<Scanner>,
     /// Chooses the wordings of questions made of pairs.
     pub seed: u64,
+    /// Items that are worked on at once, each in a thread. It changes no result; with one, a stop takes effect at the next token.
+    pub workers: usize,
     /// Where pictures are written, marked: input, result and target side by side.
     pub save_images: Option<PathBuf>,
     /// Folder with the network of LPIPS, which only the user can supply.
@@ -77,6 +80,7 @@ impl Evaluation {
             every: 1,
             scanners: vec![Scanner::Mr],
             seed: 20,
+            workers: 1,
             save_images: None,
             lpips: None,
             rows: None,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::interval::{Interval, interval};
 use super::lpips::Lpips;
 use super::scores::{DEFINITION, Means, Scores, at_side, levels};
+use super::share::{Flow, shared};
 use super::{Evaluation, Source, done_before};
 use crate::dataset::facts::Scanner;
 use crate::dataset::pairs::{Pair, SIDE, load_pairs, quarter, rgb};
@@ -121,56 +122,66 @@ pub fn evaluate_pictures(
     let items = items(eval, task, on_item)?;
     let (mut journal, mut rows) = eval.journal::<PictureRow>(model)?;
     let done = done_before(&rows, |row| &row.id);
+    let todo: Vec<&Item> = items
+        .iter()
+        .filter(|item| !done.contains(&item.id))
+        .collect();
     let mut opened = Opened::default();
-    for (number, item) in items.iter().enumerate() {
-        if done.contains(&item.id) {
-            continue;
-        }
-        if on_item(number, items.len()).is_break() {
+    let mut made = items.len() - todo.len();
+    for chunk in todo.chunks(eval.workers.max(1)) {
+        if on_item(made, items.len()).is_break() {
             return Err(Error::Stopped);
         }
-        let (input, target) = item.open(task, &mut opened)?;
-        let true_levels = levels(&target);
-        let go_on = &mut |_: usize, _: usize| on_item(number, items.len());
-        let made = model.generate(
-            &input,
-            task,
-            &item.instruction,
-            &Sampling::default(),
-            false,
-            go_on,
+        let mut opening = Vec::new();
+        for item in chunk {
+            opening.push((*item, item.open(task, &mut opened)?));
+        }
+        let results = shared(
+            &opening,
+            &mut || on_item(made, items.len()),
+            &|(item, pictures), flow| scored(model, item, pictures, task, lpips.as_ref(), flow),
         )?;
-        let output = levels(made.unmarked());
-        let row = PictureRow {
-            id: item.id.clone(),
-            subject: item.subject.clone(),
-            slice: item.slice,
-            modality: item.modality.clone(),
-            scores: Scores::of(&output, &true_levels),
-            copy: Scores::of(&levels(&input), &true_levels),
-            ceiling: reconstruction(model, &target)
-                .map(|image| Scores::of(&levels(&image), &true_levels)),
-            lpips: lpips
-                .as_ref()
-                .map(|network| network.distance(&at_side(made.unmarked()), &at_side(&target))),
-            secs: made.secs,
-        };
-        if let Some(folder) = &eval.save_images {
-            save(
-                folder,
-                item,
-                &at_side(&input),
-                made.unmarked(),
-                &at_side(&target),
-            )?;
+        for ((item, (input, target)), (row, output)) in opening.iter().zip(results) {
+            if let Some(folder) = &eval.save_images {
+                save(folder, item, &at_side(input), &output, &at_side(target))?;
+            }
+            if let Some(journal) = &mut journal {
+                journal.add(&row)?;
+            }
+            rows.push(row);
         }
-        if let Some(journal) = &mut journal {
-            journal.add(&row)?;
-        }
-        rows.push(row);
+        made += chunk.len();
     }
     let summary = summarise(&rows, task).ok_or_else(|| eval.nothing())?;
     Ok((rows, summary))
+}
+
+/// The row of an item and what the model made.
+fn scored(
+    model: &HealthGpt,
+    item: &Item,
+    (input, target): &(RgbImage, RgbImage),
+    task: Task,
+    lpips: Option<&Lpips>,
+    flow: Flow<'_>,
+) -> Result<(PictureRow, RgbImage), ModelError> {
+    let sampling = Sampling::default();
+    let on_code = &mut |_: usize, _: usize| flow();
+    let made = model.generate(input, task, &item.instruction, &sampling, false, on_code)?;
+    let true_levels = levels(target);
+    let row = PictureRow {
+        id: item.id.clone(),
+        subject: item.subject.clone(),
+        slice: item.slice,
+        modality: item.modality.clone(),
+        scores: Scores::of(&levels(made.unmarked()), &true_levels),
+        copy: Scores::of(&levels(input), &true_levels),
+        ceiling: reconstruction(model, target)
+            .map(|image| Scores::of(&levels(&image), &true_levels)),
+        lpips: lpips.map(|network| network.distance(&at_side(made.unmarked()), &at_side(target))),
+        secs: made.secs,
+    };
+    Ok((row, made.unmarked().clone()))
 }
 
 fn summarise(rows: &[PictureRow], task: Task) -> Option<PictureSummary> {
@@ -342,14 +353,8 @@ impl Opened {
     }
 }
 
-/// Input, result and target side by side; the result carries its mark.
-fn save(
-    folder: &Path,
-    item: &Item,
-    input: &RgbImage,
-    output: &RgbImage,
-    target: &RgbImage,
-) -> Result<(), Error> {
+/// Input, result and target side by side, `SIDE` x `SIDE` each; the result is grey and carries its mark.
+pub fn sheet(input: &RgbImage, output: &RgbImage, target: &RgbImage) -> RgbImage {
     let grey: Vec<u8> = levels(output)
         .into_iter()
         .map(|level| level as u8)
@@ -360,6 +365,17 @@ fn save(
     for (i, image) in [input, &marked, target].into_iter().enumerate() {
         image::imageops::replace(&mut sheet, image, i64::from(side) * i as i64, 0);
     }
+    sheet
+}
+
+fn save(
+    folder: &Path,
+    item: &Item,
+    input: &RgbImage,
+    output: &RgbImage,
+    target: &RgbImage,
+) -> Result<(), Error> {
+    let sheet = sheet(input, output, target);
     fs::create_dir_all(folder).map_err(|error| ImagingError::Write {
         why: error.to_string(),
         path: folder.to_owned(),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::accuracy::{AnswerSummary, summarise};
 use super::answers::judge;
 use super::pictures::Opened;
+use super::share::{Flow, shared};
 use super::{Evaluation, Source, done_before};
 use crate::dataset::facts::Scanner;
 use crate::dataset::from_pairs::picture_questions;
@@ -19,7 +20,7 @@ use crate::dataset::words::{description, item_random};
 use crate::dataset::{AnswerType, Record, RecordTask, Records};
 use crate::error::Error;
 use crate::imaging::Plane;
-use crate::model::{AskInput, HealthGpt, Sampling};
+use crate::model::{AnswerEnd, AskInput, HealthGpt, ModelError, Sampling};
 use crate::task::Task;
 
 /// An answer is cut after so many tokens.
@@ -97,32 +98,37 @@ pub fn evaluate_answers(
     };
     let (mut journal, mut rows) = eval.journal::<AnswerRow>(model)?;
     let done = done_before(&rows, |row| &row.id);
+    let todo: Vec<&Item> = items
+        .iter()
+        .filter(|item| !done.contains(&item.id))
+        .collect();
     let mut opened = Opened::default();
-    for (number, item) in items.iter().enumerate() {
-        if done.contains(&item.id) {
-            continue;
-        }
-        if on_item(number, items.len()).is_break() {
+    let mut asked = items.len() - todo.len();
+    for chunk in todo.chunks(eval.workers.max(1)) {
+        if on_item(asked, items.len()).is_break() {
             return Err(Error::Stopped);
         }
-        let images = match &item.picture {
-            Picture::None => Vec::new(),
-            Picture::Levels(levels) => vec![rgb(levels)],
-            Picture::File(path) => vec![opened.get(path)?],
-        };
-        let mut stopped = false;
-        let row = ask(model, item, &images, &mut || {
-            let flow = on_item(number, items.len());
-            stopped = flow.is_break();
-            flow
-        })?;
-        if stopped {
-            return Err(Error::Stopped);
+        let mut opening = Vec::new();
+        for item in chunk {
+            let images = match &item.picture {
+                Picture::None => Vec::new(),
+                Picture::Levels(levels) => vec![rgb(levels)],
+                Picture::File(path) => vec![opened.get(path)?],
+            };
+            opening.push((*item, images));
         }
-        if let Some(journal) = &mut journal {
-            journal.add(&row)?;
+        let results = shared(
+            &opening,
+            &mut || on_item(asked, items.len()),
+            &|(item, images), flow| ask(model, item, images, flow),
+        )?;
+        for row in results {
+            if let Some(journal) = &mut journal {
+                journal.add(&row)?;
+            }
+            rows.push(row);
         }
-        rows.push(row);
+        asked += chunk.len();
     }
     let summary = summarise(&rows).ok_or_else(|| eval.nothing())?;
     Ok((rows, summary))
@@ -132,8 +138,8 @@ fn ask(
     model: &HealthGpt,
     item: &Item,
     images: &[RgbImage],
-    on_text: &mut dyn FnMut() -> ControlFlow<()>,
-) -> Result<AnswerRow, Error> {
+    flow: Flow<'_>,
+) -> Result<AnswerRow, ModelError> {
     let started = std::time::Instant::now();
     let (question, truth) = item.turns.last().cloned().unwrap_or_default();
     let history: Vec<(&str, &str)> = item
@@ -149,11 +155,11 @@ fn ask(
         sampling: &Sampling::default(),
         max_new_tokens: MAX_NEW_TOKENS,
     };
-    let said = model
-        .answer(&input, &mut |_| on_text())?
-        .text
-        .trim()
-        .to_owned();
+    let answer = model.answer(&input, &mut |_| flow())?;
+    if answer.end == AnswerEnd::Stopped {
+        return Err(ModelError::Stopped);
+    }
+    let said = answer.text.trim().to_owned();
     let verdict = judge(&said, &truth, item.answer_type, &item.choices);
     Ok(AnswerRow {
         id: item.id.clone(),

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::activations::Activations;
 use super::cache::{Cache, rotations, supported};
@@ -79,7 +79,7 @@ pub struct Plan {
     pub(super) kv: Vec<wgpu::Buffer>,
     pub(super) act: Activations,
     pub(super) splits: u32,
-    pub(super) lists: HashMap<ListKey, Rc<Vec<Dispatch>>>,
+    pub(super) lists: HashMap<ListKey, Arc<Vec<Dispatch>>>,
     /// Staging buffers, used in turn.
     staging: Vec<wgpu::Buffer>,
     turn: usize,
@@ -469,18 +469,18 @@ impl Plan {
         &mut self,
         plugin: Option<usize>,
         count: u32,
-    ) -> Result<Rc<Vec<Dispatch>>, GpuError> {
+    ) -> Result<Arc<Vec<Dispatch>>, GpuError> {
         let key = ListKey::Body(plugin, count);
         if let Some(list) = self.lists.get(&key) {
-            return Ok(Rc::clone(list));
+            return Ok(Arc::clone(list));
         }
         let own = plugin.and_then(|i| self.plugins.get(i));
         let mut list = self.embedding(own, count)?;
         for (i, layer) in self.weights.layers.iter().enumerate() {
             self.layer(&mut list, layer, i, own, count)?;
         }
-        let list = Rc::new(list);
-        let _ = self.lists.insert(key, Rc::clone(&list));
+        let list = Arc::new(list);
+        let _ = self.lists.insert(key, Arc::clone(&list));
         Ok(list)
     }
 
@@ -509,10 +509,10 @@ impl Plan {
         first: u32,
         count: u32,
         tokens: Range<u32>,
-    ) -> Result<Rc<Vec<Dispatch>>, GpuError> {
+    ) -> Result<Arc<Vec<Dispatch>>, GpuError> {
         let key = ListKey::Head(plugin, first, count, tokens.start, tokens.len() as u32);
         if let Some(list) = self.lists.get(&key) {
-            return Ok(Rc::clone(list));
+            return Ok(Arc::clone(list));
         }
         let act = &self.act;
         let norm = RmsNorm {
@@ -538,8 +538,8 @@ impl Plan {
             };
             list.push(product.dispatch(&self.gpu, &act.h, &act.logits)?);
         }
-        let list = Rc::new(list);
-        let _ = self.lists.insert(key, Rc::clone(&list));
+        let list = Arc::new(list);
+        let _ = self.lists.insert(key, Arc::clone(&list));
         Ok(list)
     }
 }

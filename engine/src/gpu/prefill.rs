@@ -1,7 +1,7 @@
 //! A prompt's tokens through the model, many at a time: matrix products over blocks of tokens where the adapter gains from
 //! them, else eight columns at a time as in decoding.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::attention_prefill::AttentionPrefill;
 use super::gemm::{Gemm, TILE};
@@ -59,18 +59,18 @@ impl Plan {
         Ok(last)
     }
 
-    fn block(&mut self, plugin: Option<usize>, count: u32) -> Result<Rc<Vec<Dispatch>>, GpuError> {
+    fn block(&mut self, plugin: Option<usize>, count: u32) -> Result<Arc<Vec<Dispatch>>, GpuError> {
         let key = ListKey::Block(plugin, count);
         if let Some(list) = self.lists.get(&key) {
-            return Ok(Rc::clone(list));
+            return Ok(Arc::clone(list));
         }
         let own = plugin.and_then(|i| self.plugins.get(i));
         let mut list = self.embedding(own, count)?;
         for (i, layer) in self.weights.layers.iter().enumerate() {
             self.block_layer(&mut list, layer, i, own, count)?;
         }
-        let list = Rc::new(list);
-        let _ = self.lists.insert(key, Rc::clone(&list));
+        let list = Arc::new(list);
+        let _ = self.lists.insert(key, Arc::clone(&list));
         Ok(list)
     }
 

@@ -25,6 +25,34 @@ impl Affine {
         self.0.map(|row| row[axis.min(2)])
     }
 
+    /// The map with these steps along its axes and this origin.
+    pub fn from_steps(steps: [[f64; 3]; 3], origin: [f64; 3]) -> Self {
+        Self([0, 1, 2].map(|d| [steps[0][d], steps[1][d], steps[2][d], origin[d]]))
+    }
+
+    /// The map back; nothing when the steps lie in a plane.
+    pub fn inverse(&self) -> Option<Self> {
+        let [a, b, c] = [0, 1, 2].map(|axis| self.step(axis));
+        let determinant = dot(a, cross(b, c));
+        let size = length(a) * length(b) * length(c);
+        if !determinant.is_finite() || determinant.abs() <= 1e-9 * size {
+            return None;
+        }
+        // Rows of the inverse are the cross products of the other two columns.
+        let rows = [cross(b, c), cross(c, a), cross(a, b)].map(|row| row.map(|x| x / determinant));
+        let origin = self.0.map(|row| row[3]);
+        Some(Self(
+            rows.map(|[x, y, z]| [x, y, z, -dot([x, y, z], origin)]),
+        ))
+    }
+
+    /// First `inner`, then this map.
+    pub fn after(&self, inner: &Self) -> Self {
+        let turned = |v: [f64; 3]| self.0.map(|[x, y, z, _]| dot([x, y, z], v));
+        let origin = self.apply(inner.0.map(|row| row[3]));
+        Self::from_steps([0, 1, 2].map(|axis| turned(inner.step(axis))), origin)
+    }
+
     /// Distance of neighbours along each voxel axis, in mm.
     pub fn spacing_mm(&self) -> [f64; 3] {
         [0, 1, 2].map(|axis| length(self.step(axis)))
@@ -54,6 +82,15 @@ impl Affine {
             })
             .unwrap_or([0, 1, 2]);
         [0, 1, 2].map(|d| (best[d], unit[best[d]][d] < 0.0))
+    }
+
+    /// True when every voxel axis lies within half a degree of a patient axis.
+    pub fn straight(&self) -> bool {
+        let limit = 0.5_f64.to_radians().cos();
+        (0..3).all(|axis| {
+            let unit = normalised(self.step(axis));
+            unit.iter().any(|component| component.abs() >= limit)
+        })
     }
 
     /// True when no voxel axis is within half a degree of a patient axis.
@@ -128,6 +165,28 @@ mod tests {
         assert_eq!(Direction([-1.0, 0.0, 0.0]).letters(), "R");
         assert_eq!(Direction([0.5, -0.8, 0.05]).letters(), "AL");
         assert_eq!(Direction([0.5, -0.8, 0.05]).opposite().letters(), "PR");
+    }
+
+    #[test]
+    fn a_map_and_its_inverse_lead_back() {
+        let affine = Affine([
+            [0.5, 0.2, 0.0, 7.0],
+            [-0.1, 2.0, 0.3, -4.0],
+            [0.0, 0.4, -3.0, 1.0],
+        ]);
+        let back = affine.inverse().unwrap().after(&affine);
+        for (row, wanted) in back.0.iter().zip(Affine::IDENTITY.0) {
+            assert!(
+                row.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-12),
+                "{row:?}"
+            );
+        }
+        let flat = Affine([
+            [1.0, 1.0, 0.0, 0.0],
+            [1.0, 1.0, 0.0, 0.0],
+            [0.0, 0.0, 1.0, 0.0],
+        ]);
+        assert_eq!(flat.inverse(), None);
     }
 
     #[test]

@@ -9,10 +9,7 @@ use super::error::ImagingError;
 /// # Errors
 /// [`ImagingError::TooLarge`].
 pub fn check_fits(needed: u64, path: &Path) -> Result<(), ImagingError> {
-    let free = std::fs::read_to_string("/proc/meminfo")
-        .ok()
-        .and_then(|text| available_bytes(&text));
-    match free {
+    match available() {
         Some(free) if needed > free => Err(ImagingError::TooLarge {
             needed_mib: needed >> 20,
             free_mib: free >> 20,
@@ -20,6 +17,12 @@ pub fn check_fits(needed: u64, path: &Path) -> Result<(), ImagingError> {
         }),
         _ => Ok(()),
     }
+}
+
+/// Bytes that are free, where the system tells (Linux).
+pub fn available() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    available_bytes(&text)
 }
 
 /// `MemAvailable` of `/proc/meminfo`.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::ImagingError;
+use super::reslice::{Axes, Slab};
 use super::volume::{Plane, Slice, Volume};
 use super::window::{VoiFunction, Window};
 use crate::hex::hex;
@@ -22,6 +23,30 @@ pub struct ViewDescriptor {
     /// Black and white exchanged (on top of MONOCHROME1).
     #[serde(default)]
     pub invert: bool,
+    /// Along the voxels, or along the patient's axes.
+    #[serde(default, skip_serializing_if = "is_acquired")]
+    pub axes: Axes,
+    /// Several slices seen as one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slab: Option<Slab>,
+}
+
+fn is_acquired(axes: &Axes) -> bool {
+    *axes == Axes::Acquired
+}
+
+impl ViewDescriptor {
+    /// One slice along the voxels.
+    pub fn new(plane: Plane, index: usize, window: Window) -> Self {
+        Self {
+            plane,
+            index,
+            window,
+            invert: false,
+            axes: Axes::Acquired,
+            slab: None,
+        }
+    }
 }
 
 /// The picture of one slice: windowed to 8 bit, grey, with square pixels as small as the finer spacing.
@@ -29,18 +54,21 @@ pub struct ViewDescriptor {
 /// # Errors
 /// [`ImagingError::NoSlice`].
 pub fn render(volume: &Volume, view: &ViewDescriptor) -> Result<RgbImage, ImagingError> {
-    let slice = volume.slice(view.plane, view.index)?;
-    let grey = grey_levels(&slice, view.window, view.invert != volume.inverted);
-    let [width, height] = square_size(&slice);
+    let slice = volume.cut(view)?;
+    Ok(picture(&slice, view.window, view.invert != volume.inverted))
+}
+
+/// The picture of samples: their grey levels, with square pixels.
+pub fn picture(slice: &Slice, window: Window, invert: bool) -> RgbImage {
+    let grey = grey_levels(slice, window, invert);
+    let [width, height] = square_size(slice);
     if [width as usize, height as usize] == [slice.width, slice.height] {
         // Square already: `bilinear` would give the same levels.
         let at = |x: u32, y: u32| y as usize * slice.width + x as usize;
         let level = |x, y| grey.get(at(x, y)).copied().unwrap_or(0);
-        return Ok(RgbImage::from_fn(width, height, |x, y| {
-            Rgb([level(x, y); 3])
-        }));
+        return RgbImage::from_fn(width, height, |x, y| Rgb([level(x, y); 3]));
     }
-    Ok(RgbImage::from_fn(width, height, |x, y| {
+    RgbImage::from_fn(width, height, |x, y| {
         let at = |position: u32, out: u32, len: usize| {
             let source = (f64::from(position) + 0.5) * len as f64 / f64::from(out) - 0.5;
             source.clamp(0.0, (len - 1) as f64)
@@ -48,10 +76,10 @@ pub fn render(volume: &Volume, view: &ViewDescriptor) -> Result<RgbImage, Imagin
         let (sx, sy) = (at(x, width, slice.width), at(y, height, slice.height));
         let level = bilinear(&grey, slice.width, slice.height, sx, sy);
         Rgb([level; 3])
-    }))
+    })
 }
 
-/// Grey levels of a slice, row by row.
+/// Grey levels of a slice, row by row. What is not a number is black, whether black and white are exchanged or not.
 pub fn grey_levels(slice: &Slice, window: Window, invert: bool) -> Vec<u8> {
     let table = match window.function {
         VoiFunction::Table(number) => slice.voi_tables.get(number),
@@ -59,7 +87,11 @@ pub fn grey_levels(slice: &Slice, window: Window, invert: bool) -> Vec<u8> {
     };
     let level = |sample: &f32| {
         let level = table.map_or_else(|| window.apply(*sample), |table| table.apply(*sample));
-        if invert { 255 - level } else { level }
+        if invert && !sample.is_nan() {
+            255 - level
+        } else {
+            level
+        }
     };
     slice.samples.iter().map(level).collect()
 }

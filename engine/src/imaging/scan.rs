@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use walkdir::WalkDir;
 
@@ -14,6 +15,9 @@ use super::picture::picture_size;
 use super::series::{Format, PatientLabel, Scan, SeriesInfo, SkippedFile};
 use super::volume::Modality;
 use super::{dicom, nifti};
+
+/// A scan that is done within this shows nothing before its end.
+const MOMENT: Duration = Duration::from_millis(400);
 
 /// Bytes that tell what a file is.
 const HEAD_BYTES: u64 = 4096;
@@ -26,6 +30,20 @@ pub fn scan(
     paths: &[PathBuf],
     on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Scan, ImagingError> {
+    scan_showing(paths, &mut |_| {}, on_progress)
+}
+
+/// As [`scan`]; when that takes longer than a moment, `on_first` gets the first DICOM image found, as a series of its own.
+///
+/// # Errors
+/// As [`scan`].
+pub fn scan_showing(
+    paths: &[PathBuf],
+    on_first: &mut dyn FnMut(SeriesInfo),
+    on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Scan, ImagingError> {
+    let started = Instant::now();
+    let mut shown = false;
     let mut found = Scan::default();
     let files = files_in(paths, &mut found.skipped)?;
     let mut dicom_files = Vec::new();
@@ -35,7 +53,18 @@ pub fn scan(
             return Err(ImagingError::Stopped);
         }
         match read_one(path) {
-            Ok(One::Dicom(header)) => dicom_files.push((path.clone(), *header)),
+            Ok(One::Dicom(header)) => {
+                dicom_files.push((path.clone(), *header));
+                if !shown && started.elapsed() > MOMENT {
+                    shown = true;
+                    let first = dicom_files.iter().take(1).cloned().collect();
+                    dicom::series_of(first)
+                        .0
+                        .into_iter()
+                        .take(1)
+                        .for_each(&mut *on_first);
+                }
+            }
             Ok(One::Series(series)) => found.series.push(*series),
             Ok(One::HalfOf(whole)) if files.contains(&whole) => {}
             Ok(One::HalfOf(whole)) => match nifti::series_of(&whole) {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::ImagingError;
 use super::geometry::{Affine, Direction};
 use super::window::{CT_PRESETS, NamedWindow, VoiTable, Window};
 
@@ -128,7 +127,7 @@ impl Plane {
     pub const ALL: [Self; 3] = [Self::Axial, Self::Coronal, Self::Sagittal];
 
     /// Patient axes (0 x, 1 y, 2 z) to the right, down and through, and whether each is run backwards.
-    fn axes(self) -> [(usize, bool); 3] {
+    pub fn axes(self) -> [(usize, bool); 3] {
         match self {
             Self::Axial => [(0, false), (1, false), (2, false)],
             Self::Coronal => [(0, false), (2, true), (1, false)],
@@ -192,6 +191,10 @@ pub struct Volume {
     pub lossy: bool,
     /// SOP Instance UIDs in slice order where DICOM gave them, for provenance.
     pub instance_uids: Vec<String>,
+    /// Frame of Reference UID (0020,0052): volumes with the same one share their places in the patient.
+    pub frame_of_reference: Option<String>,
+    /// Why no other plane than the acquired one can be cut, where the slices do not make an even grid.
+    pub planes_off: Option<String>,
     /// What the reader wants the user to know: uneven spacing, missing slices, tilt.
     pub notes: Vec<String>,
 }
@@ -212,8 +215,38 @@ impl Volume {
             inverted: false,
             lossy: false,
             instance_uids: Vec::new(),
+            frame_of_reference: None,
+            planes_off: None,
             notes: Vec::new(),
         }
+    }
+
+    /// Why a plane cannot be cut.
+    ///
+    /// # Errors
+    /// The reason, for a disabled button.
+    pub fn check_plane(&self, plane: Plane) -> Result<(), String> {
+        if plane == self.acquired_plane() {
+            return Ok(());
+        }
+        if let Some(why) = &self.planes_off {
+            return Err(why.clone());
+        }
+        if self.size.contains(&1) {
+            return Err(
+                "the series is a single slice, so there is no other plane to cut".to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Do places in the patient mean the same in both volumes? Files that name no frame of reference are believed.
+    pub fn shares_space_with(&self, other: &Self) -> bool {
+        let named = self
+            .frame_of_reference
+            .as_ref()
+            .zip(other.frame_of_reference.as_ref());
+        self.calibrated && other.calibrated && named.is_none_or(|(a, b)| a == b)
     }
 
     /// The plane in which it was acquired.
@@ -227,7 +260,7 @@ impl Volume {
     }
 
     /// For right, down, through: (voxel axis, run backwards).
-    fn voxel_axes(&self, plane: Plane) -> [(usize, bool); 3] {
+    pub fn voxel_axes(&self, plane: Plane) -> [(usize, bool); 3] {
         let nearest = self.patient_from_voxel.nearest_axes();
         plane.axes().map(|(patient_axis, backwards)| {
             let (axis, flipped) = nearest[patient_axis];
@@ -244,6 +277,13 @@ impl Volume {
     pub fn slice_size(&self, plane: Plane) -> [usize; 2] {
         let [right, down, _] = self.voxel_axes(plane);
         [self.size[right.0], self.size[down.0]]
+    }
+
+    /// Distance of columns and of rows of a slice, in mm.
+    pub fn slice_spacing_mm(&self, plane: Plane) -> [f64; 2] {
+        let [right, down, _] = self.voxel_axes(plane);
+        let spacing = self.patient_from_voxel.spacing_mm();
+        [spacing[right.0], spacing[down.0]]
     }
 
     /// The voxel (i, j, k) shown at column `x`, row `y` of a slice.
@@ -272,7 +312,8 @@ impl Volume {
         self.voxels.get(self.offset(voxel)) * rescale.slope + rescale.intercept
     }
 
-    fn rescale_of(&self, k: usize) -> Rescale {
+    /// The rescale of slice `k`.
+    pub fn rescale_of(&self, k: usize) -> Rescale {
         let one = self.rescale.get(k).or(self.rescale.first());
         one.copied().unwrap_or(Rescale::NONE)
     }
@@ -280,47 +321,6 @@ impl Volume {
     /// Patient position of a voxel, LPS mm.
     pub fn position_mm(&self, voxel: [usize; 3]) -> [f64; 3] {
         self.patient_from_voxel.apply(voxel.map(|v| v as f64))
-    }
-
-    /// One slice, `index` from 0.
-    ///
-    /// # Errors
-    /// [`ImagingError::NoSlice`].
-    pub fn slice(&self, plane: Plane, index: usize) -> Result<Slice, ImagingError> {
-        let count = self.slice_count(plane);
-        if index >= count {
-            return Err(ImagingError::NoSlice {
-                asked: index + 1,
-                count,
-            });
-        }
-        let [width, height] = self.slice_size(plane);
-        let axes = self.voxel_axes(plane);
-        let mut samples = Vec::with_capacity(width * height);
-        for y in 0..height {
-            let voxel = |x| self.voxel_along(axes, [x, y, index]);
-            samples.extend((0..width).map(|x| self.sample(voxel(x))));
-        }
-        let direction = |(axis, backwards): (usize, bool)| {
-            let direction = Direction(self.patient_from_voxel.step(axis));
-            if backwards {
-                direction.opposite()
-            } else {
-                direction
-            }
-        };
-        let [right, down, _] = axes;
-        let spacing = self.patient_from_voxel.spacing_mm();
-        let spacing_mm = [spacing[right.0], spacing[down.0]];
-        Ok(Slice {
-            width,
-            height,
-            samples,
-            spacing_mm,
-            right: direction(right),
-            down: direction(down),
-            voi_tables: Arc::clone(&self.voi_tables),
-        })
     }
 
     /// The window to begin with: the file's first, or the 0.1 to 99.9 percentile of all samples.
@@ -361,6 +361,7 @@ impl Volume {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::imaging::error::ImagingError;
 
     /// 2 x 3 x 4 voxels with sample = 100 i + 10 j + k, stored in RAS order (as NIfTI files usually are).
     fn ras_volume() -> Volume {

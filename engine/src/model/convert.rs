@@ -203,7 +203,7 @@ fn write_parts(
         )?;
     }
     let _ = fs::remove_file(out.join(SIGNATURE));
-    manifest.sha256 = hashes(out)?;
+    manifest.sha256 = hashes(out, &|_| None)?;
     let text = toml::to_string(&manifest).map_err(|error| ModelError::Invalid {
         what: format!("the manifest cannot be written: {error}"),
     })?;
@@ -279,11 +279,15 @@ fn stored(dtype: DType) -> Dtype {
     }
 }
 
-/// SHA-256 of every file of a model directory but `model.toml` itself, by its path in the directory.
+/// SHA-256 of every file of a model directory but `model.toml` itself, by its path in the directory. A file whose hash `known`
+/// gives is not read.
 ///
 /// # Errors
 /// A file that cannot be read.
-pub fn hashes(dir: &Path) -> Result<BTreeMap<String, String>, ModelError> {
+pub fn hashes(
+    dir: &Path,
+    known: &dyn Fn(&str) -> Option<String>,
+) -> Result<BTreeMap<String, String>, ModelError> {
     let mut hashes = BTreeMap::new();
     for entry in walkdir::WalkDir::new(dir)
         .sort_by_file_name()
@@ -295,7 +299,11 @@ pub fn hashes(dir: &Path) -> Result<BTreeMap<String, String>, ModelError> {
         };
         let name = inside.to_string_lossy().replace('\\', "/");
         if entry.file_type().is_file() && name != "model.toml" {
-            let _ = hashes.insert(name, file_sha256(entry.path())?);
+            let hash = match known(&name) {
+                Some(hash) => hash,
+                None => file_sha256(entry.path())?,
+            };
+            let _ = hashes.insert(name, hash);
         }
     }
     Ok(hashes)

@@ -13,7 +13,7 @@ use image::RgbImage;
 use super::clip::{ClipVision, hidden_state_index, pixels_tensor};
 use super::config::{ClipConfig, GenerationConfig, LlmConfig, PreprocessorConfig, VqganConfig};
 use super::error::ModelError;
-use super::llm::{Decoding, Llm, PlugInRef, PromptPart};
+use super::llm::{Decoding, Llm, PlugInRef, PromptPart, held};
 use super::llm_source::{LlmSource, vocabulary};
 use super::loader::{NamedParam, PartReader, Precision};
 use super::manifest::{ModelLayout, Parts};
@@ -197,8 +197,11 @@ impl HealthGpt {
                     what: "there is no GPU in use".to_owned(),
                 }));
             }
-            (LlmChoice::Auto, None) => source.twin(&mut reader, None)?,
-            (LlmChoice::Twin(precision), _) => source.twin(&mut reader, precision)?,
+            (LlmChoice::Auto, None) => source.twin(&mut reader, None, None)?,
+            (LlmChoice::Twin(precision), _) => source.twin(&mut reader, precision, precision)?,
+            (LlmChoice::Training(precision), _) => {
+                source.twin(&mut reader, Some(precision), Some(Precision::F32))?
+            }
         };
         let autoencoder = match (vqgan, vqgan_config) {
             (Some(folder), Some(config)) => {
@@ -304,7 +307,7 @@ impl HealthGpt {
     fn vocabulary(&self) -> u32 {
         match &self.llm {
             Llm::Twin(decoder) => decoder.lm_head.dims()[0] as u32,
-            Llm::Plan(plan) => plan.borrow().weights.head.rows as u32,
+            Llm::Plan(plan) => held(plan).weights.head.rows as u32,
         }
     }
 
@@ -497,6 +500,8 @@ pub enum LlmChoice {
     Auto,
     /// burn modules, with matrices in a given type or the one that their size suggests.
     Twin(Option<Precision>),
+    /// burn modules with the base in this type and plug-ins, which are trained, in f32.
+    Training(Precision),
     /// Kernels of our own.
     Plan(Format),
 }

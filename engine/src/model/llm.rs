@@ -1,8 +1,8 @@
 //! The language model where it runs: the WGSL plan on a GPU, or the twin. Nobody else cares which.
 
-use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
 use std::ops::{ControlFlow, Range};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
@@ -23,7 +23,7 @@ pub enum Llm {
     /// burn modules: the CPU, and what defines the arithmetic.
     Twin(Box<Decoder>),
     /// Kernels of our own on a GPU. A plan has one set of buffers, so one sequence runs at a time.
-    Plan(Box<RefCell<Plan>>),
+    Plan(Box<Mutex<Plan>>),
 }
 
 /// A prompt as the model takes it.
@@ -69,7 +69,7 @@ impl Llm {
     pub fn config(&self) -> LlmConfig {
         match self {
             Self::Twin(decoder) => decoder.config.clone(),
-            Self::Plan(plan) => plan.borrow().config.clone(),
+            Self::Plan(plan) => held(plan).config.clone(),
         }
     }
 
@@ -78,7 +78,7 @@ impl Llm {
         match self {
             Self::Twin(_) => "burn modules".to_owned(),
             Self::Plan(plan) => {
-                let plan = plan.borrow();
+                let plan = held(plan);
                 let format = plan
                     .weights
                     .layers
@@ -125,7 +125,7 @@ impl Llm {
             }
             Self::Plan(plan) => {
                 let rows = prompt_rows(prompt);
-                let run = PlanRun::start(plan.borrow_mut(), plugin.index, &rows, decoding)?;
+                let run = PlanRun::start(held(plan), plugin.index, &rows, decoding)?;
                 let penalty = decoding.sampling.repetition_penalty;
                 if penalty.unwrap_or(decoding.penalty) == 1.0 {
                     run.on_gpu(decoding, on_token)
@@ -135,6 +135,11 @@ impl Llm {
             }
         }
     }
+}
+
+/// The plan, for one sequence. A job that panicked left no half-written buffer that the next prompt would read.
+pub fn held(plan: &Mutex<Plan>) -> MutexGuard<'_, Plan> {
+    plan.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A prompt as the twin takes it. Result `[1, tokens, hidden]`.
@@ -203,7 +208,7 @@ pub fn prompt_rows(prompt: Vec<PromptPart>) -> Vec<PromptRow> {
 
 /// One sequence on a plan, its prompt done.
 struct PlanRun<'a> {
-    plan: RefMut<'a, Plan>,
+    plan: MutexGuard<'a, Plan>,
     plugin: Option<usize>,
     /// The prompt's last column.
     last: u32,
@@ -213,7 +218,7 @@ struct PlanRun<'a> {
 
 impl<'a> PlanRun<'a> {
     fn start(
-        mut plan: RefMut<'a, Plan>,
+        mut plan: MutexGuard<'a, Plan>,
         plugin: usize,
         rows: &[PromptRow],
         decoding: &Decoding<'_>,

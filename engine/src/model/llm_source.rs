@@ -1,7 +1,7 @@
 //! The language model's files, read for the twin or packed for the GPU.
 
-use std::cell::RefCell;
 use std::path::Path;
+use std::sync::Mutex;
 
 use burn::module::Param;
 use burn::tensor::Tensor;
@@ -106,7 +106,7 @@ impl LlmSource<'_> {
                 let format = self.request(&cache).fitting(&gpu, self.stored_format()?)?;
                 self.plan(reader, gpu, format)
             }
-            Err(_) => self.twin(reader, None),
+            Err(_) => self.twin(reader, None, None),
         }
     }
 
@@ -127,6 +127,7 @@ impl LlmSource<'_> {
         &self,
         reader: &mut PartReader<'_>,
         precision: Option<Precision>,
+        plugin_precision: Option<Precision>,
     ) -> Result<(Llm, Vec<PlugIn>), ModelError> {
         let config = self.config;
         let precision = precision.unwrap_or_else(|| Precision::for_model(config, reader.device));
@@ -150,6 +151,7 @@ impl LlmSource<'_> {
             let files = self.files(entry);
             let files: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();
             let part = format!("plug-in {}", entry.name);
+            let precision = plugin_precision.unwrap_or(precision);
             plugins.push(reader.read(&part, precision, &files, |loader| {
                 PlugIn::load(loader, entry, config, self.vit_hidden, keep + added)
             })?);
@@ -202,6 +204,6 @@ impl LlmSource<'_> {
             }
             plan.warm(Some(plugin))?;
         }
-        Ok((Llm::Plan(Box::new(RefCell::new(plan))), plugins))
+        Ok((Llm::Plan(Box::new(Mutex::new(plan))), plugins))
     }
 }

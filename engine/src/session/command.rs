@@ -80,6 +80,18 @@ pub enum Command {
         /// As a scan found it.
         series: Box<SeriesInfo>,
     },
+    /// Read the header of one file of a series.
+    ReadHeader {
+        /// As a scan found it.
+        series: Box<SeriesInfo>,
+        /// The slice, from 0, that the file holds.
+        slice: usize,
+    },
+    /// Draw the middle slice of each of these series; a stop or a later command ends it early.
+    Thumbnails {
+        /// As a scan found them.
+        series: Vec<SeriesInfo>,
+    },
     /// Load the model in this folder, replacing the one in memory.
     LoadModel {
         /// A model directory, or the raw `llm/ clip/ hlora/ vqgan/` layout.
@@ -89,4 +101,9 @@ pub enum Command {
     Ask(Box<AskRequest>),
     /// Make an image.
     Generate(Box<GenerateRequest>),
+    /// Train as a configuration says, or go on from its last checkpoint. A stop pauses it: it ends after a checkpoint.
+    Train {
+        /// `train.toml`.
+        config: PathBuf,
+    },
 }

@@ -1,13 +1,18 @@
 //! What the engine reports: plain data, each event with the job it belongs to.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+
+use image::RgbImage;
 
 use super::command::JobId;
 use crate::device::DeviceInfo;
 use crate::error::Error;
-use crate::imaging::{Generated, Loaded, SeriesInfo, SkippedFile};
+use crate::imaging::tags::Field;
+use crate::imaging::{Generated, Loaded, SeriesInfo, SkippedFile, Volume};
 use crate::model::Answer;
 use crate::task::{Capability, Task};
+use crate::training::step::TrainStep;
 
 /// Something happened.
 #[derive(Clone, Debug)]
@@ -32,12 +37,44 @@ pub enum EventKind {
         /// Files that were left out.
         skipped: Vec<SkippedFile>,
     },
+    /// An image to look at while a scan goes on.
+    FirstFound {
+        /// The file by itself; the scan will find its whole series.
+        series: Box<SeriesInfo>,
+        /// Its slice.
+        volume: Arc<Volume>,
+    },
+    /// One slice of a series that is still being read.
+    FirstSlice {
+        /// The series' id.
+        id: String,
+        /// The middle slice, as a volume of its own.
+        volume: Arc<Volume>,
+    },
+    /// The picture of the middle slice of a series that was not opened.
+    Thumbnail {
+        /// The series' id.
+        id: String,
+        /// In its first window, in its own size.
+        picture: Arc<RgbImage>,
+    },
+    /// All thumbnails that were asked for are drawn.
+    ThumbnailsDone,
     /// A series is in memory.
     SeriesLoaded {
         /// Its id.
         id: String,
         /// Its voxels or pixels.
         loaded: Loaded,
+    },
+    /// The header of a file of a series was read.
+    Header {
+        /// The series' id.
+        id: String,
+        /// The slice it was read for.
+        slice: usize,
+        /// Its fields.
+        fields: Vec<Field>,
     },
     /// A model is in memory.
     ModelLoaded(Arc<ModelInfo>),
@@ -47,6 +84,15 @@ pub enum EventKind {
     Answered(Answer),
     /// An image is ready.
     Generated(Arc<Generated>),
+    /// Training did a step.
+    TrainStep(TrainStep),
+    /// Training ended, or paused after a checkpoint.
+    Trained {
+        /// Where the log, the checkpoint and the result are.
+        out: PathBuf,
+        /// The configuration's last step is done.
+        finished: bool,
+    },
     /// The job ended without a result.
     Failed(Arc<Error>),
 }
@@ -54,7 +100,16 @@ pub enum EventKind {
 impl EventKind {
     /// Is this the last event of its job?
     pub fn ends_job(&self) -> bool {
-        !matches!(self, Self::Device(_) | Self::Progress(_) | Self::Text(_))
+        !matches!(
+            self,
+            Self::Device(_)
+                | Self::Progress(_)
+                | Self::FirstFound { .. }
+                | Self::FirstSlice { .. }
+                | Self::Thumbnail { .. }
+                | Self::Text(_)
+                | Self::TrainStep(_)
+        )
     }
 }
 

@@ -76,8 +76,14 @@ impl Engine {
     pub fn send(&self, command: Command) -> JobId {
         let job = JobId(self.next_job.fetch_add(1, Ordering::Relaxed));
         let to = match command {
-            Command::Scan { .. } | Command::LoadSeries { .. } => &self.files,
-            Command::LoadModel { .. } | Command::Ask(_) | Command::Generate(_) => &self.tensors,
+            Command::Scan { .. }
+            | Command::LoadSeries { .. }
+            | Command::ReadHeader { .. }
+            | Command::Thumbnails { .. } => &self.files,
+            Command::LoadModel { .. }
+            | Command::Ask(_)
+            | Command::Generate(_)
+            | Command::Train { .. } => &self.tensors,
         };
         let sent = to
             .as_ref()

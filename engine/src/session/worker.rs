@@ -14,10 +14,13 @@ use super::event::{Event, EventKind, ModelInfo};
 use super::queue::Queue;
 use crate::device::{DeviceChoice, DeviceInfo, choose};
 use crate::error::{Error, Result};
+use crate::imaging::tags::header_fields;
 use crate::imaging::{
-    Generated, Provenance, ViewDescriptor, Volume, load_series, metrics, render, scan,
+    Axes, Generated, Provenance, SeriesInfo, ViewDescriptor, Volume, first_slice,
+    load_series_showing, metrics, render, scan_showing, series_picture,
 };
 use crate::model::{AskInput, HealthGpt};
+use crate::training;
 
 /// The engine thread: runs until the handle is dropped.
 pub fn tensors(choice: DeviceChoice, jobs: &Receiver<(JobId, Command)>, queue: &Queue) {
@@ -61,7 +64,11 @@ pub fn tensors(choice: DeviceChoice, jobs: &Receiver<(JobId, Command)>, queue: &
                 job,
                 queue,
             ),
-            Command::Scan { .. } | Command::LoadSeries { .. } => Err(Error::EngineGone),
+            Command::Train { config } => train(&config, &device, job, queue),
+            Command::Scan { .. }
+            | Command::LoadSeries { .. }
+            | Command::ReadHeader { .. }
+            | Command::Thumbnails { .. } => Err(Error::EngineGone),
         });
     }
 }
@@ -71,7 +78,15 @@ pub fn files(jobs: &Receiver<(JobId, Command)>, queue: &Queue) {
     for (job, command) in jobs {
         run(job, queue, || match command {
             Command::Scan { paths } => {
-                let found = scan(&paths, &mut |done, of| {
+                let mut show = |series: SeriesInfo| {
+                    // One that cannot be read is none to look at.
+                    if let Ok(volume) = first_slice(&series) {
+                        let series = Box::new(series);
+                        let kind = EventKind::FirstFound { series, volume };
+                        queue.push(Event { job, kind });
+                    }
+                };
+                let found = scan_showing(&paths, &mut show, &mut |done, of| {
                     queue.progress(job, "reading headers", done, of)
                 })?;
                 Ok(EventKind::ScanDone {
@@ -80,13 +95,46 @@ pub fn files(jobs: &Receiver<(JobId, Command)>, queue: &Queue) {
                 })
             }
             Command::LoadSeries { series } => {
-                let loaded = load_series(&series, &mut |done, of| {
+                let mut first = |volume| {
+                    queue.push(Event {
+                        job,
+                        kind: EventKind::FirstSlice {
+                            id: series.id.clone(),
+                            volume: Arc::new(volume),
+                        },
+                    });
+                };
+                let loaded = load_series_showing(&series, &mut first, &mut |done, of| {
                     queue.progress(job, "reading slices", done, of)
                 })?;
                 Ok(EventKind::SeriesLoaded {
                     id: series.id.clone(),
                     loaded,
                 })
+            }
+            Command::ReadHeader { series, slice } => Ok(EventKind::Header {
+                fields: header_fields(&series, slice)?,
+                id: series.id.clone(),
+                slice,
+            }),
+            Command::Thumbnails { series } => {
+                let count = series.len();
+                for (done, series) in series.iter().enumerate() {
+                    if queue.progress(job, "thumbnails", done, count).is_break() {
+                        return Err(Error::Stopped);
+                    }
+                    // One that cannot be drawn says why once it is opened.
+                    if let Ok(picture) = series_picture(series, &mut || queue.flow(job)) {
+                        queue.push(Event {
+                            job,
+                            kind: EventKind::Thumbnail {
+                                id: series.id.clone(),
+                                picture: Arc::new(picture),
+                            },
+                        });
+                    }
+                }
+                Ok(EventKind::ThumbnailsDone)
             }
             _ => Err(Error::EngineGone),
         });
@@ -152,6 +200,29 @@ fn load_model(
         load_secs: started.elapsed().as_secs_f64(),
     };
     Ok((model, info))
+}
+
+fn train(
+    config: &std::path::Path,
+    device: &Device,
+    job: JobId,
+    queue: &Queue,
+) -> Result<EventKind> {
+    let run = training::job::Job::open(config)?;
+    let mut finished = true;
+    run.run(device, &mut |step| {
+        queue.push(Event {
+            job,
+            kind: EventKind::TrainStep(step.clone()),
+        });
+        finished = step.step == step.of;
+        let _ = queue.progress(job, "training", step.step as usize, step.of as usize);
+        queue.flow(job)
+    })?;
+    Ok(EventKind::Trained {
+        out: run.out().clone(),
+        finished,
+    })
 }
 
 /// The view of a slice that this model gets: the one on screen, or with the window it was trained on.
@@ -232,7 +303,8 @@ fn generate(
     let (view, uid) = match &request.source {
         Source::Slice { volume, view } => {
             let [_, _, k] = volume.voxel_at(view.plane, view.index, 0, 0);
-            let acquired = view.plane == volume.acquired_plane();
+            let one_slice = view.axes == Axes::Acquired && view.slab.is_none();
+            let acquired = one_slice && view.plane == volume.acquired_plane();
             (
                 Some(seen(model, volume, *view)),
                 acquired

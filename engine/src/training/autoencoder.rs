@@ -13,19 +13,21 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::optim::GradientsParams;
+use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
 
 use super::checkpoint::{self, RunState};
-use super::codebook::{Codebook, Nearest};
+use super::codebook::{Assigned, Codebook};
 use super::config::{AutoencoderConfig, Quantizer};
 use super::error::TrainError;
+use super::learner::Leaves;
 use super::pairs::{Pair, SIDE, load_pairs, rgb};
 use super::params::{NamedOptimizer, save_module};
 use super::ssim::Ssim;
 use super::step::{Log, TrainStep};
+use super::workers::share_out;
 use crate::imaging::metrics;
 use crate::model::checkpoint::{Checkpoint, TensorLedger};
 use crate::model::initializer::Initializer;
@@ -104,7 +106,23 @@ struct Quantized {
     /// `[batch, embed_dim, h, w]`.
     z: Tensor<4>,
     loss: Tensor<1>,
-    nearest: Option<Nearest>,
+    nearest: Option<Assigned>,
+}
+
+/// One picture of a step.
+struct Picture {
+    /// `[3, side, side]`, from -1 to 1.
+    pixels: Vec<f32>,
+    /// Where its noise begins.
+    noise: Random,
+}
+
+/// What one picture contributes.
+struct Part {
+    loss: f32,
+    l1: f32,
+    grads: GradientsParams,
+    nearest: Option<Assigned>,
 }
 
 impl<'a> Run<'a> {
@@ -148,8 +166,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn quantize(&self, x: Tensor<4>, random: &mut Random) -> Quantized {
-        let (config, model, step) = (self.config, &self.model, self.state.step);
+    fn quantize(&self, model: &Vqgan, x: Tensor<4>, random: &mut Random) -> Quantized {
+        let (config, step) = (self.config, self.state.step);
         match config.quantizer {
             Quantizer::Gumbel {
                 min_temperature,
@@ -191,11 +209,10 @@ impl<'a> Run<'a> {
                 Quantized {
                     z: nearest
                         .codes
-                        .clone()
                         .reshape([batch, h, w, dim])
                         .permute([0, 3, 1, 2]),
-                    loss: nearest.commitment.clone().mul_scalar(commitment_weight),
-                    nearest: Some(nearest),
+                    loss: nearest.commitment.mul_scalar(commitment_weight),
+                    nearest: Some(nearest.assigned),
                 }
             }
         }
@@ -205,8 +222,7 @@ impl<'a> Run<'a> {
         let config = self.config;
         let step = self.state.step;
         let mut random = Random(self.state.random);
-        let side = config.model.resolution;
-        let mut pixels = Vec::with_capacity(config.batch * 3 * side * side);
+        let mut pictures = Vec::with_capacity(config.batch);
         for _ in 0..config.batch {
             let Some(pair) = train.get(random.below(train.len())) else {
                 continue;
@@ -216,14 +232,67 @@ impl<'a> Run<'a> {
             } else {
                 &pair.mr
             };
-            pixels.extend(vqgan_pixels(&augmented(levels, &mut random), side));
+            pictures.push(Picture {
+                pixels: vqgan_pixels(&augmented(levels, &mut random), config.model.resolution),
+                noise: Random(random.bits()),
+            });
         }
-        let x = Tensor::<4>::from_data(
-            TensorData::new(pixels, [config.batch, 3, side, side]),
-            &self.device,
-        );
-        let quantized = self.quantize(x.clone(), &mut random);
-        let model = &self.model;
+        let parts = share_out(
+            config.workers,
+            &pictures,
+            // Leaves of its own: graphs that share them would wait for each other.
+            &|| self.model.clone().map(&mut Leaves),
+            &|model, picture| Ok(self.gradient(model, picture)),
+        )?;
+        let share = 1.0 / parts.len().max(1) as f64;
+        let mut accumulator = GradientsAccumulator::<Vqgan>::new();
+        let (mut loss, mut l1) = (0.0, 0.0);
+        let mut nearest: Option<Assigned> = None;
+        for part in parts {
+            loss += share * f64::from(part.loss);
+            l1 += share * f64::from(part.l1);
+            accumulator.accumulate(&self.model, part.grads);
+            if let Some(assigned) = part.nearest {
+                nearest.get_or_insert_default().extend(assigned);
+            }
+        }
+        if !loss.is_finite() {
+            return Err(TrainError::NotANumber { step });
+        }
+        let rate = config.rate(step);
+        let grads = accumulator.grads();
+        let (model, report) = self.optimizer.step(self.model.clone(), grads, &|_| rate);
+        self.model = match (&config.quantizer, nearest) {
+            (Quantizer::Nearest { decay, .. }, Some(nearest)) => {
+                let codebook = &mut self.codebook;
+                codebook.follow(model, &nearest, *decay as f32, &mut random)
+            }
+            _ => model,
+        };
+        self.state.random = random.0;
+        self.state.step += 1;
+        let mut scores = BTreeMap::from([("l1".to_owned(), l1)]);
+        if let Quantizer::Nearest { .. } = config.quantizer {
+            let _ = scores.insert("codes used".to_owned(), self.codebook.used());
+        }
+        Ok(TrainStep {
+            step: self.state.step,
+            of: config.steps,
+            loss,
+            grad_norm: f64::from(report.grad_norm),
+            scores,
+            ..TrainStep::default()
+        })
+    }
+
+    /// What one picture of a step says.
+    fn gradient(&self, model: &Vqgan, picture: &Picture) -> Part {
+        let config = self.config;
+        let side = config.model.resolution;
+        let pixels = TensorData::new(picture.pixels.clone(), [1, 3, side, side]);
+        let x = Tensor::<4>::from_data(pixels, &self.device);
+        let mut noise = picture.noise;
+        let quantized = self.quantize(model, x.clone(), &mut noise);
         let decoded = model.decode(quantized.z);
 
         let l1 = (decoded.clone() - x.clone()).abs().mean();
@@ -235,34 +304,14 @@ impl<'a> Run<'a> {
                 .add_scalar(1.0)
                 .mul_scalar(config.ssim_weight)
             + quantized.loss;
-        let (loss_value, l1_value): (f32, f32) = (loss.clone().into_scalar(), l1.into_scalar());
-        if !loss_value.is_finite() {
-            return Err(TrainError::NotANumber { step });
+        let (loss_value, l1): (f32, f32) = (loss.clone().into_scalar(), l1.into_scalar());
+        let mean = loss.div_scalar(config.batch as f64);
+        Part {
+            loss: loss_value,
+            l1,
+            grads: GradientsParams::from_grads(mean.backward(), model),
+            nearest: quantized.nearest,
         }
-        let grads = GradientsParams::from_grads(loss.backward(), model);
-        let rate = config.rate(step);
-        let (model, report) = self.optimizer.step(model.clone(), grads, &|_| rate);
-        self.model = match (&config.quantizer, quantized.nearest) {
-            (Quantizer::Nearest { decay, .. }, Some(nearest)) => {
-                let codebook = &mut self.codebook;
-                codebook.follow(model, &nearest, *decay as f32, &mut random)
-            }
-            _ => model,
-        };
-        self.state.random = random.0;
-        self.state.step += 1;
-        let mut scores = BTreeMap::from([("l1".to_owned(), f64::from(l1_value))]);
-        if let Quantizer::Nearest { .. } = config.quantizer {
-            let _ = scores.insert("codes used".to_owned(), self.codebook.used());
-        }
-        Ok(TrainStep {
-            step: self.state.step,
-            of: config.steps,
-            loss: f64::from(loss_value),
-            grad_norm: f64::from(report.grad_norm),
-            elapsed_secs: 0.0,
-            scores,
-        })
     }
 
     /// Mean SSIM x 100 of CT and of MR reconstructions, at 256 x 256.

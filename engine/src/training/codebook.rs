@@ -33,10 +33,25 @@ pub struct Nearest {
     pub codes: Tensor<2>,
     /// Mean square distance of latents and codes: the commitment loss.
     pub commitment: Tensor<1>,
+    /// Which code stood for which latent.
+    pub assigned: Assigned,
+}
+
+/// Latents and the codes that stand for them.
+#[derive(Clone, Debug, Default)]
+pub struct Assigned {
     /// `[n]`.
     indices: Vec<usize>,
     /// `[n, dim]`.
     latents: Vec<f32>,
+}
+
+impl Assigned {
+    /// Adds those of another picture.
+    pub fn extend(&mut self, other: Self) {
+        self.indices.extend(other.indices);
+        self.latents.extend(other.latents);
+    }
 }
 
 impl Codebook {
@@ -53,8 +68,10 @@ impl Codebook {
         Nearest {
             commitment: (latents.clone() - chosen.clone()).powi_scalar(2).mean(),
             codes: latents + (chosen - plain.clone()).detach(),
-            indices: best.into_data().iter::<i64>().map(|k| k as usize).collect(),
-            latents: plain.into_data().iter::<f32>().collect(),
+            assigned: Assigned {
+                indices: best.into_data().iter::<i64>().map(|k| k as usize).collect(),
+                latents: plain.into_data().iter::<f32>().collect(),
+            },
         }
     }
 
@@ -62,7 +79,7 @@ impl Codebook {
     pub fn follow(
         &mut self,
         model: Vqgan,
-        nearest: &Nearest,
+        nearest: &Assigned,
         decay: f32,
         random: &mut Random,
     ) -> Vqgan {
@@ -165,5 +182,76 @@ impl Codebook {
         let (counts, sums) = (read("counts")?, read("sums")?);
         let dim = sums.len() / counts.len().max(1);
         Ok(Self { counts, sums, dim })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use burn::module::Module;
+
+    use super::*;
+    use crate::model::config::VqganConfig;
+    use crate::model::initializer::Initializer;
+    use crate::model::loader::{Loader, Precision, Source};
+    use crate::model::vqgan::argmax_columns;
+
+    #[test]
+    fn the_code_of_the_highest_logit_is_the_nearest_code() {
+        let device = Device::flex();
+        let sizes = VqganConfig {
+            embed_dim: 3,
+            n_embed: 5,
+            z_channels: 32,
+            resolution: 4,
+            in_channels: 3,
+            out_ch: 3,
+            ch: 32,
+            ch_mult: vec![1],
+            num_res_blocks: 0,
+            attn_resolutions: vec![],
+        };
+        let model = Vqgan::load(
+            &mut Loader {
+                source: Source::Random(&mut Initializer::new(3)),
+                device: &device,
+                precision: Precision::F32,
+                on_tensor: &mut || ControlFlow::Continue(()),
+                stopped: false,
+                made: Vec::new(),
+            },
+            &sizes,
+        );
+        let parameters = model.num_params();
+        let mut random = Random(4);
+        let latents: Vec<f32> = (0..60).map(|_| random.normal() as f32).collect();
+        let rows = Tensor::<2>::from_data(TensorData::new(latents.clone(), [20, 3]), &device);
+        let mut codebook = Codebook::default();
+        let first = Codebook::nearest(&model, rows.clone()).assigned;
+        let model = codebook.follow(model, &first, 0.9, &mut random);
+        assert_eq!(model.num_params(), parameters);
+        let assigned = Codebook::nearest(&model, rows.clone()).assigned;
+
+        // As the model encodes: logits of the 1x1 convolution.
+        let z = rows.transpose().reshape([1, 3, 4, 5]);
+        let weight = model.proj.weight.val().reshape([5, 3]);
+        let logits = weight.matmul(z.reshape([3, 20])) + model.proj.bias.val().reshape([5, 1]);
+        let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
+        let chosen: Vec<usize> = argmax_columns(&logits, 5, 20)
+            .iter()
+            .map(|k| *k as usize)
+            .collect();
+        assert_eq!(chosen, assigned.indices);
+
+        let codes: Vec<f32> = model.embed.val().into_data().iter::<f32>().collect();
+        for (latent, code) in latents.chunks(3).zip(&assigned.indices) {
+            let distance = |k: usize| -> f32 {
+                let code = &codes[k * 3..k * 3 + 3];
+                code.iter().zip(latent).map(|(a, b)| (a - b).powi(2)).sum()
+            };
+            let nearest = (0..5).map(distance).fold(f32::INFINITY, f32::min);
+            assert!(distance(*code) <= nearest + 1e-5);
+        }
     }
 }

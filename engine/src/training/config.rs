@@ -27,6 +27,8 @@ pub struct AutoencoderConfig {
     pub steps: u64,
     /// Pictures in a step.
     pub batch: usize,
+    /// Threads that they are shared out to; their number changes no result.
+    pub workers: usize,
     /// Highest learning rate.
     pub learning_rate: f64,
     /// Steps of linear warm-up; a cosine to a tenth follows.
@@ -136,6 +138,7 @@ impl AutoencoderConfig {
         // Where files lie and how often they are written changes no weight.
         let mut same = self.clone();
         (same.out, same.checkpoint_every, same.validate_slices) = (PathBuf::new(), 0, 0);
+        same.workers = 1;
         let text = toml::to_string(&same).unwrap_or_default();
         sha256_hex(text.as_bytes())
     }

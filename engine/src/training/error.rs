@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::plan::MemoryPlan;
 use crate::dataset::DatasetError;
 use crate::imaging::ImagingError;
 use crate::model::ModelError;
@@ -52,6 +53,23 @@ pub enum TrainError {
         /// What there is.
         known: Vec<String>,
     },
+    /// The run does not fit into the memory.
+    #[error(
+        "training needs about {} MiB ({} frozen weights, {} trained ones, {} gradients and moments, {} for a step), but {} MiB are free; use fewer workers, a smaller rank or max_tokens, or a frozen base in half precision",
+        mib(plan.total()), mib(plan.frozen), mib(plan.trained), mib(plan.optimizer), mib(plan.activations), mib(*free)
+    )]
+    TooLarge {
+        /// What it needs.
+        plan: MemoryPlan,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// The system gives no thread.
+    #[error("no thread could be started ({why}); use fewer workers, or close other programs")]
+    NoThread {
+        /// Why.
+        why: String,
+    },
     /// The loss is no number.
     #[error(
         "the loss is not a number at step {step}; lower the learning rate and resume from the last checkpoint"
@@ -76,6 +94,10 @@ pub enum TrainError {
     },
 }
 
+fn mib(bytes: u64) -> u64 {
+    bytes.div_ceil(1 << 20)
+}
+
 impl TrainError {
     /// A short machine-readable name.
     pub fn kind(&self) -> &'static str {
@@ -87,6 +109,8 @@ impl TrainError {
             Self::Record { .. } => "train-record",
             Self::TooLong { .. } => "train-too-long",
             Self::NoPlugIn { .. } => "train-no-plug-in",
+            Self::TooLarge { .. } => "train-too-large",
+            Self::NoThread { .. } => "train-no-thread",
             Self::NotANumber { .. } => "train-not-a-number",
             Self::OtherConfig { .. } => "train-other-config",
             Self::Checkpoint { .. } => "train-checkpoint",

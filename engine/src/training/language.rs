@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use burn::module::{Module, ParamId};
@@ -16,18 +17,20 @@ use burn::tensor::Device;
 
 use super::checkpoint::{self, RunState};
 use super::error::TrainError;
-use super::examples::{Preparation, example};
-use super::learner::{Learner, with_values};
+use super::examples::{Example, Preparation, example};
+use super::learner::{Learner, Leaves, with_values};
 use super::model_dir::write_model;
 use super::params::{NamedOptimizer, write_f32};
+use super::plan::MemoryPlan;
 use super::stage::{DataEntry, StageConfig};
 use super::step::{Log, TrainStep};
-use super::validation::{self, ValidationSet};
+use super::validation::{self, Found, ValidationSet};
+use super::workers::share_out;
 use crate::dataset::{OnBad, Records};
 use crate::model::adapter::Dropout;
 use crate::model::checkpoint::Checkpoint;
-use crate::model::llm::Llm;
-use crate::model::loader::Precision;
+use crate::model::config::LlmConfig;
+use crate::model::manifest::ModelLayout;
 use crate::model::random::Random;
 use crate::model::{HealthGpt, LlmChoice};
 
@@ -36,6 +39,14 @@ struct Source {
     records: Records,
     plugin: usize,
     weight: f64,
+}
+
+/// One sequence of a step.
+struct Sequence {
+    plugin: usize,
+    example: Example,
+    /// Where its dropout begins.
+    dropout: Random,
 }
 
 /// Trains, or goes on from the last checkpoint in `config.out`. `on_step` gets every step and may stop the run, which then
@@ -71,8 +82,10 @@ pub fn train(
         let last = done == config.steps;
         let mut best = false;
         if last || done.is_multiple_of(config.validate_every.max(1)) {
-            report.scores = run.validate(&validation)?;
-            best = run.note(&report.scores);
+            let found = run.validate(&validation)?;
+            best = run.note(&found.scores);
+            report.scores = found.scores;
+            report.sample = found.sample.map(Arc::new);
         }
         log.write(&report)?;
         let stop = on_step(&report).is_break();
@@ -108,10 +121,14 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn start(config: &'a StageConfig, device: &Device) -> Result<Self, TrainError> {
         let autodiff = device.clone().autodiff();
+        let layout = ModelLayout::open(&config.model)?;
+        let llm = LlmConfig::open(&config.model.join(&layout.manifest.parts.llm))?;
+        let precision = config.precision(&llm, device);
+        MemoryPlan::new(config, precision)?.check()?;
         let mut model = HealthGpt::load_as(
             &config.model,
             &autodiff,
-            LlmChoice::Twin(Some(Precision::F32)),
+            LlmChoice::Training(precision),
             &mut |_, _, _| ControlFlow::Continue(()),
         )?;
         let trained: Vec<String> = config
@@ -202,46 +219,14 @@ impl<'a> Run<'a> {
     fn step(&mut self) -> Result<TrainStep, TrainError> {
         let (config, step) = (self.config, self.state.step);
         let mut random = Random(self.state.random);
-        let dropout = Dropout {
-            rate: config.dropout,
-            random: std::cell::Cell::new(Random(random.bits())),
-        };
-        let how = Preparation {
-            corruption: config.corruption,
-            augment: config.augment,
-        };
-        let total: f64 = self.sources.iter().map(|source| source.weight).sum();
+        let sequences = self.draw(&mut random)?;
         let mut accumulator = GradientsAccumulator::<Learner>::new();
         let mut sum = 0.0;
-        for _ in 0..config.batch {
-            let mut at = random.uniform() * total;
-            let drawn = self.sources.iter().find(|source| {
-                at -= source.weight;
-                at <= 0.0
-            });
-            let Some(source) = drawn.or(self.sources.last()) else {
-                continue;
-            };
-            let records = &source.records;
-            let Some(record) = records.records.get(random.below(records.records.len())) else {
-                continue;
-            };
-            let example = example(&self.model, records, record, how, &mut random)?;
-            let loss = self.learner.loss(
-                &self.model,
-                source.plugin,
-                &example,
-                config.max_tokens,
-                Some(&dropout),
-                &self.device,
-            )?;
-            let loss = loss.div_scalar(config.batch as f64);
-            let value: f32 = loss.clone().into_scalar();
-            if !value.is_finite() {
+        for (loss, grads) in self.gradients(&sequences)? {
+            if !loss.is_finite() {
                 return Err(TrainError::NotANumber { step });
             }
-            sum += f64::from(value);
-            let grads = GradientsParams::from_grads(loss.backward(), &self.learner);
+            sum += f64::from(loss);
             accumulator.accumulate(&self.learner, grads);
         }
         let share = config.rate(step);
@@ -271,16 +256,85 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Scores by name, of free-running greedy decoding.
-    fn validate(&mut self, sets: &[ValidationSet]) -> Result<BTreeMap<String, f64>, TrainError> {
-        self.model.clip = self.learner.clip.valid();
-        self.model.llm = Llm::Twin(Box::new(self.learner.decoder.valid()));
-        self.model.plugins = self.learner.plugins.valid();
-        let mut scores = BTreeMap::new();
-        for set in sets {
-            scores.extend(validation::scores(&self.model, set)?);
+    /// The sequences of one step.
+    fn draw(&self, random: &mut Random) -> Result<Vec<Sequence>, TrainError> {
+        let config = self.config;
+        let how = Preparation {
+            corruption: config.corruption,
+            augment: config.augment,
+        };
+        let total: f64 = self.sources.iter().map(|source| source.weight).sum();
+        let mut sequences = Vec::with_capacity(config.batch);
+        for _ in 0..config.batch {
+            let mut at = random.uniform() * total;
+            let drawn = self.sources.iter().find(|source| {
+                at -= source.weight;
+                at <= 0.0
+            });
+            let Some(source) = drawn.or(self.sources.last()) else {
+                continue;
+            };
+            let records = &source.records;
+            let Some(record) = records.records.get(random.below(records.records.len())) else {
+                continue;
+            };
+            sequences.push(Sequence {
+                plugin: source.plugin,
+                example: example(&self.model, records, record, how, random)?,
+                dropout: Random(random.bits()),
+            });
         }
-        Ok(scores)
+        Ok(sequences)
+    }
+
+    /// Loss and gradients of every sequence, in their order.
+    fn gradients(&self, sequences: &[Sequence]) -> Result<Vec<(f32, GradientsParams)>, TrainError> {
+        share_out(
+            self.config.workers,
+            sequences,
+            // Leaves of its own: graphs that share them would wait for each other.
+            &|| self.learner.clone().map(&mut Leaves),
+            &|learner, sequence| self.gradient(learner, sequence),
+        )
+    }
+
+    fn gradient(
+        &self,
+        learner: &Learner,
+        sequence: &Sequence,
+    ) -> Result<(f32, GradientsParams), TrainError> {
+        let config = self.config;
+        let dropout = Dropout {
+            rate: config.dropout,
+            random: std::cell::Cell::new(sequence.dropout),
+        };
+        let loss = learner.loss(
+            &self.model,
+            sequence.plugin,
+            &sequence.example,
+            config.max_tokens,
+            Some(&dropout),
+            &self.device,
+        )?;
+        let loss = loss.div_scalar(config.batch as f64);
+        let value: f32 = loss.clone().into_scalar();
+        Ok((value, GradientsParams::from_grads(loss.backward(), learner)))
+    }
+
+    /// Scores by name, of free-running greedy decoding.
+    fn validate(&mut self, sets: &[ValidationSet]) -> Result<Found, TrainError> {
+        self.model.clip = self.learner.clip.valid();
+        if let Some(decoder) = self.model.llm.twin_mut() {
+            *decoder = self.learner.decoder.valid();
+        }
+        self.model.plugins = self.learner.plugins.valid();
+        let mut all = Found::default();
+        for set in sets {
+            let found = validation::look(&self.model, set)?;
+            all.scores.extend(found.scores);
+            all.sample = all.sample.or(found.sample);
+        }
+        Ok(all)
     }
 
     /// Keeps the best score; true when this one is it.
@@ -310,7 +364,8 @@ impl<'a> Run<'a> {
 
     fn write_model(&self) -> Result<(), TrainError> {
         let out = self.config.out.join("model");
-        write_model(&self.model, &self.learner, &self.untouched, &out)
+        let base = self.config.stage.trainable().base;
+        write_model(&self.model, &self.learner, &self.untouched, base, &out)
     }
 
     fn save_weights(

@@ -226,6 +226,18 @@ impl ModuleVisitor for Gathered {
     }
 }
 
+/// Makes every parameter a leaf of its own graph, with the same values and identity.
+pub struct Leaves;
+
+impl ModuleMapper for Leaves {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let tracked = param.is_require_grad();
+        let (id, tensor, mapper) = param.consume();
+        let tensor = Tensor::from_inner(tensor.inner()).set_require_grad(tracked);
+        Param::from_mapped_value(id, tensor, mapper)
+    }
+}
+
 /// Values by name into the parameters that have one; the rest stay.
 pub fn with_values<M: Module>(
     module: M,

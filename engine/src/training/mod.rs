@@ -5,7 +5,8 @@
 //! [`examples`] makes sequences of records, [`learner`] is what is differentiated, [`validation`] decodes freely, [`new_model`]
 //! begins a model of one's own and [`model_dir`] writes the result. [`params`] moves parameters (AdamW, gradient clipping) and
 //! writes them under the checkpoint's names; [`checkpoint`] saves a step so that a resumed run gives the same weights as an
-//! uninterrupted one; [`job`] tells the kinds of runs apart.
+//! uninterrupted one; [`job`] tells the kinds of runs apart, [`workers`] shares a step out
+//! among threads, [`plan`] says before a run what it takes.
 
 pub mod augment;
 pub mod autoencoder;
@@ -20,10 +21,12 @@ pub mod learner;
 pub mod model_dir;
 pub mod new_model;
 pub mod params;
+pub mod plan;
 pub mod ssim;
 pub mod stage;
 pub mod step;
 pub mod validation;
+pub mod workers;
 
 pub use crate::dataset::pairs;
 pub use error::TrainError;

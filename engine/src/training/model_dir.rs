@@ -1,7 +1,7 @@
 //! A trained model as a model directory: what did not change is copied, what did is written anew, and the manifest has the
 //! hash of every file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,7 @@ pub fn write_model(
     model: &HealthGpt,
     learner: &Learner,
     untouched: &HashMap<ParamId, Vec<f32>>,
+    base: bool,
     out: &Path,
 ) -> Result<(), TrainError> {
     let failed = |path: &Path| {
@@ -43,6 +44,9 @@ pub fn write_model(
     let llm = new.join(&manifest.parts.llm);
     let clip = new.join(&manifest.parts.clip);
     for (folder, part) in [(&clip, "vision tower"), (&llm, "language model")] {
+        if !base {
+            continue; // Gigabytes that did not change are not written again.
+        }
         remove_weights(folder).map_err(failed(folder))?;
         let mut tensors = named(model, part, &values);
         if part == "language model" {
@@ -52,7 +56,8 @@ pub fn write_model(
     }
     write_plugins(model, learner, &values, &mut manifest, &new)?;
 
-    manifest.sha256 = hashes(&new)?;
+    let known = std::mem::take(&mut manifest.sha256);
+    manifest.sha256 = hashes_except(&new, &known, &model.layout.dir)?;
     write_manifest(&manifest, &new)?;
     let old = out.with_extension("old");
     let _ = fs::remove_dir_all(&old);
@@ -62,6 +67,23 @@ pub fn write_model(
     fs::rename(&new, out).map_err(failed(out))?;
     let _ = fs::remove_dir_all(&old);
     Ok(())
+}
+
+/// Hashes of a directory; those of files that are links into `dir` are taken from its manifest.
+fn hashes_except(
+    new: &Path,
+    known: &BTreeMap<String, String>,
+    dir: &Path,
+) -> Result<BTreeMap<String, String>, TrainError> {
+    let same = |name: &str| {
+        let (Ok(a), Ok(b)) = (fs::metadata(new.join(name)), fs::metadata(dir.join(name))) else {
+            return false;
+        };
+        a.len() > LARGE && a.modified().ok() == b.modified().ok() && a.len() == b.len()
+    };
+    Ok(hashes(new, &|name| {
+        known.get(name).filter(|_| same(name)).cloned()
+    })?)
 }
 
 /// `model.toml` of a directory.
@@ -145,13 +167,15 @@ fn write_plugins(
             entry.fusion = Some(PathBuf::from("plugins/fusion.safetensors"));
             fused = true;
         }
-        for path in former.into_iter().flatten().filter(|path| *path != file) {
+        // A link to a file that others use must not be written through.
+        for path in former.into_iter().flatten().chain([file.clone()]) {
             let _ = fs::remove_file(new.join(path));
         }
         write_f32(&new.join(&file), &tensors)?;
         entry.file = file;
     }
     if fused {
+        let _ = fs::remove_file(folder.join("fusion.safetensors"));
         let decoder = &learner.decoder;
         let tables = [
             ("embed_tokens.weight", &decoder.embed_tokens),
@@ -166,6 +190,9 @@ fn write_plugins(
     Ok(())
 }
 
+/// Files above this size, in bytes, are linked instead of copied.
+const LARGE: u64 = 64 << 20;
+
 fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
@@ -175,7 +202,11 @@ fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
             copy_tree(&entry.path(), &target)?;
         } else if !entry.file_name().to_string_lossy().starts_with("expected") {
             // Expected numbers belong to the weights they were computed with.
-            let _ = fs::copy(entry.path(), &target)?;
+            // A large file gets a second name instead of a second copy; whatever is written anew is removed first.
+            let large = entry.metadata()?.len() > LARGE;
+            if !large || fs::hard_link(entry.path(), &target).is_err() {
+                let _ = fs::copy(entry.path(), &target)?;
+            }
         }
     }
     Ok(())

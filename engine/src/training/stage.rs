@@ -3,10 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
 use crate::hex::sha256_hex;
+use crate::model::config::LlmConfig;
+use crate::model::loader::Precision;
 
 /// A stage of the three-stage strategy, what comes before it, and the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +97,19 @@ pub enum Schedule {
     Cosine,
 }
 
+/// In which type a frozen base is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BasePrecision {
+    /// As inference does: f32 up to half a billion weights, then f16.
+    #[default]
+    Auto,
+    /// Four bytes a weight.
+    F32,
+    /// Two bytes a weight.
+    F16,
+}
+
 /// Records for one plug-in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -109,6 +125,10 @@ pub struct DataEntry {
 
 fn one() -> f64 {
     1.0
+}
+
+fn one_worker() -> usize {
+    1
 }
 
 /// `train.toml` of a stage.
@@ -144,6 +164,12 @@ pub struct StageConfig {
     /// Largest global norm of the gradients.
     #[serde(default = "one")]
     pub max_norm: f64,
+    /// Threads that a step's records are shared out to; their number changes no result.
+    #[serde(default = "one_worker")]
+    pub workers: usize,
+    /// The type of the language model where it is frozen. What is trained is f32.
+    #[serde(default)]
+    pub base_precision: BasePrecision,
     /// Longest sequence in tokens; a longer record is refused.
     pub max_tokens: usize,
     /// Codes that a picture is made of are replaced by random ones where they are the model's *input*: in each record by a share
@@ -199,6 +225,12 @@ impl StageConfig {
         if config.batch == 0 || config.steps == 0 {
             return Err(wrong("batch and steps must be at least 1".to_owned()));
         }
+        let trains_base = config.stage.trainable().base || config.stage.trainable().embeddings;
+        if trains_base && config.base_precision == BasePrecision::F16 {
+            return Err(wrong(
+                "a base or embeddings that are trained cannot be held in f16".to_owned(),
+            ));
+        }
         if !(0.0..1.0).contains(&config.dropout) || !(0.0..=1.0).contains(&config.corruption) {
             return Err(wrong(
                 "dropout and corruption are shares below 1".to_owned(),
@@ -212,8 +244,20 @@ impl StageConfig {
         // Where files lie and how often they are written changes no weight.
         let mut same = self.clone();
         (same.out, same.checkpoint_every, same.validate_items) = (PathBuf::new(), 0, 0);
+        same.workers = 1;
         let text = toml::to_string(&same).unwrap_or_default();
         sha256_hex(text.as_bytes())
+    }
+
+    /// The type of the language model's weights.
+    pub fn precision(&self, llm: &LlmConfig, device: &Device) -> Precision {
+        let trainable = self.stage.trainable();
+        match self.base_precision {
+            _ if trainable.base || trainable.embeddings => Precision::F32,
+            BasePrecision::Auto => Precision::for_model(llm, device),
+            BasePrecision::F32 => Precision::F32,
+            BasePrecision::F16 => Precision::F16,
+        }
     }
 
     /// The share of the learning rates at a step.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use image::RgbImage;
 use serde::Serialize;
 
 use super::error::TrainError;
@@ -22,6 +24,9 @@ pub struct TrainStep {
     pub grad_norm: f64,
     /// Seconds trained, over all starts.
     pub elapsed_secs: f64,
+    /// What the last validation made: input, result and target side by side, marked.
+    #[serde(skip)]
+    pub sample: Option<Arc<RgbImage>>,
     /// Further numbers by name: of every step (`l1`), or of a validation (`val ssim ct2mri`).
     pub scores: BTreeMap<String, f64>,
 }

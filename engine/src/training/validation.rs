@@ -8,6 +8,7 @@ use image::RgbImage;
 use super::error::TrainError;
 use super::pairs::SIDE;
 use crate::dataset::{Record, RecordTask, Records, Speaker};
+use crate::eval::pictures::sheet;
 use crate::imaging::metrics;
 use crate::model::preprocess::{Filter, pillow_resize};
 use crate::model::{AskInput, HealthGpt, Sampling};
@@ -62,11 +63,21 @@ pub fn overall(scores: &BTreeMap<String, f64>) -> f64 {
     good.iter().sum::<f64>() / good.len().max(1) as f64
 }
 
+/// What a validation found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// By name.
+    pub scores: BTreeMap<String, f64>,
+    /// The first picture made: input, result and target side by side. The result is marked.
+    pub sample: Option<RgbImage>,
+}
+
 /// Mean scores by name: SSIM x 100 and MAE in grey levels at 256 x 256, exact answers in percent.
 ///
 /// # Errors
 /// A picture that cannot be read, or what the model reports.
-pub fn scores(model: &HealthGpt, set: &ValidationSet) -> Result<BTreeMap<String, f64>, TrainError> {
+pub fn look(model: &HealthGpt, set: &ValidationSet) -> Result<Found, TrainError> {
+    let mut sample = None;
     let mut sums: BTreeMap<String, (f64, f64)> = BTreeMap::new();
     let mut add = |name: String, value: f64| {
         let (sum, count) = sums.entry(name).or_default();
@@ -78,7 +89,11 @@ pub fn scores(model: &HealthGpt, set: &ValidationSet) -> Result<BTreeMap<String,
         };
         let Some(task) = record.task else { continue };
         if let (true, Some(target)) = (task.generates(), &record.target_image) {
-            let (ssim, mae) = picture_scores(model, set, record, target)?;
+            let Some(made) = picture(model, set, record, target)? else {
+                continue;
+            };
+            let (ssim, mae) = made.scores();
+            let _ = sample.get_or_insert_with(|| sheet(&made.input, &made.result, &made.target));
             for (name, value) in names(task).into_iter().zip([ssim, mae]) {
                 add(name, value);
             }
@@ -89,10 +104,11 @@ pub fn scores(model: &HealthGpt, set: &ValidationSet) -> Result<BTreeMap<String,
             }
         }
     }
-    Ok(sums
-        .into_iter()
-        .map(|(name, (sum, count))| (name, sum / count))
-        .collect())
+    let mean = |(name, (sum, count)): (String, (f64, f64))| (name, sum / count);
+    Ok(Found {
+        scores: sums.into_iter().map(mean).collect(),
+        sample,
+    })
 }
 
 fn open(set: &ValidationSet, path: &std::path::Path) -> Result<RgbImage, TrainError> {
@@ -115,18 +131,34 @@ fn question(record: &Record) -> String {
     asked.replace("<image>\n", "").replace("<image>", "")
 }
 
-fn picture_scores(
+/// Three pictures of `SIDE` x `SIDE`.
+struct Made {
+    input: RgbImage,
+    result: RgbImage,
+    target: RgbImage,
+}
+
+impl Made {
+    /// SSIM x 100 and MAE.
+    fn scores(&self) -> (f64, f64) {
+        let levels = |image: &RgbImage| -> Vec<f64> {
+            metrics::grey(image).into_iter().map(f64::round).collect()
+        };
+        let (result, target) = (levels(&self.result), levels(&self.target));
+        let ssim = 100.0 * metrics::ssim(&result, &target, SIDE);
+        (ssim, metrics::mae(&result, &target))
+    }
+}
+
+fn picture(
     model: &HealthGpt,
     set: &ValidationSet,
     record: &Record,
     target: &std::path::Path,
-) -> Result<(f64, f64), TrainError> {
-    let Some((task, image)) = record
-        .task
-        .and_then(RecordTask::model_task)
-        .zip(record.image.as_ref())
-    else {
-        return Ok((0.0, 0.0));
+) -> Result<Option<Made>, TrainError> {
+    let task = record.task.and_then(RecordTask::model_task);
+    let Some((task, image)) = task.zip(record.image.as_ref()) else {
+        return Ok(None);
     };
     let (input, target) = (open(set, image)?, open(set, target)?);
     let go_on = &mut |_: usize, _: usize| ControlFlow::Continue(());
@@ -139,17 +171,12 @@ fn picture_scores(
         go_on,
     )?;
     let side = SIDE as u32;
-    let levels = |image: &RgbImage| {
-        metrics::grey(&pillow_resize(image, side, side, Filter::Bicubic))
-            .into_iter()
-            .map(f64::round)
-            .collect::<Vec<f64>>()
-    };
-    let (made, target) = (levels(made.unmarked()), levels(&target));
-    Ok((
-        100.0 * metrics::ssim(&made, &target, SIDE),
-        metrics::mae(&made, &target),
-    ))
+    let sized = |image: &RgbImage| pillow_resize(image, side, side, Filter::Bicubic);
+    Ok(Some(Made {
+        input: sized(&input),
+        result: sized(made.unmarked()),
+        target: sized(&target),
+    }))
 }
 
 fn answers_exactly(

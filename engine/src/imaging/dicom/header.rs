@@ -32,6 +32,8 @@ pub struct Header {
     pub series_uid: String,
     /// Who it is.
     pub patient: PatientLabel,
+    /// Frame of Reference UID (0020,0052).
+    pub frame_of_reference: String,
     /// Study Description (0008,1030).
     pub study_description: String,
     /// Series Description (0008,103E).
@@ -127,6 +129,7 @@ fn header_of(
             id: decoded(tags::PATIENT_ID),
             study_date: text::date(&set.text(tags::STUDY_DATE)),
         },
+        frame_of_reference: set.text(tags::FRAME_OF_REFERENCE_UID),
         study_description: decoded(tags::STUDY_DESCRIPTION),
         description: decoded(tags::SERIES_DESCRIPTION),
         number: set

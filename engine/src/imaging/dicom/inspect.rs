@@ -31,7 +31,7 @@ pub fn inspect(path: &Path, report: &mut FileReport) -> Result<(), ImagingError>
         };
         if pixels.is_some() {
             attributes(set, report);
-        } else if set.elements.is_empty() {
+        } else if set.elements.iter().all(|element| element.tag.0 == 0) {
             return Err(ImagingError::damaged(path, "it has no data set"));
         }
         Ok(pixels.is_some())

@@ -1,7 +1,7 @@
 //! A DICOM series into memory: a volume of stored values, or a picture.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -22,68 +22,107 @@ use crate::imaging::volume::{Rescale, Volume, Voxels};
 /// Threads that read and decode.
 const THREADS: usize = 2;
 
-/// Reads and decodes a series on two threads. `on_progress` gets slices done and in all, and may stop it.
+/// Reads and decodes a series on two threads. `on_first` gets the middle slice, as a volume of its own, before the
+/// others are read; `on_progress` gets slices done and in all, and may stop it.
 ///
 /// # Errors
 /// What is wrong with the first file that cannot be read, or [`ImagingError::Stopped`].
 pub fn load_dicom(
     series: &SeriesInfo,
+    on_first: &mut dyn FnMut(Volume),
     on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Loaded, ImagingError> {
-    let slices = slices_of(series)?;
-    let Some(first) = slices.first() else {
+    let places = places_of(series);
+    // One slice is decoded before memory for all is asked for: a size may be a lie.
+    let (header, first) = match middle_slice(series, &places)? {
+        (_, picture @ Loaded::Picture(_)) => return Ok(picture),
+        (header, Loaded::Volume(volume)) => (header, volume),
+    };
+    if places.len() > 1 {
+        on_first(Arc::unwrap_or_clone(first));
+    }
+    let (slices, voxels) = read_slices(&places, &header, on_progress)?;
+    let volume = volume_of(series, &header, &slices, voxels);
+    Ok(Loaded::Volume(Arc::new(volume)))
+}
+
+/// The middle slice of a series as a volume of its own, or its picture.
+///
+/// # Errors
+/// What is wrong with its file.
+pub fn dicom_slice(series: &SeriesInfo) -> Result<Loaded, ImagingError> {
+    Ok(middle_slice(series, &places_of(series))?.1)
+}
+
+fn middle_slice(
+    series: &SeriesInfo,
+    places: &[Place<'_>],
+) -> Result<(Header, Loaded), ImagingError> {
+    let (Some(first), Some(middle)) = (places.first(), places.get(places.len() / 2)) else {
         return Err(ImagingError::no_files());
     };
-    let mut reader = FrameReader::open(&first.path)?;
+    let mut reader = FrameReader::open(middle.path)?;
     if !reader.header.image.grey() {
-        return picture(&mut reader, first).map(|picture| Loaded::Picture(Arc::new(picture)));
+        let mut reader = FrameReader::open(first.path)?;
+        let picture = picture(&mut reader, first)?;
+        return Ok((reader.header, Loaded::Picture(Arc::new(picture))));
     }
-    // One slice is decoded before memory for all is asked for: a size may be a lie.
-    let _ = reader.stored_values(first.number)?;
-    drop(reader);
-    let voxels = read_slices(&slices, on_progress)?;
-    volume_of(series, &slices, voxels).map(|volume| Loaded::Volume(Arc::new(volume)))
+    let slice = SliceOf::of(&reader.header, middle)?;
+    let values = values_of(&mut reader, middle)?;
+    let volume = volume_of(series, &reader.header, &[slice], values);
+    Ok((reader.header, Loaded::Volume(Arc::new(volume))))
 }
 
-/// One slice to be read.
-struct SliceOf {
-    path: PathBuf,
+fn places_of(series: &SeriesInfo) -> Vec<Place<'_>> {
+    let places = series.files.iter().enumerate();
+    places
+        .map(|(index, path)| Place {
+            path,
+            number: series.frames.get(index).copied().unwrap_or(0),
+        })
+        .collect()
+}
+
+/// Where one slice is.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    path: &'a Path,
     /// The frame in the file.
     number: usize,
+}
+
+/// What a volume keeps of the header of one slice.
+struct SliceOf {
     frame: Frame,
-    header: Arc<Header>,
+    instance_uid: String,
+    lossy: bool,
+    /// Its values went through a modality look-up table.
+    looked_up: bool,
 }
 
-/// The headers of all slices, in slice order.
-fn slices_of(series: &SeriesInfo) -> Result<Vec<SliceOf>, ImagingError> {
-    let mut slices: Vec<SliceOf> = Vec::with_capacity(series.files.len());
-    for (index, path) in series.files.iter().enumerate() {
-        let header = match slices.last() {
-            Some(last) if last.path == *path => Arc::clone(&last.header),
-            _ => Arc::new(read_header(&mut Source::open(path)?)?),
-        };
-        let number = series.frames.get(index).copied().unwrap_or(0);
-        let frame = header.frames.get(number).cloned().ok_or_else(|| {
-            ImagingError::damaged(path, format!("it has no frame {} any more", number + 1))
+impl SliceOf {
+    fn of(header: &Header, place: &Place<'_>) -> Result<Self, ImagingError> {
+        let frame = header.frames.get(place.number).cloned().ok_or_else(|| {
+            let what = format!("it has no frame {} any more", place.number + 1);
+            ImagingError::damaged(place.path, what)
         })?;
-        slices.push(SliceOf {
-            path: path.clone(),
-            number,
+        Ok(Self {
             frame,
-            header,
-        });
+            instance_uid: header.instance_uid.clone(),
+            lossy: header.lossy,
+            looked_up: header.image.modality_lut.is_some(),
+        })
     }
-    Ok(slices)
 }
 
-fn picture(reader: &mut FrameReader, slice: &SliceOf) -> Result<RgbImage, ImagingError> {
+fn picture(reader: &mut FrameReader, slice: &Place<'_>) -> Result<RgbImage, ImagingError> {
     let image = reader.header.image.clone();
     let picture = if image.palette.is_some() {
         colour::from_palette(&reader.stored_values(slice.number)?, &image)
     } else {
         colour::rgb(&reader.samples(slice.number)?, &image)
     };
-    picture.ok_or_else(|| ImagingError::damaged(&slice.path, "it has fewer pixels than its size"))
+    picture.ok_or_else(|| ImagingError::damaged(slice.path, "it has fewer pixels than its size"))
 }
 
 /// The type that holds the stored values of all slices.
@@ -115,51 +154,94 @@ fn common(a: Kind, b: Kind) -> Kind {
     }
 }
 
+/// What was kept of the headers, and the voxels.
+type Read<V> = (Vec<SliceOf>, V);
+
+/// Reads all slices as the type that one of them promises; where others promise more, as what holds all of them.
 fn read_slices(
-    slices: &[SliceOf],
+    places: &[Place<'_>],
+    header: &Header,
     on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Voxels, ImagingError> {
-    let kinds = slices.iter().map(|slice| kind_of(&slice.header));
-    let kind = kinds.reduce(common).unwrap_or(Kind::I16);
-    let read = match kind {
-        Kind::U8 => read_as(slices, on_progress, |from, to: &mut [u8]| match from {
-            Voxels::U8(from) => copy(from, to),
-            _ => false,
-        })
-        .map(|read| read.map(Voxels::U8)),
-        Kind::I16 => read_as(slices, on_progress, |from, to: &mut [i16]| match from {
-            Voxels::I16(from) => copy(from, to),
-            Voxels::U8(from) => cast(from, to, i16::from),
-            _ => false,
-        })
-        .map(|read| read.map(Voxels::I16)),
-        Kind::U16 => read_as(slices, on_progress, |from, to: &mut [u16]| match from {
-            Voxels::U16(from) => copy(from, to),
-            Voxels::U8(from) => cast(from, to, u16::from),
-            _ => false,
-        })
-        .map(|read| read.map(Voxels::U16)),
-        Kind::I32 => read_as(slices, on_progress, |from, to: &mut [i32]| match from {
-            Voxels::I32(from) => copy(from, to),
-            Voxels::I16(from) => cast(from, to, i32::from),
-            Voxels::U16(from) => cast(from, to, i32::from),
-            Voxels::U8(from) => cast(from, to, i32::from),
-            Voxels::F32(_) => false,
-        })
-        .map(|read| read.map(Voxels::I32)),
-        Kind::F32 => Ok(None),
-    }?;
-    if let Some(voxels) = read {
-        return Ok(voxels);
+) -> Result<Read<Voxels>, ImagingError> {
+    let area = header.image.frame_samples();
+    if let Some(read) = read_kind(places, area, kind_of(header), on_progress)? {
+        return Ok(read);
     }
-    // Real numbers, or unsigned 32-bit values beyond the signed ones.
-    let read = read_as(slices, on_progress, |from, to: &mut [f32]| {
-        for (index, to) in to.iter_mut().enumerate() {
-            *to = from.get(index);
-        }
-        true
-    })?;
-    Ok(Voxels::F32(read.unwrap_or_default()))
+    let mut kind = kind_of(header);
+    for place in places {
+        let header = read_header(&mut Source::open(place.path)?)?;
+        kind = common(kind, kind_of(&header));
+    }
+    // Unsigned 32-bit values beyond the signed ones become real numbers.
+    let read = match read_kind(places, area, kind, on_progress)? {
+        None => read_kind(places, area, Kind::F32, on_progress)?,
+        read => read,
+    };
+    read.ok_or_else(ImagingError::no_files)
+}
+
+/// Reads all slices as one type. Nothing where the values of one do not fit it.
+fn read_kind(
+    places: &[Place<'_>],
+    area: usize,
+    kind: Kind,
+    on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Option<Read<Voxels>>, ImagingError> {
+    let read = match kind {
+        Kind::U8 => read_as(
+            places,
+            area,
+            on_progress,
+            |from, to: &mut [u8]| match from {
+                Voxels::U8(from) => copy(from, to),
+                _ => false,
+            },
+        )?
+        .map(|(slices, voxels)| (slices, Voxels::U8(voxels))),
+        Kind::I16 => read_as(
+            places,
+            area,
+            on_progress,
+            |from, to: &mut [i16]| match from {
+                Voxels::I16(from) => copy(from, to),
+                Voxels::U8(from) => cast(from, to, i16::from),
+                _ => false,
+            },
+        )?
+        .map(|(slices, voxels)| (slices, Voxels::I16(voxels))),
+        Kind::U16 => read_as(
+            places,
+            area,
+            on_progress,
+            |from, to: &mut [u16]| match from {
+                Voxels::U16(from) => copy(from, to),
+                Voxels::U8(from) => cast(from, to, u16::from),
+                _ => false,
+            },
+        )?
+        .map(|(slices, voxels)| (slices, Voxels::U16(voxels))),
+        Kind::I32 => read_as(
+            places,
+            area,
+            on_progress,
+            |from, to: &mut [i32]| match from {
+                Voxels::I32(from) => copy(from, to),
+                Voxels::I16(from) => cast(from, to, i32::from),
+                Voxels::U16(from) => cast(from, to, i32::from),
+                Voxels::U8(from) => cast(from, to, i32::from),
+                Voxels::F32(_) => false,
+            },
+        )?
+        .map(|(slices, voxels)| (slices, Voxels::I32(voxels))),
+        Kind::F32 => read_as(places, area, on_progress, |from, to: &mut [f32]| {
+            for (index, to) in to.iter_mut().enumerate() {
+                *to = from.get(index);
+            }
+            true
+        })?
+        .map(|(slices, voxels)| (slices, Voxels::F32(voxels))),
+    };
+    Ok(read)
 }
 
 fn copy<T: Copy>(from: &[T], to: &mut [T]) -> bool {
@@ -176,49 +258,51 @@ fn cast<A: Copy, B>(from: &[A], to: &mut [B], convert: fn(A) -> B) -> bool {
 
 /// What a reading thread says about one slice.
 enum Outcome {
-    Done,
+    Done(usize, Box<SliceOf>),
     /// The values do not fit the type that the header promised.
     Unfit,
     Failed(ImagingError),
 }
 
-/// Reads all slices on two threads with `place`, which is given the values and their place and says whether they fit.
+/// Reads all slices on two threads with `put`, which is given the values and where they go and says whether they fit.
 /// Nothing if they do not.
 fn read_as<T: Copy + Default + Send>(
-    slices: &[SliceOf],
+    places: &[Place<'_>],
+    area: usize,
     on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-    place: impl Fn(&Voxels, &mut [T]) -> bool + Sync,
-) -> Result<Option<Vec<T>>, ImagingError> {
-    let Some(first) = slices.first() else {
-        return Ok(Some(Vec::new()));
+    put: impl Fn(&Voxels, &mut [T]) -> bool + Sync,
+) -> Result<Option<Read<Vec<T>>>, ImagingError> {
+    let Some(first) = places.first() else {
+        return Ok(None);
     };
-    let area = first.header.image.frame_samples();
-    let count = area.saturating_mul(slices.len());
-    check_fits(count as u64 * size_of::<T>() as u64, &first.path)?;
+    let count = area.saturating_mul(places.len());
+    check_fits(count as u64 * size_of::<T>() as u64, first.path)?;
     // Zeros that are not touched before they are written.
     let mut voxels = vec![T::default(); count];
-    let jobs = Mutex::new(slices.iter().zip(voxels.chunks_exact_mut(area.max(1))));
+    let chunks = voxels.chunks_exact_mut(area.max(1));
+    let jobs = Mutex::new(places.iter().zip(chunks).enumerate());
     let stop = AtomicBool::new(false);
     let (sender, outcomes) = mpsc::channel();
-    thread::scope(|scope| {
+    let mut slices: Vec<Option<SliceOf>> = places.iter().map(|_| None).collect();
+    let complete = thread::scope(|scope| {
         for worker in 0..THREADS {
             let sender = sender.clone();
-            let (jobs, stop, place) = (&jobs, &stop, &place);
+            let (jobs, stop, put) = (&jobs, &stop, &put);
             let work = move || {
                 let mut opened: Option<FrameReader> = None;
                 while !stop.load(Ordering::Relaxed) {
                     let job = jobs.lock().ok().and_then(|mut jobs| jobs.next());
-                    let Some((slice, chunk)) = job else {
+                    let Some((index, (place, chunk))) = job else {
                         return;
                     };
-                    let outcome = match values_of(&mut opened, slice) {
-                        Ok(values) if values.len() != chunk.len() => {
-                            Outcome::Failed(ImagingError::damaged(
-                                &slice.path,
-                                "it changed its size while it was read",
-                            ))
+                    let outcome = match read_one(&mut opened, place) {
+                        Ok((_, values)) if values.len() != chunk.len() => {
+                            let what = "it changed its size while it was read";
+                            Outcome::Failed(ImagingError::damaged(place.path, what))
                         }
-                        Ok(values) if place(&values, chunk) => Outcome::Done,
+                        Ok((slice, values)) if put(&values, chunk) => {
+                            Outcome::Done(index, Box::new(slice))
+                        }
                         Ok(_) => Outcome::Unfit,
                         Err(error) => Outcome::Failed(error),
                     };
@@ -230,15 +314,18 @@ fn read_as<T: Copy + Default + Send>(
             thread::Builder::new()
                 .name(format!("dicom-reader-{worker}"))
                 .spawn_scoped(scope, work)
-                .map_err(ImagingError::io(&first.path))?;
+                .map_err(ImagingError::io(first.path))?;
         }
         drop(sender);
         let mut done = 0;
         for outcome in &outcomes {
             let end = match outcome {
-                Outcome::Done => {
+                Outcome::Done(index, slice) => {
+                    if let Some(place) = slices.get_mut(index) {
+                        *place = Some(*slice);
+                    }
                     done += 1;
-                    match on_progress(done, slices.len()) {
+                    match on_progress(done, places.len()) {
                         ControlFlow::Continue(()) => None,
                         ControlFlow::Break(()) => Some(Err(ImagingError::Stopped)),
                     }
@@ -251,20 +338,30 @@ fn read_as<T: Copy + Default + Send>(
                 return end;
             }
         }
-        Ok(done == slices.len())
-    })
-    .map(|complete| complete.then_some(voxels))
+        Ok(done == places.len())
+    })?;
+    let slices: Option<Vec<SliceOf>> = slices.into_iter().collect();
+    Ok(slices.filter(|_| complete).map(|slices| (slices, voxels)))
+}
+
+/// Reads one slice; frames of one file follow each other, so the file stays open.
+fn read_one(
+    opened: &mut Option<FrameReader>,
+    place: &Place<'_>,
+) -> Result<(SliceOf, Voxels), ImagingError> {
+    let fresh = match opened.take() {
+        Some(reader) if reader.path() == place.path => reader,
+        _ => FrameReader::open(place.path)?,
+    };
+    let reader = opened.insert(fresh);
+    let slice = SliceOf::of(&reader.header, place)?;
+    Ok((slice, values_of(reader, place)?))
 }
 
 /// The values of a slice, through its modality look-up table where it has one.
-fn values_of(opened: &mut Option<FrameReader>, slice: &SliceOf) -> Result<Voxels, ImagingError> {
-    let fresh = match opened.take() {
-        Some(reader) if reader.path() == slice.path => reader,
-        _ => FrameReader::open(&slice.path)?,
-    };
-    let reader = opened.insert(fresh);
-    let values = reader.stored_values(slice.number)?;
-    Ok(match &slice.header.image.modality_lut {
+fn values_of(reader: &mut FrameReader, place: &Place<'_>) -> Result<Voxels, ImagingError> {
+    let values = reader.stored_values(place.number)?;
+    Ok(match &reader.header.image.modality_lut {
         Some(lut) => {
             let looked_up = (0..values.len()).map(|i| lut.look_up(values.get(i) as i64));
             Voxels::U16(looked_up.collect())
@@ -273,41 +370,43 @@ fn values_of(opened: &mut Option<FrameReader>, slice: &SliceOf) -> Result<Voxels
     })
 }
 
-fn volume_of(
-    series: &SeriesInfo,
-    slices: &[SliceOf],
-    voxels: Voxels,
-) -> Result<Volume, ImagingError> {
+fn volume_of(series: &SeriesInfo, header: &Header, slices: &[SliceOf], voxels: Voxels) -> Volume {
     let frames: Vec<&Frame> = slices.iter().map(|slice| &slice.frame).collect();
     let geometry = geometry(&frames);
-    let (Some(first), Some(middle)) = (slices.first(), slices.get(slices.len() / 2)) else {
-        return Err(ImagingError::no_files());
-    };
-    let rescale = |slice: &SliceOf| match slice.header.image.modality_lut {
-        Some(_) => Rescale::NONE,
-        None => slice.frame.rescale.unwrap_or(Rescale::NONE),
+    let rescale = |slice: &SliceOf| match slice.looked_up {
+        true => Rescale::NONE,
+        false => slice.frame.rescale.unwrap_or(Rescale::NONE),
     };
     let mut rescales: Vec<Rescale> = slices.iter().map(rescale).collect();
     if rescales.iter().all(|one| Some(one) == rescales.first()) {
         rescales.truncate(1);
     }
-    let image = &first.header.image;
-    Ok(Volume {
-        size: [image.columns, image.rows, slices.len()],
-        voxels,
+    let middle = frames
+        .get(frames.len() / 2)
+        .copied()
+        .cloned()
+        .unwrap_or_default();
+    let image = &header.image;
+    Volume {
         rescale: rescales,
-        patient_from_voxel: geometry.patient_from_voxel,
         calibrated: geometry.calibrated,
-        modality: first.header.modality.clone(),
-        body_part: first.header.body_part.clone(),
-        windows: middle.frame.windows.clone(),
-        voi_tables: Arc::clone(&middle.frame.voi_tables),
+        modality: header.modality.clone(),
+        body_part: header.body_part.clone(),
+        windows: middle.windows,
+        voi_tables: middle.voi_tables,
         inverted: image.photometric == "MONOCHROME1",
-        lossy: slices.iter().any(|slice| slice.header.lossy),
+        lossy: slices.iter().any(|slice| slice.lossy),
         instance_uids: slices
             .iter()
-            .map(|slice| slice.header.instance_uid.clone())
+            .map(|slice| slice.instance_uid.clone())
             .collect(),
+        frame_of_reference: Some(header.frame_of_reference.clone()).filter(|uid| !uid.is_empty()),
+        planes_off: geometry.planes_off,
         notes: series.notes.clone(),
-    })
+        ..Volume::new(
+            [image.columns, image.rows, slices.len()],
+            voxels,
+            geometry.patient_from_voxel,
+        )
+    }
 }

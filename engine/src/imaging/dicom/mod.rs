@@ -7,6 +7,7 @@ mod codec;
 mod colour;
 mod dataset;
 mod directory;
+mod fields;
 mod header;
 mod inspect;
 mod jpeg;
@@ -22,8 +23,9 @@ mod stack;
 mod text;
 
 pub use directory::directory_files;
+pub use fields::fields;
 pub use header::{Header, read_header};
 pub use inspect::inspect;
-pub use load::load_dicom;
+pub use load::{dicom_slice, load_dicom};
 pub use series::series_of;
 pub use source::{Source, dicom_start};

@@ -30,6 +30,8 @@ pub struct Geometry {
     pub calibrated: bool,
     /// The files say at least how far pixels are apart.
     pub spaced: bool,
+    /// Why no plane across the slices can be cut.
+    pub planes_off: Option<String>,
     /// Uneven spacing, tilt, missing positions.
     pub notes: Vec<String>,
 }
@@ -207,12 +209,10 @@ pub fn geometry(frames: &[&Frame]) -> Geometry {
     let (Some([columns, rows]), Some(positions), true) =
         (orientation, positions, spacing.is_some())
     else {
-        if frames.len() > 1 {
-            notes.push(
-                "the files do not say where the slices lie: order by number, no distances across slices"
-                    .to_owned(),
-            );
-        }
+        let unplaced = (frames.len() > 1).then(|| {
+            "the files do not say where the slices lie: order by number, no planes across the slices".to_owned()
+        });
+        notes.extend(unplaced.clone());
         let slice_mm = thickness.unwrap_or(row_mm);
         return Geometry {
             patient_from_voxel: Affine([
@@ -222,6 +222,7 @@ pub fn geometry(frames: &[&Frame]) -> Geometry {
             ]),
             calibrated: false,
             spaced: spacing.is_some(),
+            planes_off: unplaced,
             notes,
         };
     };
@@ -240,12 +241,13 @@ pub fn geometry(frames: &[&Frame]) -> Geometry {
         .zip(along.iter().skip(1))
         .map(|(a, b)| b - a)
         .collect();
-    notes.extend(uneven(&along, &gaps));
+    let planes_off = uneven(&along, &gaps);
+    notes.extend(planes_off.clone());
     let across = length(cross(normal, step));
     let tilt = across.atan2(dot(normal, step)).to_degrees();
     if tilt > 0.5 {
         notes.push(format!(
-            "the gantry was tilted by {tilt:.1} degrees: planes across the slices are sheared"
+            "the gantry was tilted by {tilt:.1} degrees: planes across the slices are sheared; patient axes straighten them"
         ));
     }
     let row = |axis: usize| {
@@ -260,6 +262,7 @@ pub fn geometry(frames: &[&Frame]) -> Geometry {
         patient_from_voxel: Affine([row(0), row(1), row(2)]),
         calibrated: true,
         spaced: true,
+        planes_off,
         notes,
     }
 }
@@ -285,9 +288,11 @@ fn uneven(along: &[f64], gaps: &[f64]) -> Option<String> {
     Some(if missing > 0 && even_otherwise {
         format!(
             "slices are missing at {missing} places: they are {median:.2} mm apart, but up to {high:.2} mm there; \
-             planes across the slices are distorted"
+             planes across the slices would be distorted and are off"
         )
     } else {
-        format!("slices are {low:.2} to {high:.2} mm apart: planes across the slices are distorted")
+        format!(
+            "slices are {low:.2} to {high:.2} mm apart: planes across the slices would be distorted and are off"
+        )
     })
 }

@@ -103,6 +103,12 @@ pub fn is_nifti(bytes: &[u8]) -> bool {
     !matches!(recognise(bytes), Err(Invalid::OtherFormat))
 }
 
+/// Version 2, and most significant byte first; nothing where it is not NIfTI.
+pub fn byte_order(bytes: &[u8]) -> Option<(bool, bool)> {
+    let (layout, _) = recognise(bytes).ok()?;
+    Some((layout.two, layout.big_endian))
+}
+
 /// Reads a header from the first [`HEADER_BYTES`] of a file (348 are enough for NIfTI-1).
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 //! panics on legal headers and knows no NIfTI-2.
 
 mod colour;
+mod fields;
 mod gzip;
 mod header;
 mod inspect;
@@ -10,6 +11,7 @@ mod voxels;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
+pub use fields::fields;
 pub use header::{Header, is_nifti};
 pub use inspect::inspect;
 pub use voxels::load_nifti;

@@ -1,0 +1,141 @@
+//! Dialogs, settings and keys: what the user prefers.
+
+use std::path::PathBuf;
+
+use super::measurements::{Book, Tool};
+use super::{Notice, State};
+use crate::action::{Action, Effect};
+use crate::keys::{Keymap, Refused, command};
+use crate::settings::{Change, Settings};
+use crate::strings::{fill, words};
+
+impl State {
+    /// A window with these settings, as the file had them.
+    pub fn with_settings(settings: Settings, place: Option<String>) -> Self {
+        let mut state = Self {
+            settings,
+            settings_place: place,
+            ..Self::default()
+        };
+        state.measurements.listed = !state.settings.panels.measurements_closed;
+        crate::strings::speak(state.settings.language);
+        let (keymap, bad) = state.settings.keymap();
+        state.keymap = keymap;
+        if !bad.is_empty() {
+            let text = fill(words().bad_keys, &[&bad.join("; ")]);
+            state.notice = Some(Notice::Failed(text));
+        }
+        state
+    }
+
+    /// Does what was asked of dialogs, settings and keys; the result is what has to be kept.
+    pub(super) fn prefer(&mut self, wish: Action) -> Option<Effect> {
+        match wish {
+            Action::Toggle(dialog) => {
+                let closed = self.dialog == Some(dialog);
+                self.close_dialog();
+                self.dialog = (!closed).then_some(dialog);
+                return None;
+            }
+            Action::CloseDialog => {
+                self.close_dialog();
+                return None;
+            }
+            Action::Listen(name) => {
+                self.listening = name;
+                self.key_refused = None;
+                return None;
+            }
+            Action::BindKey(name, chord) => {
+                self.listening = None;
+                let refused = self.keymap.assign(&name, chord).err();
+                self.key_refused = refused.map(|refused| match refused {
+                    Refused::Taken(by) => {
+                        let owner = command(by).map_or("", |owner| (owner.words)(words()));
+                        fill(words().key_taken, &[&chord.words(), &owner])
+                    }
+                    Refused::Fixed => fill(words().key_fixed, &[&chord.words()]),
+                });
+                if self.key_refused.is_some() {
+                    return None;
+                }
+                self.settings.keys = self.keymap.changes();
+            }
+            Action::ResetKeys => {
+                self.keymap = Keymap::default();
+                self.settings.keys.clear();
+                self.key_refused = None;
+            }
+            Action::Change(change) => {
+                self.layouts += u32::from(change == Change::Reset);
+                self.settings.change(change);
+                self.keymap = self.settings.keymap().0;
+                self.measurements.listed = !self.settings.panels.measurements_closed;
+            }
+            _ => return None,
+        }
+        Some(self.keep_settings())
+    }
+
+    pub(super) fn keep_settings(&self) -> Effect {
+        Effect::KeepSettings(Box::new(self.settings.clone()))
+    }
+
+    fn close_dialog(&mut self) {
+        self.dialog = None;
+        self.listening = None;
+        self.key_refused = None;
+    }
+
+    /// Closes what lies on top: a dialog, a shape being drawn, a tool. False if there was none of them.
+    pub(super) fn put_down(&mut self) -> bool {
+        if self.dialog.is_some() {
+            self.close_dialog();
+            return true;
+        }
+        if self.measurements.gesture.take().is_some() {
+            return true;
+        }
+        let busy = self.jobs.values().any(|job| job.kind.uses_model());
+        let armed = self.measurements.tool != Tool::Window && !busy;
+        if armed {
+            self.measurements.take_up(Tool::Window);
+        }
+        armed
+    }
+
+    /// Remembers what is opened, if the user wants that.
+    pub(super) fn remember_opened(&mut self, paths: &[PathBuf]) -> Option<Effect> {
+        let before = self.settings.recent.clone();
+        self.settings.opened(paths);
+        (self.settings.recent != before).then(|| self.keep_settings())
+    }
+
+    /// Asks for what was measured on series in earlier sessions, the first time each is open.
+    fn recall(&mut self) -> Vec<Effect> {
+        let viewports = self.viewer.viewports.iter();
+        let open = viewports.filter(|viewport| viewport.volume().is_some());
+        let ids: Vec<String> = open
+            .filter_map(|viewport| viewport.series_id().map(str::to_owned))
+            .collect();
+        let mut effects = Vec::new();
+        for id in ids {
+            if !self.measurements.books.contains_key(&id) {
+                let _ = self.measurements.books.insert(id.clone(), Book::default());
+                effects.push(Effect::RecallMeasurements(id));
+            }
+        }
+        effects
+    }
+
+    /// Brings what follows from the rest up to date before a frame is drawn; the result is what has to be done for it.
+    pub fn refresh(&mut self) -> Vec<Effect> {
+        let shown = self.slice_on_screen();
+        let shown = shown.as_ref();
+        let shown = shown.map(|(slice, volume)| (slice.clone(), &**volume));
+        self.measurements.refresh_histogram(shown);
+        let mut effects = self.recall();
+        effects.extend(self.refresh_tags());
+        effects
+    }
+}

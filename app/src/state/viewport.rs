@@ -1,0 +1,242 @@
+//! One viewport: a series on its way or open, how large it is drawn and how it is turned.
+
+use std::sync::Arc;
+
+use engine::imaging::{Modality, Plane, SeriesInfo, Volume};
+use engine::session::Source;
+use image::RgbImage;
+
+use super::chat::{Evidence, PictureRef};
+use super::orientation::Orientation;
+use super::volume_view::VolumeView;
+
+/// What a viewport shows.
+#[derive(Clone, Debug, Default)]
+pub enum Viewport {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// A series on its way.
+    Loading(Box<LoadingSeries>),
+    /// A series that could not be read, and why.
+    Failed(Box<SeriesInfo>, String),
+    /// A series.
+    Open(Box<OpenSeries>),
+}
+
+/// A series on its way.
+#[derive(Clone, Debug)]
+pub struct LoadingSeries {
+    /// As the scan found it.
+    pub series: SeriesInfo,
+    /// The plane to show it in, if not the one it was acquired in.
+    pub plane: Option<Plane>,
+    /// Its middle slice, once there.
+    pub first: Option<Arc<Volume>>,
+}
+
+impl Viewport {
+    /// The open series.
+    pub fn open(&self) -> Option<&OpenSeries> {
+        match self {
+            Self::Open(open) => Some(open),
+            _ => None,
+        }
+    }
+
+    /// The open series, to change its view.
+    pub fn open_mut(&mut self) -> Option<&mut OpenSeries> {
+        match self {
+            Self::Open(open) => Some(open),
+            _ => None,
+        }
+    }
+
+    /// The open volume.
+    pub fn volume(&self) -> Option<&VolumeView> {
+        match &self.open()?.content {
+            Content::Volume(view) => Some(view),
+            Content::Picture(_) => None,
+        }
+    }
+
+    /// The open volume, to change its view.
+    pub fn volume_mut(&mut self) -> Option<&mut VolumeView> {
+        match &mut self.open_mut()?.content {
+            Content::Volume(view) => Some(view),
+            Content::Picture(_) => None,
+        }
+    }
+
+    /// The series that is open, on its way, or failed.
+    pub fn series(&self) -> Option<&SeriesInfo> {
+        match self {
+            Self::Empty => None,
+            Self::Loading(loading) => Some(&loading.series),
+            Self::Failed(series, _) => Some(series),
+            Self::Open(open) => Some(&open.series),
+        }
+    }
+
+    /// Its id.
+    pub fn series_id(&self) -> Option<&str> {
+        self.series().map(|series| series.id.as_str())
+    }
+
+    /// Does it wait for this series?
+    pub fn waits_for(&self, id: &str) -> bool {
+        matches!(self, Self::Loading(loading) if loading.series.id == id)
+    }
+}
+
+/// A series in memory and how it is looked at.
+#[derive(Clone, Debug)]
+pub struct OpenSeries {
+    /// As the scan found it.
+    pub series: SeriesInfo,
+    /// Its voxels or pixels.
+    pub content: Content,
+    /// How large and where.
+    pub camera: Camera,
+    /// How it is turned on screen.
+    pub orientation: Orientation,
+    /// Slices that are shown one after the other.
+    pub cine: Cine,
+}
+
+/// Slices shown one after the other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cine {
+    /// Under way.
+    pub playing: bool,
+    /// Slices a second.
+    pub fps: f32,
+}
+
+impl Cine {
+    /// The fewest and the most slices a second.
+    pub const RATES: [f32; 2] = [1.0, 60.0];
+}
+
+impl Default for Cine {
+    fn default() -> Self {
+        Self {
+            playing: false,
+            fps: 10.0,
+        }
+    }
+}
+
+impl OpenSeries {
+    /// A series as it is looked at first.
+    pub fn new(series: SeriesInfo, content: Content) -> Self {
+        Self {
+            series,
+            content,
+            camera: Camera::default(),
+            orientation: Orientation::default(),
+            cine: Cine::default(),
+        }
+    }
+
+    /// The picture on screen, as evidence for a question.
+    pub fn evidence(&self) -> Evidence {
+        let view = match &self.content {
+            Content::Volume(view) => Some(view.descriptor()),
+            Content::Picture(_) => None,
+        };
+        let source = match &self.content {
+            Content::Volume(view) => Source::Slice {
+                volume: Arc::clone(&view.volume),
+                view: view.descriptor(),
+            },
+            Content::Picture(image) => Source::Picture(Arc::clone(image)),
+        };
+        Evidence {
+            picture: PictureRef {
+                series: self.series.id.clone(),
+                series_words: self.series.description.clone(),
+                view,
+            },
+            source,
+        }
+    }
+
+    /// The modality that tasks are checked against.
+    pub fn modality(&self) -> &Modality {
+        match &self.content {
+            Content::Volume(view) => &view.volume.modality,
+            Content::Picture(_) => &self.series.modality,
+        }
+    }
+}
+
+/// Voxels or pixels.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// Grey voxels in patient space.
+    Volume(VolumeView),
+    /// A plain picture.
+    Picture(Arc<RgbImage>),
+}
+
+/// How large the picture is and where.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Camera {
+    /// 1 fits the view.
+    pub zoom: f32,
+    /// From the middle of the view to the middle of the picture, in points.
+    pub pan: [f32; 2],
+}
+
+impl Default for Camera {
+    fn default() -> Self {
+        Self {
+            zoom: 1.0,
+            pan: [0.0; 2],
+        }
+    }
+}
+
+impl Camera {
+    /// Enlarges by `factor`; the point `about` (from the middle of the view) stays where it is.
+    pub fn zoom_about(&mut self, factor: f32, about: [f32; 2]) {
+        let zoom = (self.zoom * factor).clamp(0.1, 64.0);
+        let factor = zoom / self.zoom;
+        self.zoom = zoom;
+        for (pan, about) in self.pan.iter_mut().zip(about) {
+            *pan = about - (about - *pan) * factor;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_point_under_the_pointer_stays_when_zooming() {
+        let mut camera = Camera {
+            zoom: 1.5,
+            pan: [20.0, -10.0],
+        };
+        let about = [80.0, 40.0];
+        // Where the pointer is in the picture, in units of the fitted picture.
+        let at =
+            |camera: &Camera| [0, 1].map(|axis| (about[axis] - camera.pan[axis]) / camera.zoom);
+        let before = at(&camera);
+        camera.zoom_about(2.0, about);
+        let after = at(&camera);
+        assert_eq!(camera.zoom, 3.0);
+        assert!((before[0] - after[0]).abs() < 1e-4 && (before[1] - after[1]).abs() < 1e-4);
+    }
+
+    #[test]
+    fn zoom_has_limits() {
+        let mut camera = Camera::default();
+        camera.zoom_about(1e9, [0.0; 2]);
+        assert_eq!(camera.zoom, 64.0);
+        camera.zoom_about(1e-9, [0.0; 2]);
+        assert_eq!(camera.zoom, 0.1);
+    }
+}

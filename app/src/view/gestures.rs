@@ -1,0 +1,105 @@
+//! What the mouse asks for over a viewport.
+
+use egui::{MouseWheelUnit, PointerButton, Pos2, Rect, Response, Ui, Vec2};
+use engine::imaging::Window;
+
+use super::probe::{pixel_at, place_of};
+use crate::action::Action;
+use crate::state::{Content, OpenSeries, Tool, Viewer};
+
+/// What is asked for over the picture that lies at `place` in `area`. `window` is what a drag changes.
+pub fn gestures(
+    ui: &Ui,
+    viewer: &Viewer,
+    open: &OpenSeries,
+    response: &Response,
+    [area, place]: [Rect; 2],
+    window: Option<Window>,
+    tool: Tool,
+) -> Option<Action> {
+    if response.double_clicked() {
+        return Some(Action::ToggleMaximised);
+    }
+    if response.clicked() {
+        response.request_focus();
+        let at = response.interact_pointer_pos()?;
+        let Content::Volume(view) = &open.content else {
+            return None;
+        };
+        let pixel = pixel_at(view, open.orientation, place, at)?;
+        return (viewer.viewports.len() > 1).then(|| Action::SetCrosshair(place_of(view, pixel)));
+    }
+    let from_middle = |at: Pos2| <[f32; 2]>::from(at - area.center());
+    let moved = response.drag_delta();
+    let shift = ui.input(|input| input.modifiers.shift);
+    let primary = response.dragged_by(PointerButton::Primary);
+    if moved != Vec2::ZERO {
+        if response.dragged_by(PointerButton::Middle) || (primary && (shift || tool == Tool::Pan)) {
+            return Some(Action::Pan(moved.into()));
+        }
+        if response.dragged_by(PointerButton::Secondary) || (primary && tool == Tool::Zoom) {
+            let origin = ui.input(|input| input.pointer.press_origin());
+            return Some(Action::Zoom {
+                factor: (-moved.y * 0.008).exp(),
+                about: from_middle(origin.unwrap_or(area.center())),
+            });
+        }
+        if let Some(window) = window
+            && primary
+            && tool == Tool::Window
+        {
+            return Some(Action::SetWindow(dragged_window(window, moved)));
+        }
+    }
+    if !response.contains_pointer() {
+        return None;
+    }
+    let at = ui.input(|input| input.pointer.hover_pos())?;
+    let zoom = ui.input(|input| input.zoom_delta());
+    if zoom != 1.0 {
+        return Some(Action::Zoom {
+            factor: zoom,
+            about: from_middle(at),
+        });
+    }
+    let steps = wheel_steps(ui, response.id);
+    (steps != 0).then_some(Action::StepSlices(steps))
+}
+
+/// Right widens, down raises the centre (darker), both in proportion to the width.
+fn dragged_window(window: Window, moved: Vec2) -> Window {
+    window.moved(
+        window.center + moved.y * window.width.max(4.0) / 400.0,
+        (window.width * (moved.x / 250.0).exp()).clamp(1.0, 200_000.0),
+    )
+}
+
+/// Slices that the wheel asks for: one for each notch, or for each 40 points of a touchpad. Parts of a notch add up.
+fn wheel_steps(ui: &Ui, id: egui::Id) -> isize {
+    const POINTS_PER_SLICE: f32 = 40.0;
+    let rest_id = id.with("wheel");
+    let mut rest: f32 = ui.data(|data| data.get_temp(rest_id)).unwrap_or(0.0);
+    ui.input(|input| {
+        for event in &input.events {
+            let egui::Event::MouseWheel {
+                unit,
+                delta,
+                modifiers,
+                ..
+            } = event
+            else {
+                continue;
+            };
+            if modifiers.ctrl || modifiers.command {
+                continue;
+            }
+            rest -= match unit {
+                MouseWheelUnit::Line | MouseWheelUnit::Page => delta.y,
+                MouseWheelUnit::Point => delta.y / POINTS_PER_SLICE,
+            };
+        }
+    });
+    let steps = rest.trunc();
+    ui.data_mut(|data| data.insert_temp(rest_id, rest - steps));
+    steps as isize
+}

@@ -1,0 +1,161 @@
+//! The list of measurements below the series, and the histogram of the slice or the chosen region.
+
+use egui::{Button, Frame, Label, Panel, Rect, RichText, ScrollArea, Sense, Ui};
+use engine::imaging::Axes;
+use engine::imaging::measure::Histogram;
+
+use super::numbers::{kind_words, measurement_words};
+use crate::action::Action;
+use crate::state::{HistogramOf, Measure, Measurement, State, plane_words};
+use crate::strings::{fill, words};
+use crate::theme;
+
+/// Height of the bars, in points.
+const BARS: f32 = 56.0;
+
+/// The list, if it is shown and there is a volume to measure on.
+pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
+    let view = state.viewer.viewport().volume()?;
+    if !state.measurements.listed {
+        return None;
+    }
+    let series = state.viewer.series_id()?;
+    let measurable = view.axes == Axes::Acquired && view.slab.is_none();
+    let mut wish = None;
+    let most = (ui.available_height() * 0.5).max(120.0);
+    Panel::bottom("measurements")
+        .frame(Frame::new())
+        .resizable(false)
+        .max_size(most)
+        .show(ui, |ui| {
+            ui.add_space(6.0);
+            ui.label(RichText::new(words().measurements).strong());
+            let book = state.measurements.books.get(series);
+            let items = book.map_or(&[][..], |book| &book.items);
+            if items.is_empty() || !measurable {
+                let hint = if measurable {
+                    words().no_measurements
+                } else {
+                    words().measure_off
+                };
+                let hint = RichText::new(hint).color(theme::now().quiet);
+                ui.add(Label::new(hint.size(12.5)).wrap());
+            }
+            let selected = state.measurements.selected_in(series);
+            ScrollArea::vertical()
+                .id_salt("measurements")
+                .max_height((most - 200.0).max(60.0))
+                .show(ui, |ui| {
+                    for item in items {
+                        let chosen = selected == Some(item.number);
+                        wish = item_ui(ui, item, chosen).or(wish.take());
+                    }
+                });
+            let can_undo = book.is_some_and(|book| book.can_undo());
+            let can_redo = book.is_some_and(|book| book.can_redo());
+            wish = edit_ui(ui, state, can_undo, can_redo, !items.is_empty()).or(wish.take());
+            if let Some((of, Some(histogram))) = &state.measurements.histogram {
+                histogram_ui(ui, of, histogram, items);
+            }
+        });
+    wish.map(Action::Measure)
+}
+
+fn item_ui(ui: &mut Ui, item: &Measurement, chosen: bool) -> Option<Measure> {
+    let name = measurement_words(item);
+    let place = fill(
+        words().slice_place,
+        &[&plane_words(item.plane), &(item.index + 1)],
+    );
+    let mut wish = None;
+    ui.horizontal(|ui| {
+        let delete = format!("{} {}", kind_words(&item.shape), item.number);
+        let delete = fill(words().delete_measurement, &[&delete]);
+        let cross = ui.small_button("×").on_hover_text(&delete);
+        if cross.accessible_name(delete).clicked() {
+            wish = Some(Measure::Delete(item.number));
+        }
+        let text = RichText::new(&name).size(12.5);
+        let row = Button::selectable(chosen, text).wrap();
+        let row = ui.add(row).on_hover_text(&place);
+        if row.accessible_name(name).clicked() {
+            wish = Some(Measure::Show(item.number));
+        }
+    });
+    wish
+}
+
+fn edit_ui(
+    ui: &mut Ui,
+    state: &State,
+    can_undo: bool,
+    can_redo: bool,
+    any: bool,
+) -> Option<Measure> {
+    let mut wish = None;
+    ui.horizontal_wrapped(|ui| {
+        for (name, key, ready, why, does) in [
+            (
+                words().undo,
+                "undo",
+                can_undo,
+                words().nothing_to_undo,
+                Measure::Undo,
+            ),
+            (
+                words().redo,
+                "redo",
+                can_redo,
+                words().nothing_to_redo,
+                Measure::Redo,
+            ),
+            (
+                words().delete_all,
+                "",
+                any,
+                words().no_measurements,
+                Measure::DeleteAll,
+            ),
+        ] {
+            let button = ui.add_enabled(ready, Button::new(name).small());
+            let button = button.on_hover_text(state.keymap.hint(name, key));
+            if button.on_disabled_hover_text(why).clicked() {
+                wish = Some(does);
+            }
+        }
+    });
+    wish
+}
+
+fn histogram_ui(ui: &mut Ui, of: &HistogramOf, histogram: &Histogram, items: &[Measurement]) {
+    let total: u64 = histogram.counts.iter().map(|count| u64::from(*count)).sum();
+    let ends = [histogram.low, histogram.high].map(|end| format!("{end:.0}"));
+    let [low, high] = &ends;
+    let region = of.region.as_ref();
+    let item = region.and_then(|(number, _)| items.iter().find(|item| item.number == *number));
+    let name = match item {
+        Some(item) => {
+            let name = format!("{} {}", kind_words(&item.shape), item.number);
+            fill(words().histogram_region, &[&name, &total, low, high])
+        }
+        None => fill(words().histogram_slice, &[&total, low, high]),
+    };
+    let size = egui::vec2(ui.available_width(), BARS);
+    let (area, response) = ui.allocate_exact_size(size, Sense::hover());
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Figure, true, &name));
+    let painter = ui.painter_at(area);
+    painter.rect_filled(area, 2.0, theme::now().field);
+    let most = histogram.counts.iter().copied().max().unwrap_or(0).max(1);
+    let width = area.width() / histogram.counts.len().max(1) as f32;
+    for (number, count) in histogram.counts.iter().enumerate() {
+        // By the logarithm, so that the air around the patient does not flatten the rest.
+        let share = (1.0 + *count as f32).ln() / (1.0 + most as f32).ln();
+        let left = area.left() + number as f32 * width;
+        let bar = Rect::from_min_max(
+            egui::pos2(left, area.bottom() - share * (BARS - 4.0)),
+            egui::pos2(left + (width - 0.5).max(0.5), area.bottom()),
+        );
+        painter.rect_filled(bar, 0.0, theme::now().accent);
+    }
+    ui.add(Label::new(RichText::new(name).color(theme::now().quiet).size(12.0)).wrap());
+}

@@ -1,0 +1,480 @@
+//! Lengths, angles and regions on a slice: what a drawn shape measures, in the samples and the geometry of its volume.
+//!
+//! A point is given in columns and rows of the slice as it is stored (`voxel_at`): pixel (c, r) covers the square from
+//! (c, r) to (c + 1, r + 1). Lengths are in mm only where the files give a geometry, and in pixels otherwise.
+//! A region's numbers are those of the pixels whose centre lies in it; samples that are no number are left out.
+
+use serde::{Deserialize, Serialize};
+
+use super::geometry::length;
+use super::volume::{Plane, Volume};
+
+/// Column and row on a slice.
+pub type Point = [f64; 2];
+
+/// Something drawn on a slice.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shape {
+    /// From here to there.
+    Length([Point; 2]),
+    /// The angle at the middle point.
+    Angle([Point; 3]),
+    /// Two opposite corners.
+    Rectangle([Point; 2]),
+    /// Two opposite corners of the box around it.
+    Ellipse([Point; 2]),
+}
+
+/// What a shape measures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reading {
+    /// A distance.
+    Length {
+        /// In pixels of the slice.
+        pixels: f64,
+        /// In mm, where that is known.
+        mm: Option<f64>,
+    },
+    /// An angle, in mm space where that is known.
+    Angle {
+        /// From 0 to 180.
+        degrees: f64,
+    },
+    /// A region.
+    Region(Region),
+}
+
+/// Numbers of the pixels in a region. A region without pixels has no statistics.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Region {
+    /// Of the samples, if there is one.
+    pub statistics: Option<Statistics>,
+    /// The shape's own area (not that of the pixels counted), in pixels.
+    pub area_pixels: f64,
+    /// The same in mm², where that is known.
+    pub area_mm2: Option<f64>,
+}
+
+/// Statistics of samples; all finite, `min <= mean <= max`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Statistics {
+    /// Number of samples.
+    pub count: usize,
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Standard deviation of these samples (divided by their number).
+    pub sd: f64,
+    /// Smallest.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+}
+
+/// How often samples occur.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Histogram {
+    /// The lower end of the first bin.
+    pub low: f64,
+    /// The upper end of the last bin.
+    pub high: f64,
+    /// Samples in each bin; the bins are equally wide.
+    pub counts: Vec<u32>,
+}
+
+impl Shape {
+    /// The points that can be moved. Those of a box are its four corners.
+    pub fn handles(&self) -> Vec<Point> {
+        match self {
+            Self::Length(points) => points.to_vec(),
+            Self::Angle(points) => points.to_vec(),
+            Self::Rectangle([[x0, y0], [x1, y1]]) | Self::Ellipse([[x0, y0], [x1, y1]]) => {
+                vec![[*x0, *y0], [*x1, *y1], [*x0, *y1], [*x1, *y0]]
+            }
+        }
+    }
+
+    /// The same shape with a handle somewhere else.
+    #[must_use]
+    pub fn with_handle(mut self, number: usize, to: Point) -> Self {
+        match &mut self {
+            Self::Length(points) => set(points, number, to),
+            Self::Angle(points) => set(points, number, to),
+            Self::Rectangle(corners) | Self::Ellipse(corners) => {
+                let [[x0, y0], [x1, y1]] = corners;
+                match number {
+                    0 => (*x0, *y0) = (to[0], to[1]),
+                    1 => (*x1, *y1) = (to[0], to[1]),
+                    2 => (*x0, *y1) = (to[0], to[1]),
+                    _ => (*x1, *y0) = (to[0], to[1]),
+                }
+            }
+        }
+        self
+    }
+
+    /// The same shape elsewhere.
+    #[must_use]
+    pub fn moved(mut self, by: Point) -> Self {
+        let points: &mut [Point] = match &mut self {
+            Self::Length(points) | Self::Rectangle(points) | Self::Ellipse(points) => points,
+            Self::Angle(points) => points,
+        };
+        for [x, y] in points {
+            (*x, *y) = (*x + by[0], *y + by[1]);
+        }
+        self
+    }
+
+    /// Corners of the line that shows it, in order; a box or an ellipse ends where it begins.
+    pub fn outline(&self) -> Vec<Point> {
+        /// Corners that make an ellipse look round.
+        const ROUND: usize = 64;
+        match *self {
+            Self::Length(points) => points.to_vec(),
+            Self::Angle(points) => points.to_vec(),
+            Self::Rectangle([[x0, y0], [x1, y1]]) => {
+                vec![[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]
+            }
+            Self::Ellipse([[x0, y0], [x1, y1]]) => (0..=ROUND)
+                .map(|step| {
+                    let angle = step as f64 / ROUND as f64 * std::f64::consts::TAU;
+                    let (sin, cos) = angle.sin_cos();
+                    [
+                        f64::midpoint(x0, x1) + (x1 - x0) / 2.0 * cos,
+                        f64::midpoint(y0, y1) + (y1 - y0) / 2.0 * sin,
+                    ]
+                })
+                .collect(),
+        }
+    }
+
+    /// True for shapes that enclose pixels.
+    pub fn encloses(&self) -> bool {
+        matches!(self, Self::Rectangle(_) | Self::Ellipse(_))
+    }
+
+    /// True when every coordinate is a number that a slice can have.
+    pub fn sound(&self) -> bool {
+        let handles = self.handles();
+        handles.iter().flatten().all(|x| x.abs() < 1e6)
+    }
+
+    /// Does a region hold this point?
+    fn holds(&self, [x, y]: Point) -> bool {
+        match *self {
+            Self::Length(_) | Self::Angle(_) => false,
+            Self::Rectangle([[x0, y0], [x1, y1]]) => {
+                (x0.min(x1)..=x0.max(x1)).contains(&x) && (y0.min(y1)..=y0.max(y1)).contains(&y)
+            }
+            Self::Ellipse([[x0, y0], [x1, y1]]) => {
+                let (a, b) = ((x1 - x0) / 2.0, (y1 - y0) / 2.0);
+                let across = (x - f64::midpoint(x0, x1)) / a;
+                let along = (y - f64::midpoint(y0, y1)) / b;
+                across * across + along * along <= 1.0
+            }
+        }
+    }
+}
+
+fn set(points: &mut [Point], number: usize, to: Point) {
+    if let Some(point) = points.get_mut(number) {
+        *point = to;
+    }
+}
+
+/// What a shape on this slice measures.
+pub fn measure(volume: &Volume, plane: Plane, index: usize, shape: &Shape) -> Reading {
+    let spacing = volume.slice_spacing_mm(plane);
+    let [across, along] = if volume.calibrated { spacing } else { [1.0; 2] };
+    let between = |from: Point, to: Point| [to[0] - from[0], to[1] - from[1]];
+    let in_mm = |[dx, dy]: Point| [dx * across, dy * along, 0.0];
+    match *shape {
+        Shape::Length([from, to]) => {
+            let step @ [dx, dy] = between(from, to);
+            Reading::Length {
+                pixels: dx.hypot(dy),
+                mm: volume.calibrated.then(|| length(in_mm(step))),
+            }
+        }
+        Shape::Angle([from, at, to]) => {
+            let ([ax, ay, _], [bx, by, _]) = (in_mm(between(at, from)), in_mm(between(at, to)));
+            // The angle between two directions, exact for small ones too.
+            let degrees = (ax * by - ay * bx).abs().atan2(ax * bx + ay * by);
+            Reading::Angle {
+                degrees: degrees.to_degrees(),
+            }
+        }
+        Shape::Rectangle([from, to]) | Shape::Ellipse([from, to]) => {
+            let [dx, dy] = between(from, to).map(f64::abs);
+            let share = if matches!(shape, Shape::Ellipse(_)) {
+                std::f64::consts::FRAC_PI_4
+            } else {
+                1.0
+            };
+            let area_pixels = dx * dy * share;
+            Reading::Region(Region {
+                statistics: statistics(&samples_in(volume, plane, index, Some(shape))),
+                area_pixels,
+                area_mm2: volume.calibrated.then_some(area_pixels * across * along),
+            })
+        }
+    }
+}
+
+/// The finite samples of a region, or of the whole slice.
+pub fn samples_in(volume: &Volume, plane: Plane, index: usize, shape: Option<&Shape>) -> Vec<f32> {
+    let [columns, rows] = volume.slice_size(plane);
+    if index >= volume.slice_count(plane) {
+        return Vec::new();
+    }
+    let within = |low: f64, high: f64, count: usize| {
+        // As floats saturate, what lies outside of the slice costs nothing.
+        (low.floor().max(0.0) as usize)..(high.ceil().max(0.0) as usize).min(count)
+    };
+    let (across, along) = match shape {
+        None => (0..columns, 0..rows),
+        Some(Shape::Rectangle([[x0, y0], [x1, y1]]) | Shape::Ellipse([[x0, y0], [x1, y1]])) => (
+            within(x0.min(*x1), x0.max(*x1), columns),
+            within(y0.min(*y1), y0.max(*y1), rows),
+        ),
+        Some(Shape::Length(_) | Shape::Angle(_)) => return Vec::new(),
+    };
+    let mut samples = Vec::new();
+    for row in along {
+        for column in across.clone() {
+            let center = [column as f64 + 0.5, row as f64 + 0.5];
+            if shape.is_none_or(|shape| shape.holds(center)) {
+                let voxel = volume.voxel_at(plane, index, column, row);
+                samples.push(volume.sample(voxel));
+            }
+        }
+    }
+    samples.retain(|sample| sample.is_finite());
+    samples
+}
+
+/// Statistics of finite samples; nothing without any.
+pub fn statistics(samples: &[f32]) -> Option<Statistics> {
+    let count = samples.len();
+    let values = || samples.iter().map(|sample| f64::from(*sample));
+    let min = values().reduce(f64::min)?;
+    let max = values().reduce(f64::max)?;
+    // Rounding must not carry the mean past the samples.
+    let mean = (values().sum::<f64>() / count as f64).clamp(min, max);
+    let variance = values().map(|x| (x - mean).powi(2)).sum::<f64>() / count as f64;
+    Some(Statistics {
+        count,
+        mean,
+        sd: variance.sqrt(),
+        min,
+        max,
+    })
+}
+
+/// How finite samples are distributed over `bins` equal parts of their range; nothing without samples or bins.
+pub fn histogram(samples: &[f32], bins: usize) -> Option<Histogram> {
+    let Statistics { min, max, .. } = statistics(samples)?;
+    let mut counts = vec![0_u32; bins];
+    let width = (max - min) / bins as f64;
+    for sample in samples {
+        let bin = if width > 0.0 {
+            ((f64::from(*sample) - min) / width) as usize
+        } else {
+            0
+        };
+        *counts.get_mut(bin.min(bins.checked_sub(1)?))? += 1;
+    }
+    Some(Histogram {
+        low: min,
+        high: max,
+        counts,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::geometry::Affine;
+    use super::super::volume::Voxels;
+    use super::*;
+
+    /// 4 columns of 0.5 mm, 3 rows of 2 mm, one slice; the sample is 10 row + column.
+    fn sheet() -> Volume {
+        let samples = (0..3).flat_map(|row| (0..4).map(move |column| 10 * row + column));
+        let rows = [
+            [0.5, 0.0, 0.0, 0.0],
+            [0.0, 2.0, 0.0, 0.0],
+            [0.0, 0.0, 3.0, 0.0],
+        ];
+        Volume::new([4, 3, 1], Voxels::I16(samples.collect()), Affine(rows))
+    }
+
+    fn reading(volume: &Volume, shape: Shape) -> Reading {
+        measure(volume, Plane::Axial, 0, &shape)
+    }
+
+    fn region(volume: &Volume, shape: Shape) -> Region {
+        match reading(volume, shape) {
+            Reading::Region(region) => region,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_length_is_in_mm_where_the_spacing_is_known_and_in_pixels_where_not() {
+        // 3 columns of 0.5 mm and 1 row of 2 mm: sqrt(1.5² + 2²) = 2.5 mm.
+        let shape = Shape::Length([[0.5, 0.5], [3.5, 1.5]]);
+        let Reading::Length { pixels, mm } = reading(&sheet(), shape) else {
+            panic!("no length");
+        };
+        assert_eq!((pixels, mm), (10_f64.sqrt(), Some(2.5)));
+        let unknown = Volume {
+            calibrated: false,
+            ..sheet()
+        };
+        let Reading::Length { pixels, mm } = reading(&unknown, shape) else {
+            panic!("no length");
+        };
+        assert_eq!((pixels, mm), (10_f64.sqrt(), None));
+    }
+
+    #[test]
+    fn an_angle_is_measured_in_mm_not_in_pixels() {
+        // 4 columns across are 2 mm, 1 row down is 2 mm: 45 degrees to the diagonal.
+        let diagonal = Shape::Angle([[4.0, 0.0], [0.0, 0.0], [4.0, 1.0]]);
+        assert_eq!(
+            reading(&sheet(), diagonal),
+            Reading::Angle { degrees: 45.0 }
+        );
+        let straight = Shape::Angle([[0.0, 1.0], [2.0, 1.0], [4.0, 1.0]]);
+        assert_eq!(
+            reading(&sheet(), straight),
+            Reading::Angle { degrees: 180.0 }
+        );
+        let nowhere = Shape::Angle([[1.0, 1.0]; 3]);
+        assert_eq!(reading(&sheet(), nowhere), Reading::Angle { degrees: 0.0 });
+    }
+
+    #[test]
+    fn a_rectangle_counts_the_pixels_whose_centre_it_holds() {
+        // Columns 1 and 2 of rows 0 and 1: 1, 2, 11, 12.
+        let region = region(&sheet(), Shape::Rectangle([[3.0, 1.9], [1.0, 0.2]]));
+        let statistics = region.statistics.unwrap();
+        assert_eq!(
+            (statistics.count, statistics.min, statistics.max),
+            (4, 1.0, 12.0)
+        );
+        assert_eq!(statistics.mean, 6.5);
+        // (5.5² + 4.5² + 4.5² + 5.5²) / 4 = 25.25
+        assert_eq!(statistics.sd, 25.25_f64.sqrt());
+        assert!((region.area_pixels - 3.4).abs() < 1e-12);
+        assert!((region.area_mm2.unwrap() - 3.4).abs() < 1e-12); // one pixel is 0.5 x 2 = 1 mm²
+    }
+
+    #[test]
+    fn an_ellipse_has_pi_times_its_half_axes_and_leaves_the_corners_out() {
+        let whole = region(&sheet(), Shape::Ellipse([[0.0, 0.0], [4.0, 3.0]]));
+        assert!((whole.area_pixels - 2.0 * 1.5 * std::f64::consts::PI).abs() < 1e-12);
+        // The centres of the four corner pixels lie outside: (1.5/2)² + (1/1.5)² = 1.007.
+        let statistics = whole.statistics.unwrap();
+        assert_eq!((statistics.count, statistics.mean), (8, 11.5));
+    }
+
+    #[test]
+    fn a_region_without_pixels_has_no_statistics() {
+        for shape in [
+            Shape::Rectangle([[1.1, 1.1], [1.2, 1.2]]),
+            Shape::Ellipse([[1.0, 1.0], [1.0, 1.0]]),
+            Shape::Rectangle([[90.0, 90.0], [99.0, 99.0]]),
+            Shape::Rectangle([[-9.0, -9.0], [-1.0, -1.0]]),
+        ] {
+            assert_eq!(region(&sheet(), shape).statistics, None, "{shape:?}");
+        }
+    }
+
+    /// Property: whatever the samples and the region, all numbers are finite and the mean lies between the ends.
+    #[test]
+    fn statistics_are_finite_and_in_order_for_any_samples() {
+        let mut state = 7_u64;
+        let mut random = move || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) as u32
+        };
+        let odd = [
+            f32::NAN,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            f32::MAX,
+            f32::MIN,
+            -0.0,
+            0.1,
+        ];
+        for round in 0..400_usize {
+            let side = [1, 7, 13][round % 3];
+            let samples = (0..side * side).map(|_| match random() % 4 {
+                0 => odd[random() as usize % odd.len()],
+                _ => f32::from_bits(random()),
+            });
+            let volume = Volume::new(
+                [side, side, 1],
+                Voxels::F32(samples.collect()),
+                Affine::IDENTITY,
+            );
+            let mut place = || f64::from(random() % 3000) / 100.0 - 8.0;
+            let corners = [[place(), place()], [place(), place()]];
+            for shape in [Shape::Rectangle(corners), Shape::Ellipse(corners)] {
+                let region = region(&volume, shape);
+                assert!(region.area_pixels.is_finite() && region.area_pixels >= 0.0);
+                let Some(found) = region.statistics else {
+                    continue;
+                };
+                let Statistics {
+                    mean, sd, min, max, ..
+                } = found;
+                assert!(
+                    [mean, sd, min, max].iter().all(|x| x.is_finite()),
+                    "{found:?}"
+                );
+                assert!(min <= mean && mean <= max && sd >= 0.0, "{found:?}");
+                let samples = samples_in(&volume, Plane::Axial, 0, Some(&shape));
+                let counts = histogram(&samples, 16).unwrap().counts;
+                assert_eq!(counts.iter().sum::<u32>() as usize, found.count);
+            }
+        }
+    }
+
+    #[test]
+    fn equal_samples_have_no_spread_and_fill_one_bin() {
+        let found = statistics(&[0.1; 3]).unwrap();
+        assert_eq!((found.mean, found.sd), (f64::from(0.1_f32), 0.0));
+        let histogram = histogram(&[0.1; 3], 4).unwrap();
+        assert_eq!(histogram.counts, [3, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_histogram_puts_the_largest_sample_into_the_last_bin() {
+        let found = histogram(&[0.0, 1.0, 2.0, 3.0, 4.0], 2).unwrap();
+        assert_eq!((found.low, found.high), (0.0, 4.0));
+        assert_eq!(found.counts, [2, 3]);
+        assert_eq!(histogram(&[], 2), None);
+    }
+
+    #[test]
+    fn a_handle_of_a_box_moves_the_two_sides_it_is_on() {
+        let shape = Shape::Rectangle([[1.0, 1.0], [3.0, 4.0]]);
+        assert_eq!(
+            shape.with_handle(2, [0.0, 9.0]),
+            Shape::Rectangle([[0.0, 1.0], [3.0, 9.0]])
+        );
+        for number in 0..4 {
+            let to = [2.5, 7.5];
+            assert_eq!(shape.with_handle(number, to).handles()[number], to);
+        }
+        assert_eq!(
+            shape.moved([1.0, -1.0]).handles()[..2],
+            [[2.0, 0.0], [4.0, 3.0]]
+        );
+    }
+}

@@ -1,0 +1,72 @@
+//! Work on independent items, shared out among threads: most operations of the CPU backend use one thread.
+
+use std::thread;
+
+use super::error::TrainError;
+
+/// What `work` makes of each item, in the order of the items. Each worker calls `begin` once and gives its result to every item.
+/// Nothing may depend on which worker an item falls to, so that their number changes no result.
+///
+/// # Errors
+/// The first that `work` reports, or a thread that cannot be started.
+pub fn share_out<I: Sync, W, R: Send>(
+    workers: usize,
+    items: &[I],
+    begin: &(impl Fn() -> W + Sync),
+    work: &(impl Fn(&W, &I) -> Result<R, TrainError> + Sync),
+) -> Result<Vec<R>, TrainError> {
+    let workers = workers.clamp(1, items.len().max(1));
+    let run = |worker: usize| -> Result<Vec<R>, TrainError> {
+        let own = begin();
+        let mine = items.iter().skip(worker).step_by(workers);
+        mine.map(|item| work(&own, item)).collect()
+    };
+    let results: Vec<Result<Vec<R>, TrainError>> = thread::scope(|scope| {
+        let start = |worker| {
+            thread::Builder::new()
+                .name(format!("training {worker}"))
+                .spawn_scoped(scope, move || run(worker))
+        };
+        let threads: Vec<_> = (1..workers).map(start).collect();
+        let mut results = vec![run(0)];
+        for thread in threads {
+            results.push(match thread.map(thread::ScopedJoinHandle::join) {
+                Ok(Ok(result)) => result,
+                Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                Err(error) => Err(TrainError::NoThread {
+                    why: error.to_string(),
+                }),
+            });
+        }
+        results
+    });
+    let mut columns = Vec::with_capacity(workers);
+    for result in results {
+        columns.push(result?.into_iter());
+    }
+    // Back in the order of the items: one of each worker in turn.
+    let mut ordered = Vec::with_capacity(items.len());
+    for i in 0..items.len() {
+        ordered.extend(columns.get_mut(i % workers).and_then(Iterator::next));
+    }
+    Ok(ordered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_in_the_order_of_the_items_however_many_workers_there_are() {
+        let items = [1, 2, 3, 4, 5];
+        for workers in [0, 1, 2, 3, 9] {
+            let squares = share_out(workers, &items, &|| 10, &|own, item| Ok(own * item)).unwrap();
+            assert_eq!(squares, [10, 20, 30, 40, 50], "{workers} workers");
+        }
+        let failed = share_out(2, &items, &|| (), &|(), item| match item {
+            4 => Err(TrainError::NotANumber { step: 4 }),
+            _ => Ok(()),
+        });
+        assert!(matches!(failed, Err(TrainError::NotANumber { step: 4 })));
+    }
+}

@@ -1,0 +1,190 @@
+//! Two series compared: linked, or drawn as one picture.
+
+use workbench::state::{CompareMode, VolumeView};
+
+use super::*;
+
+/// The CT with an MR of the same place beside it.
+fn pair_desk() -> Desk {
+    let mut desk = ct_desk();
+    desk.perform(Action::OpenPaths(vec!["more".into()]));
+    let scan = desk.last_job();
+    // Found again, so that the open CT stays open.
+    desk.state
+        .library
+        .series
+        .push(series("mr", "T1", Modality::Mr));
+    desk.event(scan, EventKind::Failed(Arc::new(Error::Stopped)));
+    desk.state.notice = None;
+    desk
+}
+
+fn paired<'a>(modality: Modality) -> Harness<'a, Desk> {
+    let mut harness = harness(pair_desk());
+    harness.get_by_label("Compare with T1").click();
+    harness.run_steps(3);
+    let job = harness.state().last_job();
+    let other = Volume {
+        modality,
+        // Two slices lower and half as thick.
+        size: [40, 32, 40],
+        voxels: Voxels::I16((0..40 * 32 * 40).map(|at| (at % 400) as i16).collect()),
+        patient_from_voxel: Affine([
+            [0.8, 0.0, 0.0, -16.0],
+            [0.0, 0.8, 0.0, -12.8],
+            [0.0, 0.0, 1.25, -30.0],
+        ]),
+        ..ct_volume()
+    };
+    let loaded = EventKind::SeriesLoaded {
+        id: "mr".to_owned(),
+        loaded: Loaded::Volume(Arc::new(other)),
+    };
+    harness.state_mut().event(job, loaded);
+    harness.run_steps(3);
+    harness
+}
+
+fn view<'a>(harness: &'a Harness<'_, Desk>, number: usize) -> &'a VolumeView {
+    harness.state().state.viewer.viewports[number]
+        .volume()
+        .unwrap()
+}
+
+#[test]
+fn scrolling_shows_the_same_place_in_both_while_they_are_linked() {
+    let mut harness = paired(Modality::Mr);
+    harness.key_press(Key::ArrowDown);
+    harness.run_steps(3);
+    // Slice 12 lies at 11 * 2.5 - 25 = 2.5 mm, which is slice 26 of the other: (2.5 + 30) / 1.25.
+    assert_eq!(
+        (view(&harness, 0).index(), view(&harness, 1).index()),
+        (11, 26)
+    );
+    harness.get_by_label("Link scroll").click();
+    harness.run_steps(3);
+    harness.key_press(Key::ArrowDown);
+    harness.run_steps(3);
+    assert_eq!(
+        (view(&harness, 0).index(), view(&harness, 1).index()),
+        (12, 26)
+    );
+}
+
+#[test]
+fn other_frames_of_reference_scroll_slice_by_slice() {
+    let mut harness = paired(Modality::Mr);
+    let viewer = &mut harness.state_mut().state.viewer;
+    for (number, name) in ["1.2", "1.3"].into_iter().enumerate() {
+        let view = viewer.viewports[number].volume_mut().unwrap();
+        Arc::make_mut(&mut view.volume).frame_of_reference = Some(name.to_owned());
+        view.set_index(5);
+    }
+    harness.key_press(Key::ArrowDown);
+    harness.run_steps(3);
+    assert_eq!(
+        (view(&harness, 0).index(), view(&harness, 1).index()),
+        (6, 6)
+    );
+}
+
+#[test]
+fn zoom_is_linked_and_the_window_only_between_series_of_one_modality() {
+    for (modality, carried) in [(Modality::Mr, false), (Modality::Ct, true)] {
+        let mut harness = paired(modality);
+        harness.key_press(Key::Plus);
+        harness.key_press(Key::Num6);
+        harness.run_steps(3);
+        let viewer = &harness.state().state.viewer;
+        let zoom = |number: usize| viewer.viewports[number].open().unwrap().camera.zoom;
+        assert!((zoom(0) - 1.25).abs() < 1e-5 && (zoom(1) - 1.25).abs() < 1e-5);
+        assert_eq!(view(&harness, 0).window.center, 350.0);
+        assert_eq!(view(&harness, 1).window.center == 350.0, carried);
+    }
+}
+
+#[test]
+fn both_are_drawn_as_one_picture_by_swipe_flicker_blend_and_difference() {
+    let mut harness = paired(Modality::Mr);
+    for (button, said) in [
+        ("Swipe", "swiped with T1 at 50 %"),
+        ("Flicker", "in turn with T1"),
+        ("Blend", "50 % of T1 over it"),
+        ("Difference", "less T1"),
+    ] {
+        harness.get_by_label(button).click();
+        harness.run_steps(3);
+        let name = slice_name(&harness);
+        assert!(name.ends_with(said), "{name}");
+    }
+    let second = harness.state().pictures.second().unwrap();
+    assert_eq!(
+        [second.width, second.height],
+        [40, 32],
+        "on the grid of the first"
+    );
+    harness.get_by_label("Side by side").click();
+    harness.run_steps(3);
+    assert_eq!(harness.query_all_by_role(Role::Image).count(), 2);
+}
+
+#[test]
+fn in_an_overlaid_pair_the_window_can_be_that_of_either() {
+    let mut harness = paired(Modality::Mr);
+    harness.get_by_label("Blend").click();
+    harness.run_steps(3);
+    let before = view(&harness, 0).window;
+    harness.get_by_label("Window of the second").click();
+    harness.run_steps(3);
+    harness.get_by_label("Invert").click();
+    harness.run_steps(3);
+    assert!(view(&harness, 1).invert && !view(&harness, 0).invert);
+    assert_eq!(view(&harness, 0).window, before);
+    // Slices stay those of the picture on screen.
+    harness.key_press(Key::ArrowDown);
+    harness.run_steps(3);
+    assert_eq!(view(&harness, 0).index(), 11);
+    assert_eq!(harness.state().state.viewer.scene(), 0);
+}
+
+/// A volume less itself is black, whatever the window.
+#[test]
+fn the_difference_of_equal_series_is_black_on_screen() {
+    let mut harness = paired(Modality::Ct);
+    let first = view(&harness, 0).volume.clone();
+    let viewer = &mut harness.state_mut().state.viewer;
+    let second = viewer.viewports[1].volume_mut().unwrap();
+    second.volume = Arc::new((*first).clone());
+    viewer.compare = CompareMode::Difference;
+    let window = viewer.viewports[0].volume().unwrap().window;
+    viewer.viewports[1].volume_mut().unwrap().window = window;
+    harness.run_steps(3);
+    let area = harness
+        .get_by_role_and_label(Role::Image, &slice_name(&harness))
+        .rect();
+    let screen = harness.render().unwrap();
+    // A quarter about the middle, free of words.
+    let middle = egui::Rect::from_center_size(area.center(), area.size() * 0.4);
+    let mut bright = 0;
+    for x in (middle.left() as u32)..(middle.right() as u32) {
+        for y in (middle.top() as u32)..(middle.bottom() as u32) {
+            bright += usize::from(screen.get_pixel(x, y).0[..3].iter().any(|level| *level > 2));
+        }
+    }
+    assert_eq!(bright, 0);
+}
+
+#[test]
+fn a_generated_image_is_compared_in_every_way_with_its_mark() {
+    let mut harness = harness(desk_with_result(0.4));
+    harness.get_by_label("Difference").click();
+    harness.run();
+    assert!(shows(&harness, "Input less synthetic (AI)"));
+    harness.get_by_label("Blend").click();
+    harness.run();
+    assert!(harness.query_by_label("Opacity").is_some());
+    harness.get_by_label("Flicker").click();
+    harness.run_steps(3);
+    let mode = harness.state().state.results.mode;
+    assert_eq!(mode, CompareMode::Flicker);
+}
