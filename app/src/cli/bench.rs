@@ -20,7 +20,10 @@ pub fn run(args: &BenchArgs, global: &Global, console: &mut Console<'_>) -> Resu
             "bench measures GPU kernels; leave out --device cpu",
         ));
     }
-    let options = BenchOptions { quick: args.quick };
+    let options = BenchOptions {
+        quick: args.quick,
+        parts: args.parts.clone(),
+    };
     let report = worker::run("measuring", console, move |reporter| {
         let (device, info) = choose(DeviceChoice::Gpu).map_err(Error::NoAdapter)?;
         let gpu = kernels_on(&device).ok_or(Error::NoAdapter(NoAdapter(info.name)))?;

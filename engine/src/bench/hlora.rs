@@ -258,7 +258,7 @@ pub fn variants(bench: &mut Bench<'_>) -> Result<(), GpuError> {
                 names.push((format!("MoE-LoRA loop, {experts} experts"), experts));
                 lists.push(layer.looped(&packer, *rank, experts)?);
             }
-            let repeats = if bench.options.quick { 4 } else { 1 };
+            let repeats = if bench.options.quick { 16 } else { 2 };
             let seconds = bench.seconds(&lists, repeats)?;
             let plain = seconds.first().copied().unwrap_or(f64::MAX);
             let plugin = plugin_format(&packer);

@@ -17,10 +17,12 @@ use crate::gpu::{Dispatch, Gpu, GpuError, SharedGpu};
 pub use synthetic::{Size, synthetic_plan};
 
 /// How much is measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BenchOptions {
     /// Tiny shapes and few rounds: under a minute on two cores.
     pub quick: bool,
+    /// Only these parts (see [`PARTS`]), and the adapter itself; all of them if none is named.
+    pub parts: Vec<String>,
 }
 
 /// One number.
@@ -66,8 +68,10 @@ pub(crate) struct Bench<'a> {
     peak: f64,
 }
 
-/// Parts of the bench.
-const PARTS: usize = 5;
+/// Parts of the bench besides the adapter itself.
+pub const PARTS: [&str; 4] = ["products", "hlora", "decode", "stock"];
+
+type Part = fn(&mut Bench<'_>) -> Result<(), GpuError>;
 
 /// Measures everything. `on_stage` gets what is being measured, and may stop it between two parts; what was measured stands.
 ///
@@ -98,16 +102,22 @@ pub fn bench(
         bandwidth: 0.0,
         peak: 0.0,
     };
-    let parts: [(&str, fn(&mut Bench<'_>) -> Result<(), GpuError>); PARTS] = [
-        ("the adapter itself", products::adapter),
+    let named = &bench.options.parts;
+    let wanted = |name: &str| named.is_empty() || named.iter().any(|part| part == name);
+    let all: [(&str, Part); 4] = [
         ("products", products::products),
-        ("H-LoRA", hlora::variants),
-        ("decoding", decode::decoding),
-        ("burn's own operations", ablation::stock),
+        ("hlora", hlora::variants),
+        ("decode", decode::decoding),
+        ("stock", ablation::stock),
     ];
-    for (name, part) in parts {
-        let stage = format!("measuring {name}");
-        if (bench.on_stage)(&stage, bench.done, PARTS).is_break() {
+    let adapter: [(&str, Part); 1] = [("adapter", products::adapter)];
+    let parts: Vec<_> = adapter
+        .into_iter()
+        .chain(all.into_iter().filter(|(name, _)| wanted(name)))
+        .collect();
+    for (name, part) in &parts {
+        let stage = format!("measuring ({name})");
+        if (bench.on_stage)(&stage, bench.done, parts.len()).is_break() {
             break;
         }
         part(&mut bench)?;
@@ -144,7 +154,7 @@ impl Bench<'_> {
     }
 
     fn rounds(&self) -> usize {
-        if self.options.quick { 5 } else { 15 }
+        if self.options.quick { 5 } else { 10 }
     }
 
     /// Least seconds of one pass through each list. The lists take turns.
@@ -153,6 +163,8 @@ impl Bench<'_> {
         for round in 0..=self.rounds() {
             for (list, least) in lists.iter().zip(&mut least) {
                 let repeated: Vec<Dispatch> = (0..repeats).flat_map(|_| list.clone()).collect();
+                // Once for what the list before it left in the caches.
+                let _ = timed(&self.gpu, list)?;
                 let secs = timed(&self.gpu, &repeated)? / repeats as f64;
                 // The first round compiles and warms.
                 if round > 0 {

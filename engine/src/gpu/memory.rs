@@ -171,7 +171,9 @@ impl Request<'_> {
 pub(super) fn adapter_memory(adapter: &wgpu::Adapter) -> Option<u64> {
     let own = vulkan_memory(adapter);
     match adapter.get_info().device_type {
-        wgpu::DeviceType::Cpu | wgpu::DeviceType::IntegratedGpu => match (own, free_memory()) {
+        // What lavapipe says of its heap (2 GiB) is no limit.
+        wgpu::DeviceType::Cpu => free_memory(),
+        wgpu::DeviceType::IntegratedGpu => match (own, free_memory()) {
             (Some(own), Some(free)) => Some(own.min(free)),
             (own, free) => own.or(free),
         },

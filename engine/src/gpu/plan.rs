@@ -86,6 +86,8 @@ pub struct Plan {
     feature_rows: usize,
     /// What each slot's cache holds: the plug-in that made it, and its rows.
     pub(super) held: Vec<Held>,
+    /// The dispatch that chooses, for so many columns in this way.
+    chooser: Option<(u32, Choosing, Dispatch)>,
 }
 
 /// What one sequence's cache holds.
@@ -143,6 +145,7 @@ impl Plan {
             turn: 0,
             feature_rows: 1,
             held: Vec::new(),
+            chooser: None,
         })
     }
 
@@ -422,7 +425,14 @@ impl Plan {
         Ok(self.body(plugin, 1)?.len())
     }
 
-    fn choose(&self, count: u32, choosing: &Choosing) -> Result<Dispatch, GpuError> {
+    /// The dispatch that chooses; kept for as long as nothing about the choice changes.
+    fn choose(&mut self, count: u32, choosing: &Choosing) -> Result<Dispatch, GpuError> {
+        if let Some((columns, kept, dispatch)) = &self.chooser
+            && *columns == count
+            && kept == choosing
+        {
+            return Ok(dispatch.clone());
+        }
         let tokens = choosing.tokens.len() as u32;
         let choice = Choice {
             count: tokens,
@@ -432,7 +442,27 @@ impl Plan {
             columns: count,
         };
         let act = &self.act;
-        choice.dispatch(&self.gpu, &act.logits, &act.columns, &act.ring)
+        let dispatch = choice.dispatch(&self.gpu, &act.logits, &act.columns, &act.ring)?;
+        self.chooser = Some((count, choosing.clone(), dispatch.clone()));
+        Ok(dispatch)
+    }
+
+    /// Compiles and binds what a prompt and its answer need with one of the plug-ins, so that the first question does not wait.
+    ///
+    /// # Errors
+    /// [`GpuError::NoRoom`].
+    pub fn warm(&mut self, plugin: Option<usize>) -> Result<(), GpuError> {
+        for count in [1, 2, 4, COLUMNS] {
+            let _ = self.body(plugin, count)?;
+        }
+        let tokens = 0..self.weights.head.rows as u32;
+        let _ = self.head(plugin, 0, 1, tokens.clone())?;
+        let choosing = Choosing {
+            tokens,
+            sampling: Sampling::default(),
+        };
+        let _ = self.choose(1, &choosing)?;
+        Ok(())
     }
 
     pub(super) fn body(

@@ -195,7 +195,15 @@ impl LlmSource<'_> {
             plugins.push(read.0);
             packed.push(read.1);
         }
-        let plan = Plan::new(gpu, config.clone(), weights, packed, cache)?;
+        let count = packed.len();
+        let mut plan = Plan::new(gpu, config.clone(), weights, packed, cache)?;
+        for plugin in 0..count {
+            let (done, parts) = (reader.done, reader.parts);
+            if (reader.on_progress)("preparing the kernels", done, parts).is_break() {
+                return Err(ModelError::Stopped);
+            }
+            plan.warm(Some(plugin))?;
+        }
         Ok((Llm::Plan(Box::new(Mutex::new(plan))), plugins))
     }
 }
