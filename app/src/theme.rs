@@ -346,7 +346,11 @@ mod tests {
             }
         }
         assert!(weak.is_empty(), "{weak:?}");
-        assert_eq!(count, 3 * 28, "a pair that is no longer looked at hides nothing");
+        assert_eq!(
+            count,
+            3 * 28,
+            "a pair that is no longer looked at hides nothing"
+        );
     }
 
     #[test]
