@@ -43,7 +43,7 @@ pub fn run(
                 ControlFlow::Continue(())
             },
         );
-        Ok(outcome.map_err(Error::from)?)
+        outcome.map_err(Error::from)
     })?;
     let text = table(&outcome);
     fs::write(out.join("result.md"), &text)?;

@@ -308,13 +308,16 @@ impl Packer<'_> {
         let mut b = Vec::new();
         for shard in &frozen.matrix.shards {
             let (from, rows) = (shard.row0 as usize, shard.rows as usize);
-            let ranges = match halves {
-                Cut::Halves => {
-                    let half = site.d_out / 2;
-                    vec![from..from + rows / 2, half + from..half + from + rows / 2]
-                }
-                _ => vec![from..from + rows],
+            // Where the rows begin that one shard holds together, and how many they are.
+            let half = site.d_out / 2;
+            let (begins, rows) = match halves {
+                Cut::Halves => (vec![from, half + from], rows / 2),
+                _ => (vec![from], rows),
             };
+            let ranges: Vec<_> = begins
+                .into_iter()
+                .map(|begin| begin..begin + rows)
+                .collect();
             let rank = tensors.rank;
             let values = |range: Range<usize>| {
                 let rows = tensors.b.get(range.start * rank..range.end * rank);
