@@ -9,6 +9,7 @@ use burn::tensor::Device;
 use engine::dataset::{Message, Record, RecordTask, Speaker, records};
 use engine::model::checkpoint::Checkpoint;
 use engine::training::TrainError;
+use engine::training::experiment::{Experiment, run as run_experiment};
 use engine::training::language::train;
 use engine::training::stage::{BasePrecision, DataEntry, Schedule, Stage, StageConfig};
 use engine::training::step::TrainStep;
@@ -347,4 +348,44 @@ fn a_run_that_does_not_fit_is_refused_with_numbers_before_anything_is_loaded() {
     };
     assert!(plan.total() > *free && plan.trained * 3 == plan.optimizer);
     assert!(error.to_string().contains("MiB are free"), "{error}");
+}
+
+#[test]
+fn an_experiment_trains_every_variant_from_the_same_base() {
+    let root = tempfile::tempdir().unwrap();
+    let template = StageConfig {
+        validate_every: 2,
+        ..config(root.path(), "unused", Stage::Instruction, 2)
+    };
+    let outcome = |experiment| {
+        let out = root.path().join("experiments");
+        let go_on = &mut |_: &str, _: u64, _: u64| ControlFlow::Continue(());
+        run_experiment(experiment, &template, &out, &Device::flex(), go_on).unwrap()
+    };
+    let experts = outcome(Experiment::Experts);
+    let names: Vec<&str> = experts
+        .results
+        .iter()
+        .map(|row| row.variant.as_str())
+        .collect();
+    assert_eq!(names, ["n = 1", "n = 2", "n = 4", "n = 8"]);
+    // At the same merged rank only the routers grow: the weights rise by the same amount for every expert.
+    let weights: Vec<u64> = experts
+        .results
+        .iter()
+        .map(|row| row.trained_weights)
+        .collect();
+    assert_eq!((weights[1] - weights[0]) * 2, weights[2] - weights[1]);
+    assert_eq!((weights[2] - weights[1]) * 2, weights[3] - weights[2]);
+    assert!(experts.results.iter().all(|row| {
+        row.step_secs > 0.0 && row.loss.is_finite() && row.scores.contains_key("val ssim ct2mri")
+    }));
+    let stages = outcome(Experiment::Stages);
+    assert_eq!(stages.results.len(), 2);
+    assert!(
+        "surgery"
+            .parse::<Experiment>()
+            .unwrap_err()
+            .contains("plugins, experts")
+    );
 }

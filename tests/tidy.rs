@@ -172,6 +172,7 @@ fn no_view_has_text_of_its_own() {
         "Panel::",
         "insert_temp",
         "modal_ui(",
+        "window_ui(",
         "words().stage_",
     ];
     let mut found = Vec::new();

@@ -74,6 +74,8 @@ pub enum Command {
     RandomModel(RandomModelArgs),
     /// Train an image autoencoder on paired volumes, from the last checkpoint if there is one
     Train(TrainArgs),
+    /// Train one configuration in variants that differ in one thing: plugins, experts, features or stages
+    Experiment(ExperimentArgs),
     /// Measure the kernels on this computer's adapter
     Bench(BenchArgs),
     /// Run the sample study through everything: answers, a converted image, a picture of the window
@@ -337,6 +339,20 @@ pub struct TrainArgs {
     pub stop_after: Option<u64>,
 }
 
+/// `workbench experiment`.
+#[derive(Debug, Args)]
+pub struct ExperimentArgs {
+    /// plugins, experts, features or stages
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Configuration of a training stage, which every variant follows
+    #[arg(long, value_name = "CONFIG.toml")]
+    pub config: PathBuf,
+    /// Folder for the variants and the result
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
 /// `workbench demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -487,6 +503,13 @@ pub(super) fn probability(text: &str) -> Result<f32, String> {
     number(text, |x| x > 0.0 && x <= 1.0, "above 0 and up to 1")
 }
 
+fn plugin_format(text: &str) -> Result<Format, String> {
+    match text.parse()? {
+        Format::Q4 => Err("plug-ins are f16 or q8".to_owned()),
+        format => Ok(format),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -517,12 +540,5 @@ mod tests {
             assert!(cli.global.json && cli.global.device == DeviceChoice::Cpu);
             assert_eq!(cli.global.model, Some("m".into()));
         }
-    }
-}
-
-fn plugin_format(text: &str) -> Result<Format, String> {
-    match text.parse()? {
-        Format::Q4 => Err("plug-ins are f16 or q8".to_owned()),
-        format => Ok(format),
     }
 }

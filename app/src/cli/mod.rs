@@ -14,6 +14,7 @@ mod dataset;
 mod demo;
 mod eval;
 mod eval_quant;
+mod experiment;
 mod failure;
 mod gallery;
 mod generate;
@@ -108,6 +109,7 @@ fn perform(
         Command::RandomModel(args) => random_model::run(args, console)?,
         Command::EvalQuant(args) => eval_quant::run(args, global, console)?,
         Command::Train(args) => train::run(args, global, console)?,
+        Command::Experiment(args) => experiment::run(args, global, console)?,
         Command::Demo(args) => demo::run(args, global, console)?,
         Command::Bench(args) => match &args.what {
             None => bench::run(args, global, console)?,

@@ -30,6 +30,7 @@ use crate::dataset::{OnBad, Records};
 use crate::model::adapter::Dropout;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::config::LlmConfig;
+use crate::model::loader::NamedParam;
 use crate::model::manifest::ModelLayout;
 use crate::model::random::Random;
 use crate::model::{HealthGpt, LlmChoice};
@@ -103,8 +104,40 @@ pub fn train(
     Ok(run.state.step)
 }
 
-struct Run<'a> {
-    config: &'a StageConfig,
+/// A run that takes steps without moving anything, to see how long their gradients take.
+pub struct Timing {
+    run: Run,
+    sequences: Vec<Sequence>,
+}
+
+impl Timing {
+    /// The first step's records of a run.
+    ///
+    /// # Errors
+    /// As [`train`].
+    pub fn new(config: &StageConfig, device: &Device) -> Result<Self, TrainError> {
+        let run = Run::start(config, device)?;
+        let sequences = run.draw(&mut Random(config.seed))?;
+        Ok(Self { run, sequences })
+    }
+
+    /// One step's gradients.
+    ///
+    /// # Errors
+    /// As [`train`].
+    pub fn step(&mut self) -> Result<(), TrainError> {
+        self.run.gradients(&self.sequences).map(|_| ())
+    }
+
+    /// How many weights are trained.
+    pub fn trained_weights(&self) -> u64 {
+        self.run.trained_weights
+    }
+}
+
+struct Run {
+    config: StageConfig,
+    trained_weights: u64,
     /// Tokenizer, image decoder and sizes, on the plain device; its modules are the learner's when it validates.
     model: HealthGpt,
     learner: Learner,
@@ -118,8 +151,8 @@ struct Run<'a> {
     device: Device,
 }
 
-impl<'a> Run<'a> {
-    fn start(config: &'a StageConfig, device: &Device) -> Result<Self, TrainError> {
+impl Run {
+    fn start(config: &StageConfig, device: &Device) -> Result<Self, TrainError> {
         let autodiff = device.clone().autodiff();
         let layout = ModelLayout::open(&config.model)?;
         let llm = LlmConfig::open(&config.model.join(&layout.manifest.parts.llm))?;
@@ -167,8 +200,10 @@ impl<'a> Run<'a> {
         };
         model.device = device.clone();
         model.vqgan = model.vqgan.map(|(vqgan, sizes)| (vqgan.valid(), sizes));
+        let counted = |param: &NamedParam| param.shape.iter().product::<usize>() as u64;
         let mut run = Self {
-            config,
+            config: config.clone(),
+            trained_weights: params.iter().map(counted).sum(),
             model,
             learner,
             untouched,
@@ -217,7 +252,7 @@ impl<'a> Run<'a> {
     }
 
     fn step(&mut self) -> Result<TrainStep, TrainError> {
-        let (config, step) = (self.config, self.state.step);
+        let (config, step) = (self.config.clone(), self.state.step);
         let mut random = Random(self.state.random);
         let sequences = self.draw(&mut random)?;
         let mut accumulator = GradientsAccumulator::<Learner>::new();
@@ -258,7 +293,7 @@ impl<'a> Run<'a> {
 
     /// The sequences of one step.
     fn draw(&self, random: &mut Random) -> Result<Vec<Sequence>, TrainError> {
-        let config = self.config;
+        let config = &self.config;
         let how = Preparation {
             corruption: config.corruption,
             augment: config.augment,
@@ -303,7 +338,7 @@ impl<'a> Run<'a> {
         learner: &Learner,
         sequence: &Sequence,
     ) -> Result<(f32, GradientsParams), TrainError> {
-        let config = self.config;
+        let config = &self.config;
         let dropout = Dropout {
             rate: config.dropout,
             random: std::cell::Cell::new(sequence.dropout),

@@ -5,7 +5,7 @@
 //! [`examples`] makes sequences of records, [`learner`] is what is differentiated, [`validation`] decodes freely, [`new_model`]
 //! begins a model of one's own and [`model_dir`] writes the result. [`params`] moves parameters (AdamW, gradient clipping) and
 //! writes them under the checkpoint's names; [`checkpoint`] saves a step so that a resumed run gives the same weights as an
-//! uninterrupted one; [`job`] tells the kinds of runs apart, [`workers`] shares a step out
+//! uninterrupted one; [`experiment`] runs the paper's comparisons, [`job`] tells the kinds of runs apart, [`workers`] shares a step out
 //! among threads, [`plan`] says before a run what it takes.
 
 pub mod augment;
@@ -15,6 +15,7 @@ pub mod codebook;
 pub mod config;
 mod error;
 pub mod examples;
+pub mod experiment;
 pub mod job;
 pub mod language;
 pub mod learner;

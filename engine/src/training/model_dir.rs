@@ -193,7 +193,11 @@ fn write_plugins(
 /// Files above this size, in bytes, are linked instead of copied.
 const LARGE: u64 = 64 << 20;
 
-fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+/// A copy of a model directory, but for expected numbers.
+///
+/// # Errors
+/// A file that cannot be read or written.
+pub fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

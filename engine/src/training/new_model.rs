@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use super::error::TrainError;
 use super::model_dir::write_manifest;
-use super::params::save_module;
+use super::params::{save_module, write_f32};
 use crate::dataset::{OnBad, Records};
+use crate::model::checkpoint::{Checkpoint, canonical_name};
 use crate::model::clip::ClipVision;
 use crate::model::config::{ClipConfig, LlmConfig, VqganConfig};
 use crate::model::convert::hashes;
@@ -256,6 +257,64 @@ fn write_weights(config: &NewModelConfig, device: &Device, new: &Path) -> Result
         save_module(&plugin, &params, &new.join(&entry.file))?;
     }
     Ok(())
+}
+
+/// Gives a plug-in of a model directory new low-rank layers, as its entry describes them; its adapter and tables stay.
+///
+/// # Errors
+/// A model that cannot be read, or a file that cannot be written.
+pub fn fresh_plugin(
+    dir: &Path,
+    entry: &mut PlugInEntry,
+    parts: &Parts,
+    seed: u64,
+) -> Result<(), TrainError> {
+    let llm = dir.join(&parts.llm);
+    let llm_config = LlmConfig::open(&llm)?;
+    let hidden = ClipConfig::open(&dir.join(&parts.clip))?.hidden_size;
+    let mut initializer = Initializer::new(seed);
+    let mut loader = Loader {
+        source: Source::Random(&mut initializer),
+        device: &Device::flex(),
+        precision: Precision::F32,
+        on_tensor: &mut || ControlFlow::Continue(()),
+        stopped: false,
+        made: Vec::new(),
+    };
+    let plugin = PlugIn::load(&mut loader, entry, &llm_config, hidden, 0);
+    let values = super::learner::values(&plugin);
+    let former = dir.join(&entry.file);
+    let old = Checkpoint::open(&former)?;
+    let found = |wanted: &str| {
+        let name = old.names().find(|name| canonical_name(name) == wanted)?;
+        old.tensor(name)
+    };
+    let mut tensors = Vec::new();
+    for param in loader.made {
+        let adapter = param.name.starts_with("mm_projector.");
+        let kept = found(&param.name).filter(|_| adapter);
+        let new = match kept {
+            Some(kept) => kept.to_f32(),
+            None => values.get(&param.id).cloned().unwrap_or_default(),
+        };
+        tensors.push((param.name, param.shape, new));
+    }
+    for name in ["embed_tokens.weight", "lm_head.weight"] {
+        if let Some(table) = found(name) {
+            tensors.push((name.to_owned(), table.shape.clone(), table.to_f32()));
+        }
+    }
+    entry.file = PathBuf::from("plugins").join(format!("{}.safetensors", entry.name));
+    let path = dir.join(&entry.file);
+    drop(old);
+    let _ = fs::remove_file(&former);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|error| TrainError::Checkpoint {
+            why: error.to_string(),
+            path: folder.to_owned(),
+        })?;
+    }
+    write_f32(&path, &tensors)
 }
 
 /// Counts words as the tokenizer will cut them: after a space, which belongs to the word.
