@@ -13,6 +13,9 @@ use crate::theme;
 /// Height of the bars, in points.
 const BARS: f32 = 56.0;
 
+/// A panel lower than this, in points, has no room for explanations.
+const LOW: f32 = 480.0;
+
 /// The list, if it is shown and there is a volume to measure on.
 pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
     let view = state.viewer.viewport().volume()?;
@@ -23,6 +26,8 @@ pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
     let measurable = view.axes == Axes::Acquired && view.slab.is_none();
     let mut wish = None;
     let most = (ui.available_height() * 0.5).max(120.0);
+    // On a low window the list and its buttons come before explanations and the histogram.
+    let low = ui.available_height() < LOW;
     Panel::bottom("measurements")
         .frame(Frame::new())
         .resizable(false)
@@ -32,7 +37,7 @@ pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
             ui.label(RichText::new(words().measurements).strong());
             let book = state.measurements.books.get(series);
             let items = book.map_or(&[][..], |book| &book.items);
-            if items.is_empty() || !measurable {
+            if (items.is_empty() && !low) || !measurable {
                 let hint = if measurable {
                     words().no_measurements
                 } else {
@@ -44,7 +49,7 @@ pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
             let selected = state.measurements.selected_in(series);
             ScrollArea::vertical()
                 .id_salt("measurements")
-                .max_height((most - 200.0).max(60.0))
+                .max_height((most - if low { 110.0 } else { 200.0 }).max(60.0))
                 .show(ui, |ui| {
                     for item in items {
                         let chosen = selected == Some(item.number);
@@ -54,7 +59,9 @@ pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
             let can_undo = book.is_some_and(|book| book.can_undo());
             let can_redo = book.is_some_and(|book| book.can_redo());
             wish = edit_ui(ui, state, can_undo, can_redo, !items.is_empty()).or(wish.take());
-            if let Some((of, Some(histogram))) = &state.measurements.histogram {
+            if let Some((of, Some(histogram))) =
+                state.measurements.histogram.as_ref().filter(|_| !low)
+            {
                 histogram_ui(ui, of, histogram, items);
             }
         });

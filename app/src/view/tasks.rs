@@ -8,6 +8,9 @@ use crate::state::{ModelState, State, task_words};
 use crate::strings::{fill, words};
 use crate::theme;
 
+/// A panel lower than this, in points, has no room for explanations.
+const LOW: f32 = 520.0;
+
 /// The image tasks.
 pub fn tasks_ui(ui: &mut Ui, state: &State) -> Option<Action> {
     let mut action = None;
@@ -20,24 +23,43 @@ pub fn tasks_ui(ui: &mut Ui, state: &State) -> Option<Action> {
     if let Some(reason) = &shared {
         reason_ui(ui, reason);
     }
-    for task in Task::ALL.into_iter().filter(|task| task.generates()) {
+    // On a low window the chat needs the room: reasons are then said where the pointer rests.
+    let low = ui.available_height() < LOW;
+    let width = if low {
+        (ui.available_width() - ui.spacing().item_spacing.x) / 2.0
+    } else {
+        160.0
+    };
+    let mut one = |ui: &mut Ui, task: Task| {
         let ready = state.check_generate(task);
-        ui.horizontal(|ui| {
-            let button = Button::new(task_words(task)).min_size(egui::vec2(160.0, 26.0));
+        let mut content = |ui: &mut Ui| {
+            let button = Button::new(task_words(task)).min_size(egui::vec2(width, 26.0));
             let mut response = ui.add_enabled(ready.is_ok(), button);
             match &ready {
                 Err(reason) => {
                     response = response.on_disabled_hover_text(reason);
-                    if shared.is_none() {
+                    if shared.is_none() && !low {
                         reason_ui(ui, reason);
                     }
                 }
+                Ok(()) if low => response = response.on_hover_text(hint(state, task)),
                 Ok(()) => reason_ui(ui, &hint(state, task)),
             }
             if response.clicked() {
                 action = Some(Action::Generate(task));
             }
-        });
+        };
+        if low {
+            content(ui);
+        } else {
+            ui.horizontal(content);
+        }
+    };
+    let tasks = Task::ALL.into_iter().filter(|task| task.generates());
+    if low {
+        ui.horizontal_wrapped(|ui| tasks.for_each(|task| one(ui, task)));
+    } else {
+        tasks.for_each(|task| one(ui, task));
     }
     if let Some((task, why)) = &state.results.failed {
         egui::Frame::new()
