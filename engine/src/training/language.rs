@@ -68,7 +68,7 @@ pub fn train(
     let validation: Vec<ValidationSet> = run
         .sources(&config.validation)?
         .into_iter()
-        .map(|source| ValidationSet::new(source.records, source.plugin, config.validate_items))
+        .map(|source| ValidationSet::new(source.records, config.validate_items))
         .collect();
     let mut columns: Vec<String> = validation.iter().flat_map(ValidationSet::columns).collect();
     columns.dedup();

@@ -21,7 +21,7 @@ pub struct ValidationSet {
 
 impl ValidationSet {
     /// `items` of the records, from the first to the last.
-    pub fn new(records: Records, _plugin: usize, items: usize) -> Self {
+    pub fn new(records: Records, items: usize) -> Self {
         let count = records.records.len();
         let stride = count.div_ceil(items.max(1)).max(1);
         Self {
