@@ -5,11 +5,12 @@
 //! Field names are the checkpoint's, misspelling included (`pre_layrnorm`).
 
 use burn::module::{Module, Param};
-use burn::tensor::activation::{sigmoid, softmax};
+use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 
 use super::config::ClipConfig;
 use super::error::ModelError;
+use super::fused::{self, Visible, swish};
 use super::layers::{LayerNorm, Linear, matmul_rows};
 use super::loader::Loader;
 
@@ -160,7 +161,7 @@ impl ClipLayer {
         let h = self.attention(self.layer_norm1.forward(x.clone()));
         let x = x + h;
         let h = self.fc1.forward(self.layer_norm2.forward(x.clone()));
-        let h = h.clone() * sigmoid(h.mul_scalar(1.702)); // quick_gelu(x) = x * sigmoid(1.702 x)
+        let h = swish(h, 1.702); // quick_gelu
         x + self.fc2.forward(h)
     }
 
@@ -179,7 +180,8 @@ impl ClipLayer {
         );
         let k = split(self.k_proj.forward(x.clone()));
         let v = split(self.v_proj.forward(x));
-        let weights = softmax(q.matmul(k.transpose()), 3); // [batch, heads, tokens, tokens]
+        let scores = q.matmul(k.transpose());
+        let weights = fused::softmax(&scores, Visible::All).unwrap_or_else(|| softmax(scores, 3)); // [batch, heads, tokens, tokens]
         let y = weights
             .matmul(v)
             .swap_dims(1, 2)

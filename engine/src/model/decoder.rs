@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, Param};
-use burn::tensor::activation::{silu, softmax};
+use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use super::adapter::Dropout;
 use super::config::{Architecture, LlmConfig};
+use super::fused::{self, Visible, swish};
 use super::kv_cache::{KvCache, LayerCache};
 use super::layers::{Linear, RmsNorm, matmul_rows};
 use super::loader::Loader;
@@ -356,7 +357,12 @@ impl DecoderLayer {
         let inner = run.config.intermediate_size;
         let gate = gate_up.clone().narrow(2, 0, inner);
         let up = gate_up.narrow(2, inner, inner);
-        x + run.site("mlp.down_proj", &self.down_proj, up * silu(gate), trace)
+        x + run.site(
+            "mlp.down_proj",
+            &self.down_proj,
+            up * swish(gate, 1.0),
+            trace,
+        )
     }
 }
 
@@ -409,7 +415,10 @@ fn attention(
         let scores = q
             .matmul(part(&k).transpose())
             .reshape([batch, heads, rows, block.keys]);
-        let scores = match &block.hidden {
+        let fused = block
+            .visible
+            .and_then(|visible| fused::softmax(&scores, visible));
+        let hide = |scores: Tensor<4>| match &block.hidden {
             Some(hidden) => scores.mask_fill(
                 hidden
                     .clone()
@@ -419,7 +428,8 @@ fn attention(
             ),
             None => scores,
         };
-        let weights = softmax(scores, 3).reshape([batch, kv_heads, group * rows, block.keys]);
+        let weights = fused.unwrap_or_else(|| softmax(hide(scores), 3));
+        let weights = weights.reshape([batch, kv_heads, group * rows, block.keys]);
         attended.push(
             weights
                 .matmul(part(&v))
@@ -449,6 +459,8 @@ struct Block {
     keys: usize,
     /// `[to - from, keys]`: true where a key is not visible.
     hidden: Option<Tensor<2, Bool>>,
+    /// The same in words, where only the future is hidden.
+    visible: Option<Visible>,
 }
 
 impl Blocks {
@@ -462,6 +474,9 @@ impl Blocks {
                 to,
                 keys: start + to,
                 hidden: visibility(start + from, to - from, window, device),
+                visible: window
+                    .is_none_or(|window| start + to <= window + 1)
+                    .then_some(Visible::UpTo(start + from + 1)),
             }
         });
         Self {

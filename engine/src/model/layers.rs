@@ -5,6 +5,8 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
+use super::fused;
+
 /// `y = x W^T + b`.
 #[derive(Module, Debug)]
 pub struct Linear {
@@ -57,6 +59,9 @@ pub struct RmsNorm {
 impl RmsNorm {
     /// Shapes: `[batch, tokens, hidden]` in and out.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        if let Some(y) = fused::row_norm(&x, self.weight.val(), None, self.eps) {
+            return y;
+        }
         let mean_square = x.clone().powi_scalar(2).mean_dim(2); // [batch, tokens, 1]
         x / mean_square.add_scalar(self.eps).sqrt() * self.weight.val().unsqueeze()
     }
@@ -76,6 +81,10 @@ pub struct LayerNorm {
 impl LayerNorm {
     /// Shapes: `[batch, tokens, hidden]` in and out.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        if let Some(y) = fused::row_norm(&x, weight, Some(bias), self.eps) {
+            return y;
+        }
         let centred = x.clone() - x.mean_dim(2);
         let variance = centred.clone().powi_scalar(2).mean_dim(2); // [batch, tokens, 1]
         centred / variance.add_scalar(self.eps).sqrt() * self.weight.val().unsqueeze()

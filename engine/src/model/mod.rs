@@ -11,6 +11,7 @@ pub mod config;
 pub mod convert;
 pub mod decoder;
 mod error;
+pub(crate) mod fused;
 mod healthgpt;
 pub mod initializer;
 mod kv_cache;

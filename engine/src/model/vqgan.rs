@@ -14,7 +14,11 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use image::RgbImage;
 
 use super::config::VqganConfig;
+use super::fused::{self, GroupNormShape, Visible};
 use super::loader::Loader;
+
+/// Of every group norm.
+const GROUPS: usize = 32;
 
 /// The autoencoder.
 #[derive(Module, Debug)]
@@ -236,6 +240,9 @@ impl Conv {
 
     /// Stride 1, size kept.
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        if let Some(y) = fused::conv3x3(&x, &self.weight.val(), &self.bias.val()) {
+            return y;
+        }
         let [_, _, k, _] = self.weight.dims();
         let options = ConvOptions::new([1, 1], [k / 2, k / 2], [1, 1], 1);
         conv2d(x, self.weight.val(), Some(self.bias.val()), options)
@@ -262,11 +269,34 @@ impl GroupNorm {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        const GROUPS: usize = 32;
+        match self.fused(&x, false) {
+            Some(y) => y,
+            None => self.composed(x),
+        }
+    }
+
+    /// With SiLU after it.
+    fn forward_silu(&self, x: Tensor<4>) -> Tensor<4> {
+        match self.fused(&x, true) {
+            Some(y) => y,
+            None => silu(self.composed(x)),
+        }
+    }
+
+    fn fused(&self, x: &Tensor<4>, silu: bool) -> Option<Tensor<4>> {
+        let how = GroupNormShape {
+            groups: GROUPS,
+            eps: 1e-6,
+            silu,
+        };
+        fused::group_norm(x, self.weight.val(), self.bias.val(), how)
+    }
+
+    fn composed(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
         let groups = x.reshape([batch, GROUPS, channels / GROUPS * height * width]);
         let centred = groups.clone() - groups.mean_dim(2);
-        let variance = centred.clone().powi_scalar(2).mean_dim(2);
+        let variance = (centred.clone() * centred.clone()).mean_dim(2);
         let normed = centred / variance.add_scalar(1e-6).sqrt();
         let normed = normed.reshape([batch, channels, height, width]);
         normed * self.weight.val().reshape([1, channels, 1, 1])
@@ -287,8 +317,8 @@ impl ResnetBlock {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let h = self.conv1.forward(silu(self.norm1.forward(x.clone())));
-        let h = self.conv2.forward(silu(self.norm2.forward(h)));
+        let h = self.conv1.forward(self.norm1.forward_silu(x.clone()));
+        let h = self.conv2.forward(self.norm2.forward_silu(h));
         match &self.nin_shortcut {
             Some(shortcut) => shortcut.forward(x) + h,
             None => x + h,
@@ -322,7 +352,7 @@ impl AttnBlock {
             .transpose()
             .matmul(k)
             .mul_scalar((channels as f64).powf(-0.5));
-        let weights = softmax(scores, 2); // [batch, queries, keys]
+        let weights = fused::softmax(&scores, Visible::All).unwrap_or_else(|| softmax(scores, 2)); // [batch, queries, keys]
         let y = v
             .matmul(weights.transpose())
             .reshape([batch, channels, height, width]);
@@ -426,7 +456,7 @@ impl Encoder {
             }
         }
         self.conv_out
-            .forward(silu(self.norm_out.forward(self.mid.forward(h))))
+            .forward(self.norm_out.forward_silu(self.mid.forward(h)))
     }
 }
 
@@ -473,7 +503,7 @@ impl VqDecoder {
                 h = conv.forward(interpolate(h, doubled));
             }
         }
-        self.conv_out.forward(silu(self.norm_out.forward(h)))
+        self.conv_out.forward(self.norm_out.forward_silu(h))
     }
 }
 

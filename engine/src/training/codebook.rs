@@ -17,6 +17,23 @@ use crate::model::vqgan::Vqgan;
 /// Below this moving count a code is begun again.
 const UNUSED: f32 = 0.05;
 
+/// Latents of the batch that an unused code is offered; it takes the one farthest from every other code, so that the many
+/// latents of an empty background do not win by their number.
+const TRIES: usize = 8;
+
+/// Square distance of a latent to the nearest of some codes.
+fn from_nearest(latent: &[f32], codes: &[f32]) -> f32 {
+    codes
+        .chunks_exact(latent.len().max(1))
+        .map(|code| {
+            code.iter()
+                .zip(latent)
+                .map(|(a, b)| (a - b) * (a - b))
+                .sum()
+        })
+        .fold(f32::INFINITY, f32::min)
+}
+
 /// Moving averages of how often a code is used and of the latents it stands for.
 #[derive(Clone, Debug, Default)]
 pub struct Codebook {
@@ -109,10 +126,20 @@ impl Codebook {
                 }
             }
         }
+        let mut known: Vec<f32> = Vec::with_capacity(codes * dim);
+        for (count, sum) in self.counts.iter().zip(self.sums.chunks_exact(dim.max(1))) {
+            if *count >= UNUSED {
+                known.extend(sum.iter().map(|sum| sum / count));
+            }
+        }
         for code in 0..codes {
             if self.counts[code] < UNUSED && rows > 0 {
                 self.counts[code] = 1.0;
-                let begun = latent(random.below(rows));
+                let begun = (0..TRIES)
+                    .map(|_| latent(random.below(rows)))
+                    .max_by(|a, b| from_nearest(a, &known).total_cmp(&from_nearest(b, &known)))
+                    .unwrap_or(&[]);
+                known.extend(begun);
                 self.sums[code * dim..(code + 1) * dim].copy_from_slice(begun);
             }
         }

@@ -18,10 +18,11 @@ use burn::tensor::Device;
 use super::checkpoint::{self, RunState};
 use super::error::TrainError;
 use super::examples::{Example, Preparation, example};
-use super::learner::{Learner, Leaves, with_values};
+use super::learner::{Learner, Leaves, LossOptions, with_values};
 use super::model_dir::write_model;
 use super::params::{NamedOptimizer, write_f32};
 use super::plan::MemoryPlan;
+use super::soft_codes::SoftCodes;
 use super::stage::{DataEntry, StageConfig};
 use super::step::{Log, TrainStep};
 use super::validation::{self, Found, ValidationSet};
@@ -144,6 +145,7 @@ struct Run {
     /// Values that the learner leaves out.
     untouched: HashMap<ParamId, Vec<f32>>,
     sources: Vec<Source>,
+    soft: Option<SoftCodes>,
     /// Trained parameters.
     names: HashMap<ParamId, String>,
     optimizer: NamedOptimizer,
@@ -202,6 +204,7 @@ impl Run {
         model.vqgan = model.vqgan.map(|(vqgan, sizes)| (vqgan.valid(), sizes));
         let counted = |param: &NamedParam| param.shape.iter().product::<usize>() as u64;
         let mut run = Self {
+            soft: SoftCodes::new(&model, config.code_kernel),
             config: config.clone(),
             trained_weights: params.iter().map(counted).sum(),
             model,
@@ -347,8 +350,11 @@ impl Run {
             &self.model,
             sequence.plugin,
             &sequence.example,
-            config.max_tokens,
-            Some(&dropout),
+            LossOptions {
+                max_tokens: config.max_tokens,
+                dropout: Some(&dropout),
+                soft: self.soft.as_ref(),
+            },
             &self.device,
         )?;
         let loss = loss.div_scalar(config.batch as f64);

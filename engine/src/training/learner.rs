@@ -8,10 +8,12 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::error::TrainError;
 use super::examples::Example;
+use super::soft_codes::SoftCodes;
 use super::stage::Trainable;
 use crate::model::adapter::Dropout;
 use crate::model::clip::{ClipVision, hidden_state_index, pixels_tensor};
 use crate::model::decoder::Decoder;
+use crate::model::fused::cross_entropy;
 use crate::model::layers::matmul_rows;
 use crate::model::loader::NamedParam;
 use crate::model::plugin::PlugIn;
@@ -137,8 +139,7 @@ impl Learner {
         model: &HealthGpt,
         plugin: usize,
         example: &Example,
-        max_tokens: usize,
-        dropout: Option<&Dropout>,
+        how: LossOptions<'_>,
         device: &Device,
     ) -> Result<Tensor<1>, TrainError> {
         let plugin = self
@@ -162,16 +163,25 @@ impl Learner {
         }
         let x = Tensor::cat(rows, 1);
         let [_, tokens, _] = x.dims();
-        if tokens > max_tokens {
+        if tokens > how.max_tokens {
             return Err(TrainError::TooLong {
                 tokens,
-                limit: max_tokens,
+                limit: how.max_tokens,
             });
         }
         let keep = example.targets.len();
-        let y = self.decoder.forward_sequence(plugin, x, keep, dropout);
+        let first_code = example
+            .targets
+            .first()
+            .and_then(|id| model.tokenizer.code_of(*id));
+        let y = self.decoder.forward_sequence(plugin, x, keep, how.dropout);
         let head = plugin.lm_head.as_ref().unwrap_or(&self.decoder.lm_head);
         let logits = matmul_rows(y, head.val()); // [1, keep, vocabulary]
+        if let (Some(soft), Some(_)) = (how.soft, first_code) {
+            let [_, _, vocabulary] = logits.dims();
+            let targets = soft.targets(&example.targets, vocabulary);
+            return Ok(cross_entropy(logits.squeeze_dim(0), targets));
+        }
         let targets: Vec<i32> = example.targets.iter().map(|id| *id as i32).collect();
         let targets = Tensor::<3, Int>::from_data(TensorData::new(targets, [1, keep, 1]), device);
         Ok(log_softmax(logits, 2).gather(2, targets).mean().neg())
@@ -198,6 +208,17 @@ impl Learner {
         let patches = state.narrow(1, 1, tokens - 1); // without the class token
         Ok(Some(plugin.mm_projector.forward(patches)))
     }
+}
+
+/// How a loss is computed.
+#[derive(Clone, Copy)]
+pub struct LossOptions<'a> {
+    /// Longest sequence.
+    pub max_tokens: usize,
+    /// Of plug-ins.
+    pub dropout: Option<&'a Dropout>,
+    /// How the targets of image tokens are spread.
+    pub soft: Option<&'a SoftCodes>,
 }
 
 /// One table for the base and all plug-ins.

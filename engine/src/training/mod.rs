@@ -23,6 +23,7 @@ pub mod model_dir;
 pub mod new_model;
 pub mod params;
 pub mod plan;
+mod soft_codes;
 pub mod ssim;
 pub mod stage;
 pub mod step;

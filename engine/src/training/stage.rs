@@ -176,6 +176,10 @@ pub struct StageConfig {
     /// drawn from 0 to this. So the source picture decides, not the neighbour, and free-running decoding does not run away.
     #[serde(default)]
     pub corruption: f64,
+    /// Targets of image tokens are spread over codes that look alike: width of the Gaussian over the codebook, in distances of a
+    /// code to its nearest neighbour; 0 is the one right code. Wider makes smoother pictures.
+    #[serde(default)]
+    pub code_kernel: f64,
     /// Are pictures moved, turned, mirrored and zoomed (input and target alike; answers about places are left alone)?
     #[serde(default)]
     pub augment: bool,
@@ -235,6 +239,9 @@ impl StageConfig {
             return Err(wrong(
                 "dropout and corruption are shares below 1".to_owned(),
             ));
+        }
+        if !(0.0..=10.0).contains(&config.code_kernel) {
+            return Err(wrong("code_kernel is from 0 to 10".to_owned()));
         }
         Ok(config)
     }
