@@ -1,4 +1,6 @@
-//! Work on independent items, shared out among threads: most operations of the CPU backend use one thread.
+//! Work on independent items, shared out among threads. Each has a rayon pool of one thread for itself, so that products inside
+//! an item do not wait for those of another (measured on two cores: a VQGAN step of four pictures took 1.7 s with one pool for
+//! all).
 
 use std::thread;
 
@@ -16,29 +18,33 @@ pub fn share_out<I: Sync, W, R: Send>(
     work: &(impl Fn(&W, &I) -> Result<R, TrainError> + Sync),
 ) -> Result<Vec<R>, TrainError> {
     let workers = workers.clamp(1, items.len().max(1));
-    let run = |worker: usize| -> Result<Vec<R>, TrainError> {
+    let run = &|worker: usize| -> Result<Vec<R>, TrainError> {
         let own = begin();
         let mine = items.iter().skip(worker).step_by(workers);
         mine.map(|item| work(&own, item)).collect()
     };
+    if workers == 1 {
+        return run(0); // products may use every core
+    }
+    let pool = |worker| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1);
+        let named = pool.thread_name(move |_| format!("training {worker}"));
+        named.build().map_err(|error| TrainError::NoThread {
+            why: error.to_string(),
+        })
+    };
+    let pools: Vec<rayon::ThreadPool> = (0..workers).map(pool).collect::<Result<_, _>>()?;
     let results: Vec<Result<Vec<R>, TrainError>> = thread::scope(|scope| {
-        let start = |worker| {
-            thread::Builder::new()
-                .name(format!("training {worker}"))
-                .spawn_scoped(scope, move || run(worker))
+        let start = |(worker, pool)| {
+            let pool: &rayon::ThreadPool = pool;
+            scope.spawn(move || pool.install(|| run(worker)))
         };
-        let threads: Vec<_> = (1..workers).map(start).collect();
-        let mut results = vec![run(0)];
-        for thread in threads {
-            results.push(match thread.map(thread::ScopedJoinHandle::join) {
-                Ok(Ok(result)) => result,
-                Ok(Err(panic)) => std::panic::resume_unwind(panic),
-                Err(error) => Err(TrainError::NoThread {
-                    why: error.to_string(),
-                }),
-            });
-        }
-        results
+        let threads: Vec<_> = pools.iter().enumerate().map(start).collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, _>| match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        threads.into_iter().map(join).collect()
     });
     let mut columns = Vec::with_capacity(workers);
     for result in results {
