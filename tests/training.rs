@@ -68,6 +68,7 @@ fn config(root: &Path, out: &str, steps: u64) -> AutoencoderConfig {
             ch: 32,
             ch_mult: vec![1, 1, 1],
             num_res_blocks: 1,
+            num_groups: 32,
             attn_resolutions: vec![8],
             z_channels: 16,
             embed_dim: 16,

@@ -111,6 +111,8 @@ pub struct VqganConfig {
     pub num_res_blocks: usize,
     /// Resolutions with attention.
     pub attn_resolutions: Vec<usize>,
+    /// Groups of every norm: taming's `num_groups`, 32 where the file has none.
+    pub norm_groups: usize,
 }
 
 fn json(path: &Path) -> Result<Value, ModelError> {
@@ -391,6 +393,7 @@ impl VqganConfig {
             ch: size(dd, "ch", 128),
             ch_mult: list("ch_mult"),
             num_res_blocks: size(dd, "num_res_blocks", 2),
+            norm_groups: size(dd, "num_groups", 32),
             attn_resolutions: list("attn_resolutions"),
         };
         let widths = config

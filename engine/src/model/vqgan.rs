@@ -17,9 +17,6 @@ use super::config::VqganConfig;
 use super::fused::{self, GroupNormShape, Visible};
 use super::loader::Loader;
 
-/// Of every group norm.
-const GROUPS: usize = 32;
-
 /// The autoencoder.
 #[derive(Module, Debug)]
 pub struct Vqgan {
@@ -48,13 +45,15 @@ pub struct Conv {
     pub bias: Param<Tensor<1>>,
 }
 
-/// Group norm with 32 groups and eps 1e-6.
+/// Group norm with eps 1e-6.
 #[derive(Module, Debug)]
 pub struct GroupNorm {
     /// `[channels]`.
     pub weight: Param<Tensor<1>>,
     /// `[channels]`.
     pub bias: Param<Tensor<1>>,
+    /// Groups of neighbouring channels: 32 in taming-transformers.
+    pub groups: usize,
 }
 
 /// Two convolutions around a shortcut.
@@ -261,10 +260,11 @@ impl Conv {
 }
 
 impl GroupNorm {
-    fn load(loader: &mut Loader<'_>, name: &str, channels: usize) -> Self {
+    fn load(loader: &mut Loader<'_>, name: &str, channels: usize, groups: usize) -> Self {
         Self {
             weight: loader.vector(&format!("{name}.weight"), channels),
             bias: loader.vector(&format!("{name}.bias"), channels),
+            groups,
         }
     }
 
@@ -285,7 +285,7 @@ impl GroupNorm {
 
     fn fused(&self, x: &Tensor<4>, silu: bool) -> Option<Tensor<4>> {
         let how = GroupNormShape {
-            groups: GROUPS,
+            groups: self.groups,
             eps: 1e-6,
             silu,
         };
@@ -294,7 +294,7 @@ impl GroupNorm {
 
     fn composed(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
-        let groups = x.reshape([batch, GROUPS, channels / GROUPS * height * width]);
+        let groups = x.reshape([batch, self.groups, channels / self.groups * height * width]);
         let centred = groups.clone() - groups.mean_dim(2);
         let variance = (centred.clone() * centred.clone()).mean_dim(2);
         let normed = centred / variance.add_scalar(1e-6).sqrt();
@@ -305,11 +305,11 @@ impl GroupNorm {
 }
 
 impl ResnetBlock {
-    fn load(loader: &mut Loader<'_>, name: &str, c_in: usize, c_out: usize) -> Self {
+    fn load(loader: &mut Loader<'_>, name: &str, c_in: usize, c_out: usize, groups: usize) -> Self {
         Self {
-            norm1: GroupNorm::load(loader, &format!("{name}.norm1"), c_in),
+            norm1: GroupNorm::load(loader, &format!("{name}.norm1"), c_in, groups),
             conv1: Conv::load(loader, &format!("{name}.conv1"), c_in, c_out, 3),
-            norm2: GroupNorm::load(loader, &format!("{name}.norm2"), c_out),
+            norm2: GroupNorm::load(loader, &format!("{name}.norm2"), c_out, groups),
             conv2: Conv::load(loader, &format!("{name}.conv2"), c_out, c_out, 3),
             nin_shortcut: (c_in != c_out)
                 .then(|| Conv::load(loader, &format!("{name}.nin_shortcut"), c_in, c_out, 1)),
@@ -327,12 +327,12 @@ impl ResnetBlock {
 }
 
 impl AttnBlock {
-    fn load(loader: &mut Loader<'_>, name: &str, channels: usize) -> Self {
+    fn load(loader: &mut Loader<'_>, name: &str, channels: usize, groups: usize) -> Self {
         let mut conv =
             |part: &str| Conv::load(loader, &format!("{name}.{part}"), channels, channels, 1);
         let (q, k, v, proj_out) = (conv("q"), conv("k"), conv("v"), conv("proj_out"));
         Self {
-            norm: GroupNorm::load(loader, &format!("{name}.norm"), channels),
+            norm: GroupNorm::load(loader, &format!("{name}.norm"), channels, groups),
             q,
             k,
             v,
@@ -361,11 +361,23 @@ impl AttnBlock {
 }
 
 impl Mid {
-    fn load(loader: &mut Loader<'_>, name: &str, channels: usize) -> Self {
+    fn load(loader: &mut Loader<'_>, name: &str, channels: usize, groups: usize) -> Self {
         Self {
-            block_1: ResnetBlock::load(loader, &format!("{name}.block_1"), channels, channels),
-            attn_1: AttnBlock::load(loader, &format!("{name}.attn_1"), channels),
-            block_2: ResnetBlock::load(loader, &format!("{name}.block_2"), channels, channels),
+            block_1: ResnetBlock::load(
+                loader,
+                &format!("{name}.block_1"),
+                channels,
+                channels,
+                groups,
+            ),
+            attn_1: AttnBlock::load(loader, &format!("{name}.attn_1"), channels, groups),
+            block_2: ResnetBlock::load(
+                loader,
+                &format!("{name}.block_2"),
+                channels,
+                channels,
+                groups,
+            ),
         }
     }
 
@@ -385,15 +397,16 @@ impl Level {
         blocks: usize,
         attention: bool,
         resample: Option<&str>,
+        groups: usize,
     ) -> Self {
         let block = (0..blocks)
             .map(|b| {
                 let width = if b == 0 { c_in } else { c_out };
-                ResnetBlock::load(loader, &format!("{name}.block.{b}"), width, c_out)
+                ResnetBlock::load(loader, &format!("{name}.block.{b}"), width, c_out, groups)
             })
             .collect();
         let attn = (0..if attention { blocks } else { 0 })
-            .map(|b| AttnBlock::load(loader, &format!("{name}.attn.{b}"), c_out))
+            .map(|b| AttnBlock::load(loader, &format!("{name}.attn.{b}"), c_out, groups))
             .collect();
         let resample = resample
             .map(|kind| Conv::load(loader, &format!("{name}.{kind}.conv"), c_out, c_out, 3));
@@ -417,6 +430,7 @@ impl Level {
 
 impl Encoder {
     fn load(loader: &mut Loader<'_>, config: &VqganConfig) -> Self {
+        let groups = config.norm_groups;
         let conv_in = Conv::load(loader, "encoder.conv_in", config.in_channels, config.ch, 3);
         let levels = config.ch_mult.len();
         let mut resolution = config.resolution;
@@ -432,6 +446,7 @@ impl Encoder {
                 config.num_res_blocks,
                 config.attn_resolutions.contains(&resolution),
                 (!last).then_some("downsample"),
+                groups,
             ));
             width = config.ch * mult;
             if !last {
@@ -441,8 +456,8 @@ impl Encoder {
         Self {
             conv_in,
             down,
-            mid: Mid::load(loader, "encoder.mid", width),
-            norm_out: GroupNorm::load(loader, "encoder.norm_out", width),
+            mid: Mid::load(loader, "encoder.mid", width, groups),
+            norm_out: GroupNorm::load(loader, "encoder.norm_out", width, groups),
             conv_out: Conv::load(loader, "encoder.conv_out", width, config.z_channels, 3),
         }
     }
@@ -462,10 +477,11 @@ impl Encoder {
 
 impl VqDecoder {
     fn load(loader: &mut Loader<'_>, config: &VqganConfig) -> Self {
+        let groups = config.norm_groups;
         let levels = config.ch_mult.len();
         let mut width = config.ch * config.ch_mult.last().copied().unwrap_or(1);
         let conv_in = Conv::load(loader, "decoder.conv_in", config.z_channels, width, 3);
-        let mid = Mid::load(loader, "decoder.mid", width);
+        let mid = Mid::load(loader, "decoder.mid", width, groups);
         let mut resolution = config.latent_side();
         let mut up = Vec::with_capacity(levels);
         for (i, mult) in config.ch_mult.iter().enumerate().rev() {
@@ -477,6 +493,7 @@ impl VqDecoder {
                 config.num_res_blocks + 1,
                 config.attn_resolutions.contains(&resolution),
                 (i > 0).then_some("upsample"),
+                groups,
             ));
             width = config.ch * mult;
             if i > 0 {
@@ -488,7 +505,7 @@ impl VqDecoder {
             conv_in,
             mid,
             up,
-            norm_out: GroupNorm::load(loader, "decoder.norm_out", width),
+            norm_out: GroupNorm::load(loader, "decoder.norm_out", width, groups),
             conv_out: Conv::load(loader, "decoder.conv_out", width, config.out_ch, 3),
         }
     }

@@ -237,6 +237,7 @@ mod tests {
             ch: 32,
             ch_mult: vec![1],
             num_res_blocks: 0,
+            norm_groups: 32,
             attn_resolutions: vec![],
         };
         let model = Vqgan::load(

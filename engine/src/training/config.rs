@@ -79,7 +79,10 @@ pub enum Quantizer {
 pub struct ModelSizes {
     /// Side of the image.
     pub resolution: usize,
-    /// Base width, a multiple of 32.
+    /// Groups of every norm. With as many groups as channels a norm takes every channel's brightness away: leave some in each.
+    #[serde(default = "taming_groups")]
+    pub num_groups: usize,
+    /// Base width, a multiple of the groups.
     pub ch: usize,
     /// Width of each level over the base.
     pub ch_mult: Vec<usize>,
@@ -93,6 +96,10 @@ pub struct ModelSizes {
     pub embed_dim: usize,
     /// Codes.
     pub n_embed: usize,
+}
+
+fn taming_groups() -> usize {
+    32
 }
 
 impl AutoencoderConfig {
@@ -113,10 +120,11 @@ impl AutoencoderConfig {
             *entry = base.join(&*entry);
         }
         let model = &config.model;
-        if model.ch == 0 || !model.ch.is_multiple_of(32) {
-            return Err(wrong(
-                "ch is not a multiple of 32, which group norm needs".to_owned(),
-            ));
+        let groups = model.num_groups;
+        if model.ch == 0 || groups == 0 || !model.ch.is_multiple_of(groups) {
+            return Err(wrong(format!(
+                "ch is not a multiple of {groups}, which group norm needs"
+            )));
         }
         if config.batch == 0 || config.steps == 0 || model.n_embed < 2 || model.ch_mult.is_empty() {
             return Err(wrong(
@@ -157,6 +165,7 @@ impl AutoencoderConfig {
             ch_mult: model.ch_mult.clone(),
             num_res_blocks: model.num_res_blocks,
             attn_resolutions: model.attn_resolutions.clone(),
+            norm_groups: model.num_groups,
         }
     }
 
@@ -170,12 +179,13 @@ impl AutoencoderConfig {
         format!(
             "model:\n  target: taming.models.vqgan.GumbelVQ\n  params:\n    kl_weight: {}\n    embed_dim: {}\n    n_embed: {}\n    \
              ddconfig:\n      double_z: false\n      z_channels: {}\n      resolution: {}\n      in_channels: 3\n      out_ch: 3\n      \
-             ch: {}\n      ch_mult: {:?}\n      num_res_blocks: {}\n      attn_resolutions: {:?}\n      dropout: 0.0\n",
+             num_groups: {}\n      ch: {}\n      ch_mult: {:?}\n      num_res_blocks: {}\n      attn_resolutions: {:?}\n      dropout: 0.0\n",
             kl_weight,
             m.embed_dim,
             m.n_embed,
             m.z_channels,
             m.resolution,
+            m.num_groups,
             m.ch,
             m.ch_mult,
             m.num_res_blocks,

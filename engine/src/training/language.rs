@@ -34,13 +34,20 @@ use crate::model::config::LlmConfig;
 use crate::model::loader::NamedParam;
 use crate::model::manifest::ModelLayout;
 use crate::model::random::Random;
-use crate::model::{HealthGpt, LlmChoice};
+use crate::model::{HealthGpt, LlmChoice, ModelError};
 
 /// Records of one file and the plug-in that they train.
 struct Source {
     records: Records,
     plugin: usize,
     weight: f64,
+}
+
+/// A record that a step takes, and where its own randomness begins.
+struct Drawn {
+    source: usize,
+    record: usize,
+    random: Random,
 }
 
 /// One sequence of a step.
@@ -118,7 +125,9 @@ impl Timing {
     /// As [`train`].
     pub fn new(config: &StageConfig, device: &Device) -> Result<Self, TrainError> {
         let run = Run::start(config, device)?;
-        let sequences = run.draw(&mut Random(config.seed))?;
+        let drawn = run.draw(&mut Random(config.seed));
+        let sequences = drawn.iter().map(|drawn| run.prepare(drawn));
+        let sequences = sequences.collect::<Result<_, _>>()?;
         Ok(Self { run, sequences })
     }
 
@@ -127,7 +136,9 @@ impl Timing {
     /// # Errors
     /// As [`train`].
     pub fn step(&mut self) -> Result<(), TrainError> {
-        self.run.gradients(&self.sequences).map(|_| ())
+        let run = &self.run;
+        let gradient = |learner: &Learner, sequence: &Sequence| run.gradient(learner, sequence);
+        run.gradients(&self.sequences, &gradient).map(|_| ())
     }
 
     /// How many weights are trained.
@@ -257,10 +268,12 @@ impl Run {
     fn step(&mut self) -> Result<TrainStep, TrainError> {
         let (config, step) = (self.config.clone(), self.state.step);
         let mut random = Random(self.state.random);
-        let sequences = self.draw(&mut random)?;
+        let drawn = self.draw(&mut random);
+        let gradient =
+            |learner: &Learner, drawn: &Drawn| self.gradient(learner, &self.prepare(drawn)?);
         let mut accumulator = GradientsAccumulator::<Learner>::new();
         let mut sum = 0.0;
-        for (loss, grads) in self.gradients(&sequences)? {
+        for (loss, grads) in self.gradients(&drawn, &gradient)? {
             if !loss.is_finite() {
                 return Err(TrainError::NotANumber { step });
             }
@@ -294,45 +307,58 @@ impl Run {
         })
     }
 
-    /// The sequences of one step.
-    fn draw(&self, random: &mut Random) -> Result<Vec<Sequence>, TrainError> {
-        let config = &self.config;
-        let how = Preparation {
-            corruption: config.corruption,
-            augment: config.augment,
-        };
+    /// The records of one step.
+    fn draw(&self, random: &mut Random) -> Vec<Drawn> {
         let total: f64 = self.sources.iter().map(|source| source.weight).sum();
-        let mut sequences = Vec::with_capacity(config.batch);
-        for _ in 0..config.batch {
+        let one = |_| {
             let mut at = random.uniform() * total;
-            let drawn = self.sources.iter().find(|source| {
+            let drawn = self.sources.iter().position(|source| {
                 at -= source.weight;
                 at <= 0.0
             });
-            let Some(source) = drawn.or(self.sources.last()) else {
-                continue;
-            };
-            let records = &source.records;
-            let Some(record) = records.records.get(random.below(records.records.len())) else {
-                continue;
-            };
-            sequences.push(Sequence {
-                plugin: source.plugin,
-                example: example(&self.model, records, record, how, random)?,
-                dropout: Random(random.bits()),
-            });
-        }
-        Ok(sequences)
+            let source = drawn.unwrap_or(self.sources.len().saturating_sub(1));
+            let records = self.sources.get(source)?.records.records.len();
+            Some(Drawn {
+                source,
+                record: random.below(records),
+                random: Random(random.bits()),
+            })
+        };
+        (0..self.config.batch).filter_map(one).collect()
     }
 
-    /// Loss and gradients of every sequence, in their order.
-    fn gradients(&self, sequences: &[Sequence]) -> Result<Vec<(f32, GradientsParams)>, TrainError> {
+    /// Reads the pictures of a record, moves them and encodes the target.
+    fn prepare(&self, drawn: &Drawn) -> Result<Sequence, TrainError> {
+        let how = Preparation {
+            corruption: self.config.corruption,
+            augment: self.config.augment,
+        };
+        let mut random = drawn.random;
+        let missing = || ModelError::Invalid {
+            what: "a drawn record is not in its file".to_owned(),
+        };
+        let source = self.sources.get(drawn.source).ok_or_else(missing)?;
+        let records = &source.records;
+        let record = records.records.get(drawn.record).ok_or_else(missing)?;
+        Ok(Sequence {
+            plugin: source.plugin,
+            example: example(&self.model, records, record, how, &mut random)?,
+            dropout: Random(random.bits()),
+        })
+    }
+
+    /// Loss and gradients of every item, in their order.
+    fn gradients<I: Sync>(
+        &self,
+        items: &[I],
+        gradient: &(impl Fn(&Learner, &I) -> Result<(f32, GradientsParams), TrainError> + Sync),
+    ) -> Result<Vec<(f32, GradientsParams)>, TrainError> {
         share_out(
             self.config.workers,
-            sequences,
+            items,
             // Leaves of its own: graphs that share them would wait for each other.
             &|| self.learner.clone().map(&mut Leaves),
-            &|learner, sequence| self.gradient(learner, sequence),
+            gradient,
         )
     }
 

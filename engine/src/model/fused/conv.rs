@@ -1,6 +1,8 @@
-//! 3x3 convolution at stride 1 that keeps the size. Forwards it is burn-flex's own; backwards it is two dense products: the
+//! 3x3 convolution at stride 1 that keeps the size, as dense products over bands of rows that stay in the cache. Backwards the
 //! gradient of the input is the convolution of the result's with the turned kernel, that of the kernel a product with shifted
-//! copies of the input. burn's general backward pass scatters the first and treats the whole picture as a kernel for the second.
+//! copies of the input; burn's general backward pass scatters the first and treats the whole picture as a kernel for the second.
+
+use std::ops::Range;
 
 use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -8,8 +10,7 @@ use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
-use burn::backend::ops::{FloatTensorOps, ModuleOps};
-use burn::tensor::ops::ConvOptions;
+use burn::backend::ops::FloatTensorOps;
 use burn::tensor::{Tensor, TensorData};
 
 use super::kernels::sum_of;
@@ -26,14 +27,18 @@ pub fn conv3x3(x: &Tensor<4>, weight: &Tensor<4>, bias: &Tensor<1>) -> Option<Te
     let (x, node) = tracked(x)?.into_parts();
     let (weight, weight_node) = tracked(weight)?.into_parts();
     let (bias, bias_node) = tracked(bias)?.into_parts();
-    let y = convolve(x.clone(), weight.clone(), Some(bias));
+    let picture = Picture {
+        channels: c_in,
+        height,
+        width,
+    };
+    let x = x.to_contiguous();
+    let y = convolve(&x, &weight, Some(&bias), picture);
     let state = State {
         x,
         weight,
-        c_in,
         c_out,
-        height,
-        width,
+        picture,
     };
     let prepared = Conv3x3.prepare::<NoCheckpointing>([node, weight_node, bias_node]);
     let y = match prepared.compute_bound().stateful() {
@@ -43,9 +48,93 @@ pub fn conv3x3(x: &Tensor<4>, weight: &Tensor<4>, bias: &Tensor<1>) -> Option<Te
     Some(Tensor::from_primitive::<Training>(y))
 }
 
-fn convolve(x: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>) -> FlexTensor {
-    let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
-    <Flex as ModuleOps<Flex>>::conv2d(x, weight, bias, options)
+/// Pixels of the result that are computed at once: what they need of the input stays in the cache.
+const TILE: usize = 512;
+
+/// Stride 1, one pixel of zeros around: for a band of rows at a time, the product of the kernel with what lies under it.
+fn convolve(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: Option<&FlexTensor>,
+    picture: Picture,
+) -> FlexTensor {
+    let Picture { height, width, .. } = picture;
+    let area = height * width;
+    let kernel_size = 9 * picture.channels;
+    let c_out = weight.layout().num_elements() / kernel_size;
+    let weight = weight
+        .to_contiguous()
+        .reshape(vec![c_out, kernel_size].into());
+    let mut y = vec![0.0_f32; c_out * area];
+    with_values(x, |x| {
+        for rows in picture.bands() {
+            let (start, count) = (rows.start * width, rows.len() * width);
+            let columns = TensorData::new(picture.columns(x, rows), [kernel_size, count]);
+            let columns = FlexTensor::from_data(columns);
+            let product = <Flex as FloatTensorOps<Flex>>::float_matmul(weight.clone(), columns);
+            with_values(&product, |product| {
+                for (plane, band) in y.chunks_exact_mut(area).zip(product.chunks_exact(count)) {
+                    plane[start..start + count].copy_from_slice(band);
+                }
+            });
+        }
+    });
+    if let Some(bias) = bias {
+        with_values(bias, |bias| {
+            for (plane, bias) in y.chunks_exact_mut(area).zip(bias) {
+                plane.iter_mut().for_each(|y| *y += bias);
+            }
+        });
+    }
+    FlexTensor::from_data(TensorData::new(y, [1, c_out, height, width]))
+}
+
+/// Size of an input.
+#[derive(Clone, Copy, Debug)]
+struct Picture {
+    channels: usize,
+    height: usize,
+    width: usize,
+}
+
+impl Picture {
+    /// Rows in bands of about [`TILE`] pixels.
+    fn bands(self) -> impl Iterator<Item = Range<usize>> {
+        let rows = (TILE / self.width).max(1);
+        (0..self.height)
+            .step_by(rows)
+            .map(move |from| from..(from + rows).min(self.height))
+    }
+
+    /// What the kernel's nine places see: `[channels * 9, rows * width]`, zeros outside.
+    fn columns(self, x: &[f32], rows: Range<usize>) -> Vec<f32> {
+        let (height, width) = (self.height, self.width);
+        let mut columns = Vec::with_capacity(9 * self.channels * rows.len() * width);
+        for plane in x.chunks_exact(height * width) {
+            for ky in 0..3 {
+                for kx in 0..3 {
+                    for row in rows.clone() {
+                        let source = (row + ky)
+                            .checked_sub(1)
+                            .and_then(|row| plane.chunks_exact(width).nth(row));
+                        match (source, kx) {
+                            (None, _) => columns.resize(columns.len() + width, 0.0),
+                            (Some(row), 0) => {
+                                columns.push(0.0);
+                                columns.extend_from_slice(&row[..width - 1]);
+                            }
+                            (Some(row), 1) => columns.extend_from_slice(row),
+                            (Some(row), _) => {
+                                columns.extend_from_slice(&row[1..]);
+                                columns.push(0.0);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        columns
+    }
 }
 
 #[derive(Debug)]
@@ -55,16 +144,14 @@ struct Conv3x3;
 struct State {
     x: FlexTensor,
     weight: FlexTensor,
-    c_in: usize,
     c_out: usize,
-    height: usize,
-    width: usize,
+    picture: Picture,
 }
 
 impl State {
     /// The kernel turned by 180 degrees, with input and output channels swapped: `[c_in, c_out, 3, 3]`.
     fn turned(&self) -> FlexTensor {
-        let (c_in, c_out) = (self.c_in, self.c_out);
+        let (c_in, c_out) = (self.picture.channels, self.c_out);
         let turned = with_values(&self.weight, |weight| {
             let mut turned: Vec<f32> = Vec::with_capacity(weight.len());
             for i in 0..c_in {
@@ -80,48 +167,27 @@ impl State {
 
     /// Gradient of the kernel.
     fn of_weight(&self, dy: &FlexTensor) -> FlexTensor {
-        let (c_in, c_out) = (self.c_in, self.c_out);
-        let area = self.height * self.width;
-        let dy = dy.reshape(vec![c_out, area].into());
-        let mut weight = vec![0.0_f32; c_out * c_in * 9];
-        for ky in 0..3 {
-            let columns = with_values(&self.x, |x| self.shifted(x, ky));
-            let columns = FlexTensor::from_data(TensorData::new(columns, [3 * c_in, area]));
-            let product =
-                <Flex as FloatTensorOps<Flex>>::float_matmul(dy.clone(), columns.transpose(0, 1));
-            with_values(&product, |product| {
-                // Row o, column kx * c_in + i.
-                for (o, row) in product.chunks_exact(3 * c_in).enumerate() {
-                    for (column, value) in row.iter().enumerate() {
-                        let (kx, i) = (column / c_in, column % c_in);
-                        weight[((o * c_in + i) * 3 + ky) * 3 + kx] = *value;
+        let picture = self.picture;
+        let (area, width) = (picture.height * picture.width, picture.width);
+        let kernel_size = 9 * picture.channels;
+        let mut weight = vec![0.0_f32; self.c_out * kernel_size];
+        let dy = dy.reshape(vec![self.c_out, area].into());
+        with_values(&self.x, |x| {
+            for rows in picture.bands() {
+                let (start, count) = (rows.start * width, rows.len() * width);
+                let columns = TensorData::new(picture.columns(x, rows), [kernel_size, count]);
+                let columns = FlexTensor::from_data(columns).transpose(0, 1);
+                let band = dy.narrow(1, start, count);
+                let product = <Flex as FloatTensorOps<Flex>>::float_matmul(band, columns);
+                with_values(&product, |product| {
+                    for (sum, product) in weight.iter_mut().zip(product) {
+                        *sum += product;
                     }
-                }
-            });
-        }
-        FlexTensor::from_data(TensorData::new(weight, [c_out, c_in, 3, 3]))
-    }
-
-    /// The input moved by one row of the kernel, three times beside itself: `[3 * c_in, height * width]`.
-    fn shifted(&self, x: &[f32], ky: usize) -> Vec<f32> {
-        let (height, width) = (self.height, self.width);
-        let mut columns = vec![0.0_f32; 3 * x.len()];
-        for (kx, copy) in columns.chunks_exact_mut(x.len()).enumerate() {
-            // Columns of the picture that the moved one keeps, and where they go.
-            let (from, to) = (kx.saturating_sub(1), 1_usize.saturating_sub(kx));
-            let count = width - from.max(to);
-            let planes = x.chunks_exact(height * width);
-            for (plane, copy) in planes.zip(copy.chunks_exact_mut(height * width)) {
-                for row in 0..height {
-                    let Some(source) = (row + ky).checked_sub(1).filter(|row| *row < height) else {
-                        continue;
-                    };
-                    let source = &plane[source * width + from..][..count];
-                    copy[row * width + to..][..count].copy_from_slice(source);
-                }
+                });
             }
-        }
-        columns
+        });
+        let dims = [self.c_out, picture.channels, 3, 3];
+        FlexTensor::from_data(TensorData::new(weight, dims))
     }
 }
 
@@ -138,14 +204,18 @@ impl Backward<Flex, 3> for Conv3x3 {
         let dy = grads.consume::<Flex>(&ops.node).to_contiguous();
         let [x, weight, bias] = ops.parents;
         if let Some(x) = x {
-            grads.register::<Flex>(x.id, convolve(dy.clone(), state.turned(), None));
+            let of_dy = Picture {
+                channels: state.c_out,
+                ..state.picture
+            };
+            grads.register::<Flex>(x.id, convolve(&dy, &state.turned(), None, of_dy));
         }
         if let Some(weight) = weight {
             grads.register::<Flex>(weight.id, state.of_weight(&dy));
         }
         if let Some(bias) = bias {
             let sums = with_values(&dy, |dy| {
-                let planes = dy.chunks_exact(state.height * state.width);
+                let planes = dy.chunks_exact(state.picture.height * state.picture.width);
                 planes
                     .map(|plane| sum_of(plane, |v| v))
                     .collect::<Vec<f32>>()
@@ -160,6 +230,7 @@ impl Backward<Flex, 3> for Conv3x3 {
 mod tests {
     use burn::tensor::Device;
     use burn::tensor::module::conv2d;
+    use burn::tensor::ops::ConvOptions;
 
     use super::*;
     use crate::model::random::Random;
