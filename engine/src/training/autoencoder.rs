@@ -6,13 +6,13 @@
 //! `kl_weight` times the KL divergence of the code distribution from uniform, as taming-transformers' GumbelVQ.
 //! [`Quantizer::Nearest`]: see [`super::codebook`]. Validation encodes by argmax, as the model does.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use burn::module::{Module, ParamId};
+use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -22,8 +22,7 @@ use super::checkpoint::{self, RunState};
 use super::codebook::{Assigned, Codebook};
 use super::config::{AutoencoderConfig, Quantizer};
 use super::error::TrainError;
-use super::learner::{Leaves, with_values};
-use super::linear_start;
+use super::learner::Leaves;
 use super::pairs::{Pair, SIDE, load_pairs, rgb};
 use super::params::{NamedOptimizer, save_module};
 use super::ssim::Ssim;
@@ -133,7 +132,11 @@ impl<'a> Run<'a> {
         let resumed = checkpoint::last(&config.out, &sha)?;
         let (model, params) = match &resumed {
             Some((path, _)) => from_file(&path.join("weights.safetensors"), config, &device)?,
-            None => begin(config, &device),
+            None => build(
+                Source::Random(&mut Initializer::new(config.seed)),
+                config,
+                &device,
+            ),
         };
         let mut optimizer = NamedOptimizer::new(&params, 0.0, 1.0);
         let mut codebook = Codebook::default();
@@ -382,19 +385,6 @@ fn build(
     };
     let model = Vqgan::load(&mut loader, &config.vqgan());
     (model, loader.made)
-}
-
-/// A new model.
-fn begin(config: &AutoencoderConfig, device: &Device) -> (Vqgan, Vec<NamedParam>) {
-    let mut noise = Initializer::new(config.seed);
-    let (model, params) = build(Source::Random(&mut noise), config, device);
-    let start = linear_start::values(config, &params);
-    let names: HashMap<ParamId, String> = params
-        .iter()
-        .map(|param| (param.id, param.name.clone()))
-        .collect();
-    let model = with_values(model, &names, &|name| start.get(name).cloned());
-    (model, params)
 }
 
 fn from_file(

@@ -19,7 +19,6 @@ pub mod experiment;
 pub mod job;
 pub mod language;
 pub mod learner;
-mod linear_start;
 pub mod model_dir;
 pub mod new_model;
 pub mod params;
