@@ -133,6 +133,7 @@ fn pairs(root: &Path, tasks: &[RecordTask]) -> FromPairs {
         side: 256,
         shifts: None,
         seed: 1,
+        own_words: false,
     }
 }
 

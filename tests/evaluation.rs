@@ -286,6 +286,7 @@ fn questions_made_of_volumes_are_those_of_the_records_and_are_scored_by_topic() 
         side: 256,
         shifts: None,
         seed: eval.seed,
+        own_words: false,
     };
     let made = from_pairs(&what, &mut |_, _| ControlFlow::Continue(())).unwrap();
     let file = out.join("vqa.json");

@@ -31,6 +31,8 @@ pub struct FromPairs {
     pub shifts: Option<Shifts>,
     /// Chooses wordings.
     pub seed: u64,
+    /// Instructions for images in the words of the program's own buttons only, not in half of the records in other words.
+    pub own_words: bool,
 }
 
 /// The records, and what was noticed.
@@ -170,7 +172,10 @@ impl Writer<'_> {
             _ => return Ok(()),
         };
         let id = self.id(shown, scanner, task.name());
-        let words = instruction(task, &mut item_random(self.what.seed, &[&id]));
+        let words = match task.model_task().filter(|_| self.what.own_words) {
+            Some(task) => task.instruction(),
+            None => instruction(task, &mut item_random(self.what.seed, &[&id])),
+        };
         let record = Record {
             id: Some(id),
             target_image: Some(target),

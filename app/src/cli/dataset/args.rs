@@ -62,6 +62,9 @@ pub struct DatasetPairsArgs {
     /// Table of shifts (subject, recommended_shift) that move MR onto CT: for training only
     #[arg(long, value_name = "FILE.tsv")]
     pub alignment: Option<PathBuf>,
+    /// Ask for images in the words of the program's buttons only; without it half of the records use other words
+    #[arg(long)]
+    pub own_words: bool,
     /// Division and card.
     #[command(flatten)]
     pub split: SplitArgs,

@@ -52,6 +52,7 @@ fn pairs(args: &DatasetPairsArgs, console: &mut Console<'_>) -> Result<(), Failu
         side: args.size as usize,
         shifts: shifts.map_err(Error::from)?,
         seed: args.split.seed,
+        own_words: args.own_words,
     };
     let made = worker::run("reading pairs", console, move |reporter| {
         Ok(from_pairs(&what, &mut |done, of| {
