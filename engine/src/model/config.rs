@@ -399,11 +399,11 @@ impl VqganConfig {
         let widths = config
             .ch_mult
             .iter()
-            .all(|mult| *mult > 0 && (config.ch * mult).is_multiple_of(32));
+            .all(|mult| *mult > 0 && (config.ch * mult).is_multiple_of(config.norm_groups));
         checked(
             &path,
             widths && !config.ch_mult.is_empty(),
-            "a width is not a multiple of the 32 groups",
+            "a width is not a multiple of the norms' groups",
         )?;
         checked(
             &path,

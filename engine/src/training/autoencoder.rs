@@ -4,7 +4,7 @@
 //! [`Quantizer::Gumbel`]: codes are drawn by Gumbel softmax whose temperature falls from 1 to `min_temperature`; from `hard_from`
 //! of the run on they are one-hot with a straight-through gradient, so that the decoder sees what it will see in use; the term is
 //! `kl_weight` times the KL divergence of the code distribution from uniform, as taming-transformers' GumbelVQ.
-//! [`Quantizer::Nearest`]: see [`super::codebook`]. Validation encodes by argmax, as the model does.
+//! [`Quantizer::Nearest`]: see [`super::codebook`]. [`Quantizer::Frozen`] trains the decoder alone. Validation encodes by argmax, as the model does.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
 
 use super::checkpoint::{self, RunState};
-use super::codebook::{Assigned, Codebook};
+use super::codebook::{Assigned, Codebook, Nearest};
 use super::config::{AutoencoderConfig, Quantizer};
 use super::error::TrainError;
 use super::learner::Leaves;
@@ -132,11 +132,16 @@ impl<'a> Run<'a> {
         let resumed = checkpoint::last(&config.out, &sha)?;
         let (model, params) = match &resumed {
             Some((path, _)) => from_file(&path.join("weights.safetensors"), config, &device)?,
-            None => build(
-                Source::Random(&mut Initializer::new(config.seed)),
-                config,
-                &device,
-            ),
+            None => match &config.quantizer {
+                Quantizer::Frozen { vqgan } => {
+                    from_file(&vqgan.join("model.safetensors"), config, &device)?
+                }
+                _ => build(
+                    Source::Random(&mut Initializer::new(config.seed)),
+                    config,
+                    &device,
+                ),
+            },
         };
         let mut optimizer = NamedOptimizer::new(&params, 0.0, 1.0);
         let mut codebook = Codebook::default();
@@ -168,8 +173,8 @@ impl<'a> Run<'a> {
 
     fn quantize(&self, model: &Vqgan, x: Tensor<4>, random: &mut Random) -> Quantized {
         let (config, step) = (self.config, self.state.step);
-        match config.quantizer {
-            Quantizer::Gumbel {
+        match &config.quantizer {
+            &Quantizer::Gumbel {
                 min_temperature,
                 hard_from,
                 kl_weight,
@@ -190,7 +195,7 @@ impl<'a> Run<'a> {
                     nearest: None,
                 }
             }
-            Quantizer::Nearest {
+            &Quantizer::Nearest {
                 commitment_weight,
                 quantize_from,
                 ..
@@ -203,18 +208,18 @@ impl<'a> Run<'a> {
                         nearest: None,
                     };
                 }
-                let [batch, dim, h, w] = latents.dims();
-                let rows = latents.permute([0, 2, 3, 1]).reshape([batch * h * w, dim]);
-                let nearest = Codebook::nearest(model, rows);
+                let (z, nearest) = coded(model, latents);
                 Quantized {
-                    z: nearest
-                        .codes
-                        .reshape([batch, h, w, dim])
-                        .permute([0, 3, 1, 2]),
+                    z,
                     loss: nearest.commitment.mul_scalar(commitment_weight),
                     nearest: Some(nearest.assigned),
                 }
             }
+            Quantizer::Frozen { .. } => Quantized {
+                z: coded(model, model.encode_latents(x)).0.detach(),
+                loss: Tensor::zeros([1], &self.device),
+                nearest: None,
+            },
         }
     }
 
@@ -385,6 +390,15 @@ fn build(
     };
     let model = Vqgan::load(&mut loader, &config.vqgan());
     (model, loader.made)
+}
+
+/// Latents as their nearest codes. Shapes: `[batch, dim, h, w]` in and out.
+fn coded(model: &Vqgan, latents: Tensor<4>) -> (Tensor<4>, Nearest) {
+    let [batch, dim, h, w] = latents.dims();
+    let rows = latents.permute([0, 2, 3, 1]).reshape([batch * h * w, dim]);
+    let nearest = Codebook::nearest(model, rows);
+    let codes = nearest.codes.clone().reshape([batch, h, w, dim]);
+    (codes.permute([0, 3, 1, 2]), nearest)
 }
 
 fn from_file(

@@ -71,6 +71,12 @@ pub enum Quantizer {
         /// Share of the run before which latents pass as they are: codes then begin at latents that mean something.
         quantize_from: f64,
     },
+    /// The codes of a trained VQGAN stay as they are and its decoder alone goes on: pictures get better, and what was encoded or
+    /// trained on its codes stays valid.
+    Frozen {
+        /// Folder of that VQGAN, with `model.safetensors`.
+        vqgan: PathBuf,
+    },
 }
 
 /// Sizes of a VQGAN.
@@ -118,6 +124,9 @@ impl AutoencoderConfig {
         let base = path.parent().unwrap_or(Path::new("."));
         for entry in [&mut config.train, &mut config.val, &mut config.out] {
             *entry = base.join(&*entry);
+        }
+        if let Quantizer::Frozen { vqgan } = &mut config.quantizer {
+            *vqgan = base.join(&*vqgan);
         }
         let model = &config.model;
         let groups = model.num_groups;
@@ -174,7 +183,7 @@ impl AutoencoderConfig {
         let m = &self.model;
         let kl_weight = match self.quantizer {
             Quantizer::Gumbel { kl_weight, .. } => kl_weight,
-            Quantizer::Nearest { .. } => 0.0,
+            Quantizer::Nearest { .. } | Quantizer::Frozen { .. } => 0.0,
         };
         format!(
             "model:\n  target: taming.models.vqgan.GumbelVQ\n  params:\n    kl_weight: {}\n    embed_dim: {}\n    n_embed: {}\n    \
