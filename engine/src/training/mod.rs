@@ -19,6 +19,7 @@ pub mod experiment;
 pub mod job;
 pub mod language;
 pub mod learner;
+mod look_back;
 pub mod model_dir;
 pub mod new_model;
 pub mod params;

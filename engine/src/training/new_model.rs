@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::error::TrainError;
+use super::look_back;
 use super::model_dir::write_manifest;
 use super::params::{save_module, write_f32};
 use crate::dataset::{OnBad, Records};
@@ -23,9 +24,9 @@ use crate::model::initializer::Initializer;
 use crate::model::loader::{Loader, Precision, Source};
 use crate::model::manifest::{InputWindows, Manifest, Parts, PlugInEntry, PlugInKind};
 use crate::model::plugin::PlugIn;
-use crate::model::prompt::Template;
+use crate::model::prompt::{PromptPiece, Template, pieces};
 use crate::model::tokenizer::Tokenizer;
-use crate::task::Capability;
+use crate::task::{Capability, Task};
 
 /// `train.toml` of a new model.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,6 +48,9 @@ pub struct NewModelConfig {
     pub merges: usize,
     /// Seed of the weights.
     pub seed: u64,
+    /// Does the first layer begin by looking at the patch under each code? Needs as many patches as codes.
+    #[serde(default)]
+    pub look_back: bool,
     /// The grey levels that the records' pictures have.
     pub windows: Option<InputWindows>,
     /// Sizes of the vision tower.
@@ -240,8 +244,12 @@ fn write_weights(config: &NewModelConfig, device: &Device, new: &Path) -> Result
     let tower = ClipVision::load(&mut loader, &clip_config);
     let params = std::mem::take(&mut loader.made);
     save_module(&tower, &params, &clip.join("model.safetensors"))?;
-    let decoder = Decoder::load(&mut loader, &llm_config);
+    let mut decoder = Decoder::load(&mut loader, &llm_config);
     let params = std::mem::take(&mut loader.made);
+    let distances = distances(config, &tokenizer, &clip_config, codes_of(new)?)?;
+    if config.look_back {
+        decoder = look_back::decoder(decoder, &params, &llm_config, &distances);
+    }
     save_module(&decoder, &params, &llm.join("model.safetensors"))?;
     let vocabulary = tokenizer.base_len() + tokenizer.added_rows();
     for entry in manifest(config).plugins {
@@ -254,9 +262,56 @@ fn write_weights(config: &NewModelConfig, device: &Device, new: &Path) -> Result
             Some(loader.matrix("embed_tokens.weight", vocabulary, llm_config.hidden_size));
         plugin.lm_head = Some(loader.matrix("lm_head.weight", vocabulary, llm_config.hidden_size));
         params.extend(std::mem::take(&mut loader.made));
+        if config.look_back {
+            plugin = look_back::plugin(plugin, &params, llm_config.hidden_size);
+        }
         save_module(&plugin, &params, &new.join(&entry.file))?;
     }
     Ok(())
+}
+
+/// Codes of a picture.
+fn codes_of(new: &Path) -> Result<usize, TrainError> {
+    let side = VqganConfig::open(&new.join("vqgan"))?.latent_side();
+    Ok(side * side)
+}
+
+/// How far back the patch under the next code is, for each task that makes a picture of one, in its own instruction.
+fn distances(
+    config: &NewModelConfig,
+    tokenizer: &Tokenizer,
+    clip: &ClipConfig,
+    codes: usize,
+) -> Result<Vec<usize>, TrainError> {
+    let grid = clip.image_size / clip.patch_size;
+    if config.look_back && grid * grid != codes {
+        return Err(TrainError::Config {
+            what: format!(
+                "look_back needs as many patches as codes; there are {} and {codes}",
+                grid * grid
+            ),
+            path: config.out.clone(),
+        });
+    }
+    let entries = config.plugins.iter();
+    let mut tasks: Vec<Task> = entries
+        .flat_map(|plugin| plugin.capabilities.iter().map(|capability| capability.task))
+        .filter(|task| task.generates())
+        .collect();
+    tasks.dedup();
+    let of = |task: Task| {
+        let text = Template::Phi3Instruct.text(&[], task.instruction(), 1, true);
+        let after = pieces(tokenizer, &text)
+            .into_iter()
+            .skip_while(|piece| !matches!(piece, PromptPiece::Image(_)))
+            .map(|piece| match piece {
+                PromptPiece::Ids(ids) => ids.len(),
+                PromptPiece::Image(_) => 0,
+            });
+        // The token before a code has it as its target.
+        codes + after.sum::<usize>() - 1
+    };
+    Ok(tasks.into_iter().map(of).collect())
 }
 
 /// Gives a plug-in of a model directory new low-rank layers, as its entry describes them; its adapter and tables stay.

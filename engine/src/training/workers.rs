@@ -43,8 +43,10 @@ pub fn share_out<I: Sync, W, R: Send>(
     };
     let pools: Vec<rayon::ThreadPool> = (0..workers).map(pool).collect::<Result<_, _>>()?;
     let results: Vec<Result<Vec<(usize, R)>, TrainError>> = thread::scope(|scope| {
-        let start = |pool: &rayon::ThreadPool| scope.spawn(move || pool.install(run));
-        let threads: Vec<_> = pools.iter().map(start).collect();
+        let threads: Vec<_> = pools
+            .iter()
+            .map(|pool| scope.spawn(move || pool.install(run)))
+            .collect();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| match thread.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
