@@ -95,6 +95,7 @@ fn config(root: &Path, out: &str, stage: Stage, steps: u64) -> StageConfig {
         base_precision: BasePrecision::Auto,
         max_tokens: 400,
         corruption: 0.5,
+        corruption_from: 0.0,
         code_kernel: 1.0,
         augment: true,
         skip_bad: false,
@@ -223,6 +224,7 @@ fn training_lowers_the_loss() {
         learning_rate: 1e-2,
         adapter_learning_rate: 1e-2,
         corruption: 0.0,
+        corruption_from: 0.0,
         code_kernel: 0.0,
         augment: false,
         ..config(root.path(), "out", Stage::Base, 24)

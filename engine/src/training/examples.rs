@@ -29,8 +29,8 @@ pub struct Example {
 /// How a record becomes an example.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Preparation {
-    /// Largest share of codes replaced by random ones in what is given.
-    pub corruption: f64,
+    /// Smallest and largest share of codes replaced by random ones in what is given.
+    pub corruption: [f64; 2],
     /// Move, turn, mirror and zoom?
     pub augment: bool,
 }
@@ -112,8 +112,9 @@ pub fn example(
         .split_last()
         .map(|(_, given)| given.to_vec())
         .unwrap_or_default();
-    if generates && how.corruption > 0.0 {
-        let share = random.uniform() * how.corruption;
+    let [least, most] = how.corruption;
+    if generates && most > 0.0 {
+        let share = least + random.uniform() * (most - least);
         let first = model.tokenizer.start_index().unwrap_or_default() + 1;
         let codes = (model.tokenizer.end_index().unwrap_or_default() - first) as usize;
         for id in &mut given {

@@ -330,7 +330,7 @@ impl Run {
     /// Reads the pictures of a record, moves them and encodes the target.
     fn prepare(&self, drawn: &Drawn) -> Result<Sequence, TrainError> {
         let how = Preparation {
-            corruption: self.config.corruption,
+            corruption: [self.config.corruption_from, self.config.corruption],
             augment: self.config.augment,
         };
         let mut random = drawn.random;

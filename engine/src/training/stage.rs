@@ -172,8 +172,11 @@ pub struct StageConfig {
     pub base_precision: BasePrecision,
     /// Longest sequence in tokens; a longer record is refused.
     pub max_tokens: usize,
+    /// Smallest share of `corruption`.
+    #[serde(default)]
+    pub corruption_from: f64,
     /// Codes that a picture is made of are replaced by random ones where they are the model's *input*: in each record by a share
-    /// drawn from 0 to this. So the source picture decides, not the neighbour, and free-running decoding does not run away.
+    /// drawn from `corruption_from` to this. So the source picture decides, not the neighbour, and free-running decoding does not run away.
     #[serde(default)]
     pub corruption: f64,
     /// Targets of image tokens are spread over codes that look alike: width of the Gaussian over the codebook, in distances of a
@@ -239,6 +242,9 @@ impl StageConfig {
             return Err(wrong(
                 "dropout and corruption are shares below 1".to_owned(),
             ));
+        }
+        if !(0.0..=config.corruption).contains(&config.corruption_from) {
+            return Err(wrong("corruption_from is from 0 to corruption".to_owned()));
         }
         if !(0.0..=10.0).contains(&config.code_kernel) {
             return Err(wrong("code_kernel is from 0 to 10".to_owned()));
