@@ -15,6 +15,9 @@ use crate::gpu::pack::BLOCK;
 /// Rows of one task. Their bytes stay in the second-level cache while all columns go by.
 const TASK: usize = 64;
 
+/// Rows that are multiplied together.
+const TILE: usize = 2;
+
 /// The products of some rows with all columns: `[rows, columns]`.
 pub fn products(simd: Simd, rows: &Rows, range: Range<usize>, columns: &Columns) -> Vec<f32> {
     let mut out = vec![0.0; range.len() * columns.count];
@@ -113,39 +116,68 @@ impl Unpack<{ BLOCK / 2 }> for Q4 {
 }
 
 impl<L: Lanes> Multiply<'_, L> {
-    /// Blocks of `B` bytes times groups of `C` columns.
+    /// Blocks of `B` bytes times groups of `C` columns, `TILE` rows at a time.
     #[inline(always)]
-    fn levels<U: Unpack<B>, const B: usize, const C: usize>(self) {
-        let Self {
-            lanes,
-            rows,
-            from,
-            columns,
-            out,
-        } = self;
-        let mut scales = vec![[0.0f32; C]; rows.blocks()];
-        for group in 0..columns.groups() {
-            let (levels, of_columns) = columns.group::<C>(group, U::HALVES);
-            for (i, out) in out.chunks_mut(columns.count).enumerate() {
-                let (words, of_row) = rows.row(from + i);
-                let of_row = of_row.as_chunks::<2>().0;
-                for ((to, row), column) in scales.iter_mut().zip(of_row).zip(of_columns) {
-                    let row = finite(f16::from_le_bytes(*row));
-                    for (to, column) in to.iter_mut().zip(column) {
-                        *to = row * column;
+    fn levels<U: Unpack<B>, const B: usize, const C: usize>(mut self) {
+        let (from, count) = (self.from, self.columns.count);
+        let blocks = self.rows.blocks();
+        let mut scales = vec![[[0.0f32; C]; TILE]; blocks];
+        let mut last = vec![[[0.0f32; C]; 1]; blocks];
+        let out = std::mem::take(&mut self.out);
+        for group in 0..self.columns.groups() {
+            for (i, out) in out.chunks_mut(TILE * count).enumerate() {
+                let row = from + i * TILE;
+                if out.len() == TILE * count {
+                    self.tile::<U, B, C, TILE>(row, group, &mut scales, out);
+                } else {
+                    for (j, out) in out.chunks_mut(count).enumerate() {
+                        self.tile::<U, B, C, 1>(row + j, group, &mut last, out);
                     }
                 }
-                let mut sums = [lanes.zero(); C];
-                let blocks = words.as_chunks::<B>().0;
-                for ((bytes, levels), scales) in blocks.iter().zip(levels).zip(&scales) {
-                    let weights = U::unpack(lanes, bytes);
-                    for ((sum, levels), scale) in sums.iter_mut().zip(levels).zip(scales) {
-                        *sum = lanes.add(*sum, weights, levels, *scale);
-                    }
+            }
+        }
+    }
+
+    /// `R` rows times one group of columns: every load of an input serves all rows, every unpacking of a block all columns.
+    #[inline(always)]
+    fn tile<U: Unpack<B>, const B: usize, const C: usize, const R: usize>(
+        &self,
+        row: usize,
+        group: usize,
+        scales: &mut [[[f32; C]; R]],
+        out: &mut [f32],
+    ) {
+        let (lanes, count) = (self.lanes, self.columns.count);
+        let (levels, of_columns) = self.columns.group::<C>(group, U::HALVES);
+        let mut words: [&[[u8; B]]; R] = [&[]; R];
+        for (r, words) in words.iter_mut().enumerate() {
+            let (bytes, of_row) = self.rows.row(row + r);
+            *words = bytes.as_chunks::<B>().0;
+            let of_row = of_row.as_chunks::<2>().0;
+            for ((to, of_row), column) in scales.iter_mut().zip(of_row).zip(of_columns) {
+                let of_row = finite(f16::from_le_bytes(*of_row));
+                for (to, column) in to[r].iter_mut().zip(column) {
+                    *to = of_row * column;
                 }
-                for (to, sum) in out.iter_mut().skip(group * C).zip(sums) {
-                    *to += lanes.total(sum);
+            }
+        }
+        let blocks = words.iter().map(|words| words.len()).min().unwrap_or(0);
+        let words = words.map(|words| words.get(..blocks).unwrap_or_default());
+        let mut sums = [[lanes.zero(); C]; R];
+        for (b, (levels, scales)) in levels.iter().zip(&*scales).enumerate().take(blocks) {
+            let mut weights = [U::unpack(lanes, &words[0][b]); R];
+            for r in 1..R {
+                weights[r] = U::unpack(lanes, &words[r][b]);
+            }
+            for c in 0..C {
+                for r in 0..R {
+                    sums[r][c] = lanes.add(sums[r][c], weights[r], &levels[c], scales[r][c]);
                 }
+            }
+        }
+        for (out, sums) in out.chunks_mut(count).zip(sums) {
+            for (to, sum) in out.iter_mut().skip(group * C).zip(sums) {
+                *to += lanes.total(sum);
             }
         }
     }
