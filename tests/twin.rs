@@ -89,7 +89,7 @@ pub fn by_twin(model: &HealthGpt, task: Task, steps: usize) -> (Vec<Vec<f32>>, V
 fn plan_of(model: &HealthGpt) -> std::sync::MutexGuard<'_, Plan> {
     match &model.llm {
         Llm::Plan(plan) => plan.lock().unwrap(),
-        Llm::Twin(_) => panic!("the model is on no GPU"),
+        Llm::Twin(_) | Llm::Packed(_) => panic!("the model is on no GPU"),
     }
 }
 

@@ -183,7 +183,7 @@ impl RowsReader<'_> {
         });
         let head = optional("lm_head.weight").map(|table| {
             let rows = Rows::new(&table, self.head_format());
-            let _ = rows.touch();
+            rows.touch();
             Head { rows, mean: None }
         });
         decoder.plugins.push(PackedPlugIn {
@@ -260,7 +260,7 @@ fn matrix(loader: &mut Loader<'_>, name: &str, shape: [usize; 2], format: Option
         return Rows::missing(shape[1]);
     };
     let rows = Rows::new(&tensor, format);
-    let _ = rows.touch();
+    rows.touch();
     rows
 }
 

@@ -166,12 +166,12 @@ impl<L: Lanes> Multiply<'_, L> {
         let mut sums = [[lanes.zero(); C]; R];
         for (b, (levels, scales)) in levels.iter().zip(&*scales).enumerate().take(blocks) {
             let mut weights = [U::unpack(lanes, &words[0][b]); R];
-            for r in 1..R {
-                weights[r] = U::unpack(lanes, &words[r][b]);
+            for (weights, words) in weights.iter_mut().zip(&words).skip(1) {
+                *weights = U::unpack(lanes, &words[b]);
             }
-            for c in 0..C {
-                for r in 0..R {
-                    sums[r][c] = lanes.add(sums[r][c], weights[r], &levels[c], scales[r][c]);
+            for (c, levels) in levels.iter().enumerate() {
+                for ((sums, weights), scales) in sums.iter_mut().zip(&weights).zip(scales) {
+                    sums[c] = lanes.add(sums[c], *weights, levels, scales[c]);
                 }
             }
         }

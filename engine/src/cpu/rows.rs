@@ -122,15 +122,11 @@ impl Rows {
         (words.unwrap_or_default(), scales.unwrap_or_default())
     }
 
-    /// Reads a byte of every page, so that the first token does not wait for the disk. The sum of them says that they were read.
-    pub fn touch(&self) -> u64 {
-        let pages = |bytes: &[u8]| {
-            bytes
-                .iter()
-                .step_by(4096)
-                .map(|byte| u64::from(*byte))
-                .sum::<u64>()
-        };
-        pages(self.words.bytes()) + pages(self.scales.bytes())
+    /// Reads a byte of every page, so that the first token does not wait for the disk.
+    pub fn touch(&self) {
+        for bytes in [self.words.bytes(), self.scales.bytes()] {
+            let pages = bytes.iter().step_by(4096);
+            let _ = std::hint::black_box(pages.map(|byte| u64::from(*byte)).sum::<u64>());
+        }
     }
 }
