@@ -11,6 +11,7 @@ mod imaging;
 mod import;
 mod kernels;
 mod model;
+mod packed;
 mod paint;
 mod screen;
 mod session;

@@ -28,7 +28,7 @@ use image::{Rgb, RgbImage};
 
 use crate::support::{repo, tiny_model};
 
-fn load(dir: &Path, device: &Device, choice: LlmChoice) -> HealthGpt {
+pub fn load(dir: &Path, device: &Device, choice: LlmChoice) -> HealthGpt {
     let mut go_on = |_: &str, _: usize, _: usize| ControlFlow::Continue(());
     HealthGpt::load_as(dir, device, choice, &mut go_on).unwrap()
 }
@@ -39,7 +39,7 @@ fn gpu() -> Device {
         .0
 }
 
-fn models() -> Vec<PathBuf> {
+pub fn models() -> Vec<PathBuf> {
     let mut models: Vec<PathBuf> = ["phi4", "phi3_window", "qwen2"]
         .map(|name| repo("tests/golden").join(name))
         .to_vec();
@@ -48,7 +48,7 @@ fn models() -> Vec<PathBuf> {
 }
 
 /// Tokens, a picture's worth of features, and tokens again: 31 rows.
-fn prompt(hidden: usize, device: &Device) -> Vec<PromptPart> {
+pub fn prompt(hidden: usize, device: &Device) -> Vec<PromptPart> {
     let mut random = Random(5);
     let mut ids = |count| {
         (0..count)
@@ -66,7 +66,7 @@ fn prompt(hidden: usize, device: &Device) -> Vec<PromptPart> {
 }
 
 /// Logits of the prompt's last position and of every step, and the ids the twin chose.
-fn by_twin(model: &HealthGpt, task: Task, steps: usize) -> (Vec<Vec<f32>>, Vec<u32>) {
+pub fn by_twin(model: &HealthGpt, task: Task, steps: usize) -> (Vec<Vec<f32>>, Vec<u32>) {
     let decoder = model.llm.twin().unwrap();
     let plugin = model.plugin_for(task).unwrap();
     let parts = prompt(decoder.config.hidden_size, &model.device);
@@ -89,7 +89,7 @@ fn by_twin(model: &HealthGpt, task: Task, steps: usize) -> (Vec<Vec<f32>>, Vec<u
 fn plan_of(model: &HealthGpt) -> std::sync::MutexGuard<'_, Plan> {
     match &model.llm {
         Llm::Plan(plan) => plan.lock().unwrap(),
-        Llm::Twin(_) => panic!("the model is on no GPU"),
+        Llm::Twin(_) | Llm::Packed(_) => panic!("the model is on no GPU"),
     }
 }
 
@@ -113,7 +113,7 @@ fn by_plan(model: &HealthGpt, plugin: usize, ids: &[u32]) -> Vec<Vec<f32>> {
     logits
 }
 
-fn worst(got: &[Vec<f32>], want: &[Vec<f32>]) -> f32 {
+pub fn worst(got: &[Vec<f32>], want: &[Vec<f32>]) -> f32 {
     let differences = got.iter().zip(want).flat_map(|(got, want)| {
         assert_eq!(got.len(), want.len());
         got.iter().zip(want).map(|(got, want)| (got - want).abs())

@@ -143,7 +143,7 @@ pub struct BenchArgs {
     /// Tiny shapes and few rounds: under a minute on two cores
     #[arg(long)]
     pub quick: bool,
-    /// Only this part: products, hlora, decode or stock; may be given several times
+    /// Only this part: products, hlora, decode or stock (with --device cpu products or decode); may be given several times
     #[arg(long = "part", value_name = "PART", value_parser = clap::builder::PossibleValuesParser::new(engine::bench::PARTS))]
     pub parts: Vec<String>,
     /// Something else than the kernels

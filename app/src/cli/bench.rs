@@ -1,6 +1,6 @@
-//! `workbench bench`: what the kernels do on this adapter, next to what it could do.
+//! `workbench bench`: what the kernels do on this adapter, or packed rows on the CPU, next to what it could do.
 
-use engine::bench::{BenchOptions, BenchReport, bench};
+use engine::bench::{BenchOptions, BenchReport, CPU_PARTS, bench, bench_cpu};
 use engine::device::{NoAdapter, choose, kernels_on};
 use engine::{DeviceChoice, Error, ModelError};
 use serde_json::json;
@@ -10,21 +10,31 @@ use super::console::Console;
 use super::failure::Failure;
 use super::worker;
 
-/// Measures and prints one table. Any adapter is measured, a software rasteriser too; its name stands above the table.
+/// Measures and prints one table. Any adapter is measured, a software rasteriser too; its name stands above the table. With
+/// `--device cpu` it is the language model without a GPU.
 ///
 /// # Errors
 /// No adapter, no room on it, or a lost device.
 pub fn run(args: &BenchArgs, global: &Global, console: &mut Console<'_>) -> Result<(), Failure> {
-    if global.device == DeviceChoice::Cpu {
-        return Err(Failure::usage(
-            "bench measures GPU kernels; leave out --device cpu",
-        ));
-    }
     let options = BenchOptions {
         quick: args.quick,
         parts: args.parts.clone(),
     };
+    let on_cpu = global.device == DeviceChoice::Cpu;
+    let elsewhere = |part: &&String| on_cpu && !CPU_PARTS.contains(&part.as_str());
+    if let Some(part) = options.parts.iter().find(elsewhere) {
+        return Err(Failure::usage(format!(
+            "the part {part} measures GPU kernels; leave out --device cpu"
+        )));
+    }
     let report = worker::run("measuring", console, move |reporter| {
+        if on_cpu {
+            let mut on_stage = |stage: &str, done, of| {
+                reporter.report(stage, done, of);
+                std::ops::ControlFlow::Continue(())
+            };
+            return Ok(bench_cpu(&options, &mut on_stage));
+        }
         let (device, info) = choose(DeviceChoice::Gpu).map_err(Error::NoAdapter)?;
         let gpu = kernels_on(&device).ok_or(Error::NoAdapter(NoAdapter(info.name)))?;
         let mut on_stage = |stage: &str, done, of| {

@@ -4,6 +4,7 @@
 //! all of them alike. Bandwidth and multiply-adds of the adapter are measured in the same run.
 
 mod ablation;
+mod cpu;
 mod decode;
 mod hlora;
 mod products;
@@ -14,6 +15,7 @@ use std::time::Instant;
 
 use crate::gpu::{Dispatch, Gpu, GpuError, SharedGpu};
 
+pub use cpu::{CPU_PARTS, bench_cpu};
 pub use synthetic::{Size, synthetic_plan};
 
 /// How much is measured.
@@ -200,6 +202,11 @@ impl Stopwatch {
             Some(nanoseconds) => Self::Threads(nanoseconds),
             None => Self::Clock(Instant::now()),
         }
+    }
+
+    /// Processor time of this process's threads where the system tells it, for work on the CPU.
+    fn of_threads() -> Self {
+        thread_nanoseconds().map_or_else(|| Self::Clock(Instant::now()), Self::Threads)
     }
 
     fn seconds(&self) -> f64 {

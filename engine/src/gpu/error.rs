@@ -33,6 +33,26 @@ pub enum GpuError {
         /// What to do.
         offer: String,
     },
+    /// The system has less memory than the model takes without a GPU.
+    #[error(
+        "the model needs {needed_mib} MiB of memory in {format} (weights {weights_mib}, keys and values {cache_mib}, work {activations_mib}), of which {available_mib} MiB are free; {offer}"
+    )]
+    NoMemory {
+        /// The format of its files.
+        format: &'static str,
+        /// All of it.
+        needed_mib: u64,
+        /// Weights with plug-ins.
+        weights_mib: u64,
+        /// Keys and values.
+        cache_mib: u64,
+        /// Between two products.
+        activations_mib: u64,
+        /// What there is.
+        available_mib: u64,
+        /// What to do.
+        offer: &'static str,
+    },
     /// A size that the kernels do not cover.
     #[error("the GPU engine cannot run this model: {what}; start with --device cpu")]
     Unsupported {

@@ -97,6 +97,41 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
+    /// What it takes on the CPU in the format of its files, or why that does not fit into `available` bytes.
+    ///
+    /// # Errors
+    /// [`GpuError::NoMemory`] with the numbers.
+    pub fn check_cpu(
+        &self,
+        format: Format,
+        available: Option<u64>,
+    ) -> Result<MemoryPlan, GpuError> {
+        let plan = MemoryPlan::new(
+            self.config,
+            self.vocabulary,
+            self.plugins,
+            Formats::of(format),
+            self.cache,
+            256,
+        );
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        match available {
+            Some(available) if plan.total() > available => Err(GpuError::NoMemory {
+                format: format.name(),
+                needed_mib: mib(plan.total()),
+                weights_mib: mib(plan.weights + plan.plugins),
+                cache_mib: mib(plan.cache),
+                activations_mib: mib(plan.activations),
+                available_mib: available >> 20,
+                offer: match format {
+                    Format::Q4 => "close other programs",
+                    _ => "close other programs, or use `workbench convert --format q4`",
+                },
+            }),
+            _ => Ok(plan),
+        }
+    }
+
     /// What it takes in a format.
     pub fn plan(&self, gpu: &Gpu, format: Format) -> MemoryPlan {
         MemoryPlan::new(
@@ -210,7 +245,7 @@ fn vulkan_memory(_: &wgpu::Adapter) -> Option<u64> {
 }
 
 /// Memory that the system can still give.
-fn free_memory() -> Option<u64> {
+pub(crate) fn free_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text
         .lines()

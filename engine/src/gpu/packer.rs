@@ -432,7 +432,8 @@ fn rows_of(raw: Option<&RawTensor<'_>>, range: Range<usize>) -> Vec<f32> {
     raw.map_or_else(Vec::new, |raw| raw.rows_f32(range))
 }
 
-fn mean_row(raw: Option<&RawTensor<'_>>, keep: usize, width: usize) -> Vec<f32> {
+/// The mean of the first `keep` rows.
+pub(crate) fn mean_row(raw: Option<&RawTensor<'_>>, keep: usize, width: usize) -> Vec<f32> {
     let mut sums = vec![0.0f64; width];
     for from in (0..keep).step_by(CHUNK) {
         for row in rows_of(raw, from..(from + CHUNK).min(keep)).chunks(width) {

@@ -197,7 +197,8 @@ impl HealthGpt {
                     what: "there is no GPU in use".to_owned(),
                 }));
             }
-            (LlmChoice::Auto, None) => source.twin(&mut reader, None, None)?,
+            (LlmChoice::Auto, None) => source.best_on_cpu(&mut reader)?,
+            (LlmChoice::Packed(format), _) => source.packed(&mut reader, Some(format))?,
             (LlmChoice::Twin(precision), _) => source.twin(&mut reader, precision, precision)?,
             (LlmChoice::Training(precision), _) => {
                 source.twin(&mut reader, Some(precision), Some(Precision::F32))?
@@ -308,6 +309,7 @@ impl HealthGpt {
         match &self.llm {
             Llm::Twin(decoder) => decoder.lm_head.dims()[0] as u32,
             Llm::Plan(plan) => held(plan).weights.head.rows as u32,
+            Llm::Packed(decoder) => decoder.vocabulary() as u32,
         }
     }
 
@@ -496,7 +498,7 @@ impl HealthGpt {
 /// Where and how the language model is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LlmChoice {
-    /// Kernels of our own where the device is a GPU, else the twin.
+    /// Kernels of our own where the device is a GPU; without one, packed files as they are and others as the twin.
     Auto,
     /// burn modules, with matrices in a given type or the one that their size suggests.
     Twin(Option<Precision>),
@@ -504,4 +506,6 @@ pub enum LlmChoice {
     Training(Precision),
     /// Kernels of our own.
     Plan(Format),
+    /// On the CPU from rows in this format.
+    Packed(Format),
 }

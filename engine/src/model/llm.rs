@@ -1,4 +1,4 @@
-//! The language model where it runs: the WGSL plan on a GPU, or the twin. Nobody else cares which.
+//! The language model where it runs: the WGSL plan on a GPU, packed rows on the CPU, or the twin. Nobody else cares which.
 
 use std::collections::VecDeque;
 use std::ops::{ControlFlow, Range};
@@ -14,6 +14,7 @@ use super::kv_cache::KvCache;
 use super::layers::matmul_rows;
 use super::plugin::PlugIn;
 use super::sampler::{Sampler, Sampling};
+use crate::cpu::PackedDecoder;
 use crate::gpu::Plan;
 use crate::gpu::plan::{Choosing, Column, PromptRow};
 
@@ -24,6 +25,8 @@ pub enum Llm {
     Twin(Box<Decoder>),
     /// Kernels of our own on a GPU. A plan has one set of buffers, so one sequence runs at a time.
     Plan(Box<Mutex<Plan>>),
+    /// Packed rows on the CPU.
+    Packed(Box<PackedDecoder>),
 }
 
 /// A prompt as the model takes it.
@@ -74,6 +77,7 @@ impl Llm {
         match self {
             Self::Twin(decoder) => decoder.config.clone(),
             Self::Plan(plan) => held(plan).config.clone(),
+            Self::Packed(decoder) => decoder.config.clone(),
         }
     }
 
@@ -90,6 +94,7 @@ impl Llm {
                     .and_then(|layer| Some(layer.o_proj.matrix.shards.first()?.format.name()));
                 format!("WGSL kernels, {} weights", format.unwrap_or("no"))
             }
+            Self::Packed(decoder) => decoder.describe(),
         }
     }
 
@@ -97,7 +102,7 @@ impl Llm {
     pub fn twin_mut(&mut self) -> Option<&mut Decoder> {
         match self {
             Self::Twin(decoder) => Some(decoder),
-            Self::Plan(_) => None,
+            Self::Plan(_) | Self::Packed(_) => None,
         }
     }
 
@@ -105,7 +110,7 @@ impl Llm {
     pub fn twin(&self) -> Option<&Decoder> {
         match self {
             Self::Twin(decoder) => Some(decoder),
-            Self::Plan(_) => None,
+            Self::Plan(_) | Self::Packed(_) => None,
         }
     }
 
@@ -136,6 +141,11 @@ impl Llm {
                 } else {
                     run.by_host(decoding, on_token)
                 }
+            }
+            Self::Packed(decoder) => {
+                let rows = prompt_rows(prompt);
+                decode_packed(decoder, plugin.index, &rows, decoding, on_token);
+                Ok(())
             }
         }
     }
@@ -187,6 +197,24 @@ fn decode_twin(
             return;
         }
         x = decoder.embed(plugin, &[id], device);
+    }
+}
+
+fn decode_packed(
+    decoder: &PackedDecoder,
+    plugin: usize,
+    rows: &[PromptRow],
+    decoding: &Decoding<'_>,
+    on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
+) {
+    let mut run = decoder.start(Some(plugin), rows, decoding.limit);
+    let mut sampler = Sampler::new(decoding.sampling, decoding.penalty);
+    for step in 0..decoding.limit {
+        let id = sampler.choose(run.logits(decoding.tokens.clone()), decoding.tokens.start);
+        if on_token(id).is_break() || step + 1 == decoding.limit {
+            return;
+        }
+        run.push(id);
     }
 }
 

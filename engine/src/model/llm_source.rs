@@ -1,4 +1,4 @@
-//! The language model's files, read for the twin or packed for the GPU.
+//! The language model's files, read for the twin, packed for the GPU, or used as they are on the CPU.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -15,8 +15,9 @@ use super::loader::{PartReader, Precision};
 use super::manifest::PlugInEntry;
 use super::plugin::{PlugIn, resize_rows};
 use super::tokenizer::Tokenizer;
+use crate::cpu::load::RowsReader;
 use crate::gpu::cache::{Cache, KvFormat, supported};
-use crate::gpu::memory::Request;
+use crate::gpu::memory::{Request, free_memory};
 use crate::gpu::packer::{Formats, Packer};
 use crate::gpu::{Format, Plan, SharedGpu};
 
@@ -108,6 +109,56 @@ impl LlmSource<'_> {
             }
             Err(_) => self.twin(reader, None, None),
         }
+    }
+
+    /// Without a GPU: a base that is packed is multiplied as it is (unpacked to 16 bits it would take two to four times the memory, and
+    /// as much longer for a token); anything else runs as the twin.
+    ///
+    /// # Errors
+    /// As [`Self::packed`].
+    pub fn best_on_cpu(
+        &self,
+        reader: &mut PartReader<'_>,
+    ) -> Result<(Llm, Vec<PlugIn>), ModelError> {
+        match self.stored_format()? {
+            Format::F16 => self.twin(reader, None, None),
+            format => {
+                self.request(&self.cache())
+                    .check_cpu(format, free_memory())?;
+                self.packed(reader, None)
+            }
+        }
+    }
+
+    /// From packed rows on the CPU: in a format, or as the files have them.
+    ///
+    /// # Errors
+    /// What the reader finds.
+    pub fn packed(
+        &self,
+        reader: &mut PartReader<'_>,
+        format: Option<Format>,
+    ) -> Result<(Llm, Vec<PlugIn>), ModelError> {
+        let config = self.config;
+        let rows = RowsReader {
+            config,
+            vocabulary: self.vocabulary,
+            formats: format.map(Formats::of),
+        };
+        let mut decoder = reader.read("language model", Precision::F32, &[self.llm], |loader| {
+            rows.base(loader)
+        })?;
+        let mut plugins = Vec::new();
+        for entry in self.plugins {
+            let files = self.files(entry);
+            let files: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();
+            let part = format!("plug-in {}", entry.name);
+            plugins.push(reader.read(&part, Precision::F32, &files, |loader| {
+                rows.plugin(loader, entry, &mut decoder);
+                PlugIn::projector_only(loader, entry, config, self.vit_hidden)
+            })?);
+        }
+        Ok((Llm::Packed(Box::new(decoder)), plugins))
     }
 
     fn files(&self, entry: &PlugInEntry) -> Vec<std::path::PathBuf> {

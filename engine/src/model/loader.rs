@@ -9,7 +9,7 @@ use std::path::Path;
 use burn::module::{Param, ParamId};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use super::checkpoint::{Checkpoint, RawTensor, TensorLedger};
+use super::checkpoint::{Checkpoint, HeldTensor, RawTensor, TensorLedger};
 use super::config::LlmConfig;
 use super::error::ModelError;
 use super::initializer::Initializer;
@@ -96,6 +96,20 @@ impl Loader<'_> {
             Source::Files(ledger) => ledger.take(name, shape),
             Source::Random(initializer) => {
                 Some(RawTensor::of_f32(&initializer.values(name, shape), shape))
+            }
+        }
+    }
+
+    /// As [`Self::raw`], for a reader that keeps the tensor where the file has it.
+    pub fn hold(&mut self, name: &str, shape: &[usize]) -> Option<HeldTensor> {
+        self.stopped = self.stopped || (self.on_tensor)().is_break();
+        if self.stopped {
+            return None;
+        }
+        match &mut self.source {
+            Source::Files(ledger) => ledger.hold(name, shape),
+            Source::Random(initializer) => {
+                Some(HeldTensor::of_f32(&initializer.values(name, shape), shape))
             }
         }
     }

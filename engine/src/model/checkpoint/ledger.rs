@@ -32,9 +32,9 @@ const HARMLESS: [&str; 9] = [
 /// Checkpoints looked up by canonical name. Where two hold a name, the later one wins, as in the reference.
 #[derive(Debug)]
 pub struct TensorLedger {
-    sources: Vec<Checkpoint>,
+    pub(super) sources: Vec<Checkpoint>,
     /// Canonical name to (source, stored name).
-    names: BTreeMap<String, (usize, String)>,
+    pub(super) names: BTreeMap<String, (usize, String)>,
     used: BTreeSet<String>,
     missing: Vec<String>,
     misshaped: Vec<String>,

@@ -2,6 +2,7 @@
 //! torch zip files and legacy torch files. Files are memory-mapped; only tensors that are asked for are touched, and
 //! nothing in a pickle is executed.
 
+mod held;
 mod ledger;
 mod legacy;
 mod pickle;
@@ -21,6 +22,7 @@ use super::error::ModelError;
 use crate::gpu::Format;
 use crate::gpu::pack::Packed;
 
+pub use held::{HeldBytes, HeldTensor};
 pub use ledger::{LoadReport, TensorLedger, canonical_name};
 pub use pickle::rows as pickled_rows;
 

@@ -1,0 +1,18 @@
+//! The language model on the CPU from packed rows: q8 and q4 are multiplied where the file has them, never unpacked.
+//!
+//! A product rounds its input to 16 bits (blocks of 32 with one scale, [`columns`]) and adds up level times level in 32-bit
+//! integers ([`product`]): half the work of floats, and exact to some 1e-5 of the largest input of a block. Prompts go through in
+//! blocks of tokens, four of which share what a row unpacks to. The burn twin defines the arithmetic; [`decoder`] is its counterpart.
+
+mod attention;
+pub mod columns;
+pub mod decoder;
+mod lanes;
+mod linear;
+pub mod load;
+pub mod product;
+pub mod rows;
+
+pub use decoder::PackedDecoder;
+pub use lanes::Simd;
+pub use rows::Rows;
