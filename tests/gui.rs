@@ -8,6 +8,7 @@ mod measuring;
 mod pairs;
 mod pictures;
 mod preferences;
+mod recovery;
 mod snapshots;
 mod training;
 mod turning;
@@ -60,7 +61,7 @@ impl Desk {
 
     fn event(&mut self, job: u64, kind: EventKind) {
         let job = JobId(job);
-        if let Some(effect) = self.state.apply(session::Event { job, kind }) {
+        for effect in self.state.apply(session::Event { job, kind }) {
             self.take(effect);
         }
     }

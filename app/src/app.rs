@@ -4,18 +4,21 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use eframe::wgpu::{AdapterInfo, DeviceType};
 use egui::{Context, Ui};
 use engine::session::{Command, Engine};
 use engine::{DeviceChoice, Error};
 
 use crate::action::{Action, Effect};
+use crate::autosave::Autosave;
+use crate::crash;
 use crate::desktop::{Desktop, place_of};
 use crate::dialogs::{Chosen, Dialogs};
 use crate::keeper::{Report, Wish};
 use crate::pictures::Pictures;
 use crate::plan::{PlanRun, ScreenshotPlan};
 use crate::settings::Settings;
-use crate::state::{JobKind, Notice, State};
+use crate::state::{JobKind, Left, Notice, State};
 use crate::strings::{fill, speak, words};
 use crate::{theme, view};
 
@@ -79,6 +82,7 @@ pub struct WorkbenchApp {
     pictures: Pictures,
     engine: Engine,
     dialogs: Dialogs,
+    autosave: Autosave,
     plan: Option<PlanRun>,
 }
 
@@ -91,9 +95,16 @@ impl WorkbenchApp {
     ) -> Result<Self, Error> {
         let ctx = &creation.egui_ctx;
         theme::install(ctx);
-        let drawn_by_cpu = creation.wgpu_render_state.as_ref().is_some_and(|render| {
-            render.adapter.get_info().device_type == eframe::wgpu::DeviceType::Cpu
-        });
+        let render = creation.wgpu_render_state.as_ref();
+        let adapter = render.map(|render| render.adapter.get_info());
+        let by_cpu = |info: &AdapterInfo| info.device_type == DeviceType::Cpu;
+        let drawn_by_cpu = adapter.as_ref().is_some_and(by_cpu);
+        if let Some(info) = adapter {
+            crash::uses(format!(
+                "{} ({:?}, {})",
+                info.name, info.backend, info.driver_info
+            ));
+        }
         let pause = if drawn_by_cpu {
             REPAINT_PAUSE_ON_CPU
         } else {
@@ -105,6 +116,7 @@ impl WorkbenchApp {
         if let Some(note) = &desktop.note {
             state.notice = Some(Notice::Failed(note.clone()));
         }
+        state.left = desktop.left.clone();
         let notice = state.notice.clone();
         let mut app = Self {
             desktop,
@@ -118,6 +130,7 @@ impl WorkbenchApp {
             ),
             engine,
             dialogs: Dialogs::new(ctx.clone()),
+            autosave: Autosave::default(),
             plan: start.plan.map(|plan| PlanRun::new(plan, outcome)),
         };
         if !start.studies.is_empty() {
@@ -146,6 +159,7 @@ impl WorkbenchApp {
             Effect::ChooseTraining => self.dialogs.choose_training(),
             Effect::SavePng(generated) => self.dialogs.save_png(generated),
             Effect::Copy(text) => ctx.copy_text(text),
+            Effect::DiscardSession => self.desktop.keep(Wish::NoSession),
             Effect::KeepSettings(settings) => self.desktop.keep(Wish::Settings(settings)),
             Effect::KeepMeasurements(series, kept) => {
                 self.desktop.keep(Wish::Measurements(series, kept));
@@ -186,7 +200,7 @@ impl WorkbenchApp {
 impl eframe::App for WorkbenchApp {
     fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
         for event in self.engine.events() {
-            if let Some(effect) = self.state.apply(event) {
+            for effect in self.state.apply(event) {
                 self.carry_out(ctx, effect);
             }
         }
@@ -217,6 +231,9 @@ impl eframe::App for WorkbenchApp {
                 }
             }
         }
+        if let Some(wish) = self.autosave.due(ctx, &self.state, Instant::now()) {
+            self.desktop.keep(wish);
+        }
         if let Some(mut plan) = self.plan.take() {
             for action in plan.step(ctx, &mut self.state) {
                 self.perform(ctx, action);
@@ -246,6 +263,11 @@ impl eframe::App for WorkbenchApp {
         }
         let settings = Box::new(settings.clone());
         self.desktop.keep(Wish::Settings(settings));
+        // A session of the run before that nobody decided on waits for the next start.
+        let waits = |left: &Left| left.session.is_some();
+        if !self.state.left.as_ref().is_some_and(waits) {
+            self.desktop.keep(Wish::NoSession);
+        }
     }
 }
 

@@ -6,10 +6,13 @@ use std::sync::{Arc, OnceLock};
 use egui::{Context, ViewportBuilder, ViewportCommand};
 
 use crate::app::WindowStart;
+use crate::crash;
 #[cfg(unix)]
 use crate::instance::{self, Instance, Start};
 use crate::keeper::{Keeper, Report, Wish};
+use crate::recovery::SessionFile;
 use crate::settings::{Settings, WindowPlace};
+use crate::state::Left;
 use crate::store::Store;
 use crate::strings::{fill, speak, words};
 
@@ -28,6 +31,8 @@ pub struct Desktop {
     pub note: Option<String>,
     /// Where the settings are, in words.
     pub place: Option<String>,
+    /// What the last run left.
+    pub left: Option<Left>,
     keeper: Option<Keeper>,
     #[cfg(unix)]
     instance: Option<Instance>,
@@ -52,10 +57,40 @@ impl Desktop {
                 .set_aside
                 .map(|name| fill(words().settings_damaged, &[&name]));
             desktop.place = Some(store.settings_path().display().to_string());
+            let session = desktop.take_place(&store);
+            crash::watch(store.crashes());
             let window = Arc::clone(&desktop.window);
-            desktop.keeper = Some(Keeper::start(store, move || wake(&window)));
+            desktop.keeper = Some(Keeper::start(store, session, move || wake(&window)));
         }
         Some(desktop)
+    }
+
+    /// Finds a place for the session, and what the last run left: in that place, and of reports.
+    fn take_place(&mut self, store: &Store) -> Option<SessionFile> {
+        let place = match SessionFile::take(&store.sessions()) {
+            Ok(place) => Some(place),
+            Err(error) => {
+                tracing::warn!("this session cannot be restored after a crash: {error}");
+                None
+            }
+        };
+        let mut left = Left::default();
+        if let Some(read) = place.as_ref().map(SessionFile::left) {
+            if let Some(name) = read.set_aside {
+                self.note = Some(fill(words().session_damaged, &[&name]));
+            }
+            if let Some(mut session) = read.value {
+                let before = session.studies.len();
+                session.studies.retain(|path| path.exists());
+                left.gone = before - session.studies.len();
+                left.session = Some(Box::new(session));
+            }
+        }
+        let report = crash::untold(&store.crashes());
+        left.report = report.map(|path| path.display().to_string());
+        let something = left.session.is_some() || left.report.is_some();
+        self.left = something.then_some(left);
+        place
     }
 
     /// Is this the window that later starts find? False when another window took the files.
@@ -82,6 +117,14 @@ impl Desktop {
     pub fn studies(&self, start: &WindowStart) -> Vec<PathBuf> {
         if !start.studies.is_empty() {
             return start.studies.clone();
+        }
+        // What is opened without being asked for may be what the last run ended of.
+        if self
+            .left
+            .as_ref()
+            .is_some_and(|left| left.session.is_some())
+        {
+            return Vec::new();
         }
         let last = self.settings.recent.first();
         let there = last.filter(|paths| paths.iter().all(|path| path.exists()));

@@ -5,17 +5,20 @@
 
 pub mod action;
 pub mod app;
+pub mod autosave;
 pub mod cli;
+pub mod crash;
 mod desktop;
 mod dialogs;
 #[cfg(unix)]
 mod instance;
-mod keeper;
+pub mod keeper;
 pub mod keys;
 pub mod offscreen;
 pub mod paint;
 pub mod pictures;
 pub mod plan;
+pub mod recovery;
 pub mod settings;
 pub mod state;
 pub mod store;

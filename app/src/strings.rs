@@ -119,6 +119,7 @@ strings! {
     drop_here: "Drop to open these scans", "Ablegen, um diese Aufnahmen zu öffnen";
     // Work under way
     job_scan: "Looking for scans", "Aufnahmen werden gesucht";
+    job_restore: "Restoring the session", "Sitzung wird wiederhergestellt";
     job_series: "Opening series", "Serie wird geöffnet";
     job_thumbnails: "Drawing thumbnails", "Vorschaubilder werden gezeichnet";
     job_model: "Loading model", "Modell wird geladen";
@@ -469,6 +470,14 @@ strings! {
     remember_recent: "Remember recent files", "Zuletzt geöffnete Dateien merken";
     remember_recent_hint: "Paths only, in the settings file of this user", "Nur Pfade, in der Einstellungsdatei dieses Benutzers";
     reopen_last: "Reopen the last study at the start", "Letzte Studie beim Start wieder öffnen";
+    recover_session: "Keep the session until it ends, to restore it after a crash", "Sitzung bis zu ihrem Ende sichern, um sie nach einem Absturz wiederherzustellen";
+    recover_session_hint: "Paths, layout, windows and chat, in a file that only this user can read; deleted when the program ends properly", "Pfade, Anordnung, Fenster und Chat, in einer Datei, die nur dieser Benutzer lesen kann; gelöscht, wenn das Programm ordentlich endet";
+    session_left: "The last session did not end properly. Its scans, layout, windows, measurements and chat can be restored.", "Die letzte Sitzung endete nicht ordentlich. Aufnahmen, Anordnung, Fenster, Messungen und Chat können wiederhergestellt werden.";
+    crash_report: "A report of the fault, without patient data, is in {0}", "Ein Bericht über den Fehler, ohne Patientendaten, liegt in {0}";
+    restore: "Restore", "Wiederherstellen";
+    discard: "Discard", "Verwerfen";
+    restored_less: "Files or folders of the session that are no longer there: {0}", "Dateien oder Ordner der Sitzung, die es nicht mehr gibt: {0}";
+    session_damaged: "The session that was kept could not be read; the file was set aside: {0}", "Die gesicherte Sitzung war nicht lesbar; die Datei wurde zur Seite gelegt: {0}";
     clear_recent: "Forget recent files", "Zuletzt geöffnete Dateien vergessen";
     reset_all: "Reset all settings", "Alle Einstellungen zurücksetzen";
     settings_kept_in: "Kept in {0}", "Gespeichert in {0}";

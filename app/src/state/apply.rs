@@ -24,9 +24,10 @@ const MOST_THUMBNAILS: usize = 100;
 
 impl State {
     /// Takes an event in; the result is what follows from it.
-    pub fn apply(&mut self, event: Event) -> Option<Effect> {
+    pub fn apply(&mut self, event: Event) -> Vec<Effect> {
         let Event { job, kind } = event;
         let ended = kind.ends_job();
+        let mut effects = Vec::new();
         let effect = match kind {
             EventKind::Device(info) => {
                 self.device = DeviceState::Ready(info);
@@ -40,7 +41,14 @@ impl State {
             }
             EventKind::ScanDone { series, skipped } => {
                 self.library.skipped = skipped;
-                self.add_series(series)
+                self.list(&series);
+                match self.lay_out_of(job) {
+                    Some(opened) => {
+                        effects = opened;
+                        None
+                    }
+                    None => self.show_first(&series),
+                }
             }
             EventKind::FirstFound { series, volume } => {
                 if let [only @ Viewport::Empty] = self.viewer.viewports.as_mut_slice() {
@@ -48,6 +56,7 @@ impl State {
                         series: *series,
                         plane: None,
                         first: Some(volume),
+                        kept: None,
                     }));
                 }
                 None
@@ -130,23 +139,31 @@ impl State {
                 self.chat.job = None;
             }
         }
-        effect
+        effects.extend(effect);
+        effects
     }
 
-    /// Adds what a scan found and opens its first CT series, else its first.
-    fn add_series(&mut self, found: Vec<SeriesInfo>) -> Option<Effect> {
-        let first = found
-            .iter()
-            .find(|series| series.modality == Modality::Ct)
-            .or(found.first())
-            .map(|series| series.id.clone());
+    /// Adds what a scan found to the library.
+    fn list(&mut self, found: &[SeriesInfo]) {
         for series in found {
             match self.library.series.iter_mut().find(|s| s.id == series.id) {
-                Some(known) => *known = series,
-                None => self.library.series.push(series),
+                Some(known) => *known = series.clone(),
+                None => self.library.series.push(series.clone()),
             }
         }
-        self.show_series(&first?)
+    }
+
+    /// Opens the first CT series that a scan found, else its first.
+    fn show_first(&mut self, found: &[SeriesInfo]) -> Option<Effect> {
+        let ct = found.iter().find(|series| series.modality == Modality::Ct);
+        let first = ct.or(found.first())?;
+        self.show_series(&first.id)
+    }
+
+    /// What a restored session had open, if this job looked for it.
+    fn lay_out_of(&mut self, job: JobId) -> Option<Vec<Effect>> {
+        let restores = self.jobs.get(&job)?.kind == JobKind::Restore;
+        restores.then(|| self.lay_out()).flatten()
     }
 
     /// Begins to load a series, instead of one that is on its way.
@@ -186,6 +203,7 @@ impl State {
                     series: series.clone(),
                     plane,
                     first: None,
+                    kept: None,
                 }));
             }
         }
@@ -219,6 +237,7 @@ impl State {
             series: series.clone(),
             plane,
             first: None,
+            kept: None,
         }));
         let known = self.viewer.viewports.iter().find_map(|viewport| {
             let open = viewport.open()?;
@@ -283,7 +302,9 @@ impl State {
                 continue;
             }
             let mut open = OpenSeries::new(loading.series.clone(), content.clone());
-            if let Content::Volume(view) = &mut open.content {
+            if let Some(kept) = &loading.kept {
+                kept.show(&mut open);
+            } else if let Content::Volume(view) = &mut open.content {
                 if let Some(last) = last {
                     view.show(last);
                 }
@@ -303,7 +324,12 @@ impl State {
 
     /// Small pictures of the series that have none yet, once nothing else is being read.
     fn draw_thumbnails(&mut self) -> Option<Effect> {
-        let reads = |job: &super::Job| matches!(job.kind, JobKind::Thumbnails | JobKind::Scan);
+        let reads = |job: &super::Job| {
+            matches!(
+                job.kind,
+                JobKind::Thumbnails | JobKind::Scan | JobKind::Restore
+            )
+        };
         if self.jobs.values().any(reads) {
             return None;
         }
@@ -349,12 +375,16 @@ impl State {
             return;
         }
         let stopped = matches!(error, Error::Stopped);
+        let restores = |job: &super::Job| job.kind == JobKind::Restore;
+        if self.jobs.get(&job).is_some_and(restores) {
+            self.restoring = None;
+        }
         match self.jobs.get(&job).map(|job| job.kind.clone()) {
-            Some(JobKind::Scan) if stopped => {
+            Some(JobKind::Scan | JobKind::Restore) if stopped => {
                 self.forget_found();
                 self.notice = Some(Notice::Done(words().scan_stopped.to_owned()));
             }
-            Some(JobKind::Scan) => {
+            Some(JobKind::Scan | JobKind::Restore) => {
                 self.forget_found();
                 self.notice = Some(Notice::Failed(why));
             }
@@ -391,7 +421,7 @@ impl State {
     }
 }
 
-fn load(series: SeriesInfo) -> Effect {
+pub(super) fn load(series: SeriesInfo) -> Effect {
     let kind = JobKind::LoadSeries(series.id.clone());
     Effect::Send {
         command: Command::LoadSeries {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use engine::imaging::{Plane, Projection, Slab};
+use serde::{Deserialize, Serialize};
 
 use super::results::CompareMode;
 use super::viewport::{Content, OpenSeries, Viewport};
@@ -34,7 +35,7 @@ pub struct Viewer {
 }
 
 /// What carries over from one series to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Links {
     /// The slice.
     pub scroll: bool,
@@ -82,17 +83,23 @@ impl Links {
     }
 }
 
+impl Default for Links {
+    fn default() -> Self {
+        Self {
+            scroll: true,
+            zoom: true,
+            window: true,
+        }
+    }
+}
+
 impl Default for Viewer {
     fn default() -> Self {
         Self {
             viewports: vec![Viewport::Empty],
             active: 0,
             maximised: false,
-            links: Links {
-                scroll: true,
-                zoom: true,
-                window: true,
-            },
+            links: Links::default(),
             crosshair: None,
             crosshair_visible: true,
             compare: CompareMode::SideBySide,

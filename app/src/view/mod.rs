@@ -14,6 +14,7 @@ mod numbers;
 mod overlay;
 mod pair;
 pub mod probe;
+mod recovery;
 mod settings;
 mod slice;
 mod stage;
@@ -50,6 +51,9 @@ pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Act
         actions.extend(bars::model_line_ui(ui, &state.model));
     });
     bars::model_warning_ui(ui, &state.model);
+    if let Some(left) = &state.left {
+        actions.extend(recovery::recovery_ui(ui, left));
+    }
     Panel::bottom("notice")
         .frame(bar.fill(theme::now().warning_dim))
         .show(ui, bars::research_notice_ui);
