@@ -12,6 +12,7 @@ mod import;
 mod kernels;
 mod model;
 mod paint;
+mod packaging;
 mod screen;
 mod session;
 mod shaders;
