@@ -7,6 +7,7 @@ mod args;
 mod ask;
 mod assets;
 mod bench;
+mod bench_peer;
 mod bench_viewer;
 mod console;
 mod convert;
