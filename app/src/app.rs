@@ -339,3 +339,16 @@ mod tests {
         assert!(second > Duration::from_secs(3), "{second:?}");
     }
 }
+/// What draws the window, also named in reports of faults.
+fn adapter(creation: &eframe::CreationContext<'_>) -> Option<AdapterInfo> {
+    let info = creation.wgpu_render_state.as_ref()?.adapter.get_info();
+    let driver = &info.driver_info;
+    crash::uses(format!("{} ({:?}, {driver})", info.name, info.backend));
+    Some(info)
+}
+
+fn pictures(creation: &eframe::CreationContext<'_>) -> Pictures {
+    let render = creation.wgpu_render_state.as_ref();
+    Pictures::new(render.map(|render| render.target_format)).in_background(&creation.egui_ctx)
+}
+

@@ -21,6 +21,7 @@ pub mod plan;
 pub mod recovery;
 pub mod settings;
 pub mod state;
+pub mod slicer;
 pub mod store;
 pub mod strings;
 pub mod theme;

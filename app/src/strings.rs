@@ -272,6 +272,7 @@ strings! {
     cm: "{0} cm", "{0} cm";
     value_raw: "raw {0}   ", "Rohwert {0}   ";
     position: "{0} mm   ", "{0} mm   ";
+    cutting: "Computing the slab…", "Schichtstapel wird berechnet…";
     slab: "{0} {1} mm", "{0} {1} mm";
     slab_maximum: "MIP", "MIP";
     slab_minimum: "MinIP", "MinIP";

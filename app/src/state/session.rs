@@ -245,7 +245,10 @@ impl State {
                 active: viewer.active,
                 maximised: viewer.maximised,
                 links: viewer.links,
-                crosshair: viewer.crosshair,
+                // A millionth of a millimetre is written and read without loss.
+                crosshair: viewer
+                    .crosshair
+                    .map(|at| at.map(|mm| (mm * 1e6).round() / 1e6)),
                 crosshair_visible: viewer.crosshair_visible,
                 compare: viewer.compare,
             },
@@ -347,6 +350,7 @@ impl State {
                 .filter(|at| at.iter().all(|x| x.is_finite())),
             crosshair_visible: layout.crosshair_visible,
             compare: layout.compare,
+            areas: Vec::new(),
         };
         Some(effects)
     }

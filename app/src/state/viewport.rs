@@ -217,6 +217,17 @@ impl Camera {
         }
     }
 
+    /// For a view in which 1 fits `1 / ratio` times as large: the same lengths on screen, as far as the zoom has no end.
+    #[must_use]
+    pub fn scaled(self, ratio: f32) -> Self {
+        let wanted = self.zoom * ratio;
+        let zoom = wanted.clamp(0.1, 64.0);
+        Self {
+            zoom,
+            pan: self.pan.map(|points| points * zoom / wanted),
+        }
+    }
+
     /// Enlarges by `factor`; the point `about` (from the middle of the view) stays where it is.
     pub fn zoom_about(&mut self, factor: f32, about: [f32; 2]) {
         let zoom = (self.zoom * factor).clamp(0.1, 64.0);

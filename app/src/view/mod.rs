@@ -108,6 +108,7 @@ pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Act
     });
     let released = ui.input(|input| !input.pointer.primary_down());
     let measuring = |action: &Action| matches!(action, Action::Measure(_));
+                state.viewer.areas = areas(ui, state.viewer.viewports.len());
     if released && state.measurements.left_behind() && !actions.iter().any(measuring) {
         actions.push(Action::Measure(Measure::Abandon));
     }
@@ -122,6 +123,12 @@ fn widths_id() -> egui::Id {
 }
 
 /// How wide the left and the right panel are, in points, once they were drawn.
+/// The size of each viewport's picture area in this frame, in points; nothing where none was drawn.
+fn areas(ui: &Ui, count: usize) -> Vec<Option<[f32; 2]>> {
+    let area = |number| ui.data(|data| data.get_temp(slice::area_id(number)));
+    (0..count).map(area).collect()
+}
+
 pub fn panel_widths(ctx: &egui::Context) -> Option<[f32; 2]> {
     ctx.data(|data| data.get_temp(widths_id()))
 }
