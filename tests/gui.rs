@@ -162,6 +162,7 @@ fn model(trained: bool, capabilities: &[&str]) -> EventKind {
         notes: Vec::new(),
         load_secs: 0.5,
     }))
+        memory_mib: Some(640.0),
 }
 
 fn device() -> EventKind {

@@ -108,6 +108,13 @@ strings! {
     model_facts: "Licence {0}; {1} tokens of context; {2} tokens a picture; loaded in {3} s", "Lizenz {0}; {1} Token Kontext; {2} Token je Bild; geladen in {3} s";
     device_choosing: "Device: being chosen…", "Gerät: wird gewählt…";
     device: "Device: {0} – {1}", "Gerät: {0} – {1}";
+    memory: "Memory {0}", "Speicher {0}";
+    mib: "{0} MiB", "{0} MiB";
+    gib: "{0} GiB", "{0} GiB";
+    memory_volumes: "volumes {0}", "Volumen {0}";
+    memory_model: "model {0}", "Modell {0}";
+    gpu_lost: "The GPU stopped answering ({0}). The study, the questions and the answers are still here; the model is loaded again.", "Die GPU antwortet nicht mehr ({0}). Studie, Fragen und Antworten sind noch da; das Modell wird neu geladen.";
+    window_gpu_lost: "The GPU that draws the window was lost ({0}); the window was opened again, and everything is still here.", "Die GPU, die das Fenster zeichnet, ging verloren ({0}); das Fenster wurde neu geöffnet, und alles ist noch da.";
     no_device: "No device: {0}", "Kein Gerät: {0}";
     stop: "Stop", "Stopp";
     stop_job: "Stop: {0}", "Stopp: {0}";

@@ -5,6 +5,7 @@ mod apply;
 mod arrange;
 mod chat;
 mod measurements;
+mod memory;
 mod orientation;
 mod perform;
 mod preferences;
@@ -35,6 +36,7 @@ pub use chat::{Chat, Draft, Evidence, PictureRef, Reply, Turn};
 pub use measurements::{
     Book, Gesture, HistogramOf, Kept, Measure, Measurement, Measurements, SliceRef, Tool,
 };
+pub use memory::MemoryUse;
 pub use orientation::{Orientation, Turn as ViewTurn};
 pub use results::{CompareMode, Comparison, Results};
 pub use session::{KeptReply, KeptTurn, KeptView, Layout, Left, Session};
@@ -87,6 +89,8 @@ pub struct State {
     pub layouts: u32,
     /// Why the last key was refused.
     pub key_refused: Option<String>,
+    /// Memory of the program, in MiB, as it was measured last.
+    pub memory_mib: Option<f64>,
     /// Files and folders opened in this session, in order.
     pub studies: Vec<PathBuf>,
     /// The folder of the model that was asked for last.

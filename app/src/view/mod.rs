@@ -58,7 +58,12 @@ pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Act
         .frame(bar.fill(theme::now().warning_dim))
         .show(ui, bars::research_notice_ui);
     Panel::bottom("status").frame(bar).show(ui, |ui| {
-        actions.extend(bars::status_ui(ui, &state.device, &state.jobs));
+        actions.extend(bars::status_ui(
+            ui,
+            &state.device,
+            &state.jobs,
+            state.memory_use(),
+        ));
     });
     if let Some(notice) = &state.notice {
         Panel::bottom("message").frame(bar).show(ui, |ui| {
@@ -103,12 +108,12 @@ pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Act
                     pictures,
                     bar,
                 ));
+                state.viewer.areas = areas(ui, state.viewer.viewports.len());
             }
         }
     });
     let released = ui.input(|input| !input.pointer.primary_down());
     let measuring = |action: &Action| matches!(action, Action::Measure(_));
-                state.viewer.areas = areas(ui, state.viewer.viewports.len());
     if released && state.measurements.left_behind() && !actions.iter().any(measuring) {
         actions.push(Action::Measure(Measure::Abandon));
     }
@@ -118,17 +123,17 @@ pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Act
     actions
 }
 
-fn widths_id() -> egui::Id {
-    egui::Id::unique("panel widths")
-}
-
-/// How wide the left and the right panel are, in points, once they were drawn.
 /// The size of each viewport's picture area in this frame, in points; nothing where none was drawn.
 fn areas(ui: &Ui, count: usize) -> Vec<Option<[f32; 2]>> {
     let area = |number| ui.data(|data| data.get_temp(slice::area_id(number)));
     (0..count).map(area).collect()
 }
 
+fn widths_id() -> egui::Id {
+    egui::Id::unique("panel widths")
+}
+
+/// How wide the left and the right panel are, in points, once they were drawn.
 pub fn panel_widths(ctx: &egui::Context) -> Option<[f32; 2]> {
     ctx.data(|data| data.get_temp(widths_id()))
 }

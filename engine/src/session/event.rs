@@ -158,6 +158,9 @@ impl ModelInfo {
         self.capabilities
             .iter()
             .find(|capability| capability.task == task)
+    /// What it takes: of the GPU, all that its driver gave this program for it; on the CPU, what the program grew by while
+    /// it was loaded. `None` where the system does not say.
+    pub memory_mib: Option<f64>,
             .ok_or_else(|| format!("the loaded model ({}) has no plug-in for {task}", self.name))
     }
 }

@@ -12,7 +12,8 @@ use image::imageops::{FilterType, crop_imm, resize};
 use super::command::{AskRequest, Command, GenerateRequest, JobId, Source};
 use super::event::{Event, EventKind, ModelInfo};
 use super::queue::Queue;
-use crate::device::{DeviceChoice, DeviceInfo, choose};
+use crate::bench::memory_mib;
+use crate::device::{DeviceChoice, DeviceInfo, choose, kernels_on};
 use crate::error::{Error, Result};
 use crate::imaging::tags::header_fields;
 use crate::imaging::{
@@ -193,6 +194,7 @@ fn load_model(
             .flat_map(|plugin| plugin.capabilities.clone())
             .collect(),
         licence: manifest.licence.clone(),
+    let before = memory_mib();
         context_tokens: model.llm.config().max_position_embeddings,
         image_tokens: grid * grid,
         generated_side: model.vqgan.as_ref().map(|(_, config)| config.resolution),
@@ -224,6 +226,12 @@ fn train(
         finished,
     })
 }
+        memory_mib: match kernels_on(device) {
+            Some(gpu) => gpu.allocated_mib(),
+            None => before
+                .zip(memory_mib())
+                .map(|(before, after)| (after - before).max(0.0)),
+        },
 
 /// The view of a slice that this model gets: the one on screen, or with the window it was trained on.
 fn seen(model: &HealthGpt, volume: &Volume, view: ViewDescriptor) -> ViewDescriptor {
