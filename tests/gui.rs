@@ -4,6 +4,7 @@ mod access;
 mod chat;
 mod frame;
 mod images;
+mod lost;
 mod measuring;
 mod pairs;
 mod pictures;
@@ -161,8 +162,8 @@ fn model(trained: bool, capabilities: &[&str]) -> EventKind {
         generated_side: Some(64),
         notes: Vec::new(),
         load_secs: 0.5,
-    }))
         memory_mib: Some(640.0),
+    }))
 }
 
 fn device() -> EventKind {

@@ -1,7 +1,8 @@
 //! What the window keeps on this machine and how starts find each other: settings, measurements, the one window.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use egui::{Context, ViewportBuilder, ViewportCommand};
 
@@ -36,7 +37,7 @@ pub struct Desktop {
     keeper: Option<Keeper>,
     #[cfg(unix)]
     instance: Option<Instance>,
-    window: Arc<OnceLock<Context>>,
+    window: OpenWindow,
 }
 
 impl Desktop {
@@ -59,8 +60,9 @@ impl Desktop {
             desktop.place = Some(store.settings_path().display().to_string());
             let session = desktop.take_place(&store);
             crash::watch(store.crashes());
-            let window = Arc::clone(&desktop.window);
-            desktop.keeper = Some(Keeper::start(store, session, move || wake(&window)));
+            let window = desktop.window.clone();
+            let wake = move || window.repaint_after(Duration::ZERO);
+            desktop.keeper = Some(Keeper::start(store, session, wake));
         }
         Some(desktop)
     }
@@ -99,8 +101,9 @@ impl Desktop {
         let Some(socket) = instance::socket_path().filter(|_| start.shared) else {
             return true;
         };
-        let window = Arc::clone(&self.window);
-        match instance::start(&socket, &start.studies, move || wake(&window)) {
+        let window = self.window.clone();
+        let wake = move || window.repaint_after(Duration::ZERO);
+        match instance::start(&socket, &start.studies, wake) {
             Start::First(instance) => self.instance = Some(instance),
             Start::Handed => return false,
             Start::Alone => {}
@@ -154,8 +157,12 @@ impl Desktop {
 
     /// The window is there: what comes from now on wakes it.
     pub fn opened(&self, ctx: &Context) {
-        // Only the first window of a process is woken, and there is only one.
-        let _ = self.window.set(ctx.clone());
+        self.window.set(ctx);
+    }
+
+    /// The window that is woken.
+    pub fn window(&self) -> OpenWindow {
+        self.window.clone()
     }
 
     /// Files that later starts handed over, one list for each start. The window comes to the front for them.
@@ -188,9 +195,22 @@ impl Desktop {
     }
 }
 
-fn wake(window: &OnceLock<Context>) {
-    if let Some(ctx) = window.get() {
-        ctx.request_repaint();
+/// The window that is open now: threads wake it, also when it was opened again.
+#[derive(Clone, Debug, Default)]
+pub struct OpenWindow(Arc<Mutex<Option<Context>>>);
+
+impl OpenWindow {
+    /// It is this one.
+    pub fn set(&self, ctx: &Context) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ctx.clone());
+    }
+
+    /// Draws it anew after this time, if there is one.
+    pub fn repaint_after(&self, pause: Duration) {
+        let window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ctx) = &*window {
+            ctx.request_repaint_after(pause);
+        }
     }
 }
 

@@ -272,6 +272,7 @@ strings! {
     numbered: "{0} {1} of {2}", "{0} {1} von {2}";
     viewport_of: "viewport {0} of {1}", "Ansichtsfenster {0} von {1}";
     active: "active", "aktiv";
+    cutting: "Computing the slab…", "Schichtstapel wird berechnet…";
     patient_axes: "patient axes", "Patientenachsen";
     patient_axes_suffix: ", patient axes", ", Patientenachsen";
     slice_of_plane: "Slice, {0}", "Schicht, {0}";
@@ -279,7 +280,6 @@ strings! {
     cm: "{0} cm", "{0} cm";
     value_raw: "raw {0}   ", "Rohwert {0}   ";
     position: "{0} mm   ", "{0} mm   ";
-    cutting: "Computing the slab…", "Schichtstapel wird berechnet…";
     slab: "{0} {1} mm", "{0} {1} mm";
     slab_maximum: "MIP", "MIP";
     slab_minimum: "MinIP", "MinIP";

@@ -121,6 +121,7 @@ fn perform(
             let plan = ScreenshotPlan {
                 questions: args.questions.clone(),
                 task: args.task,
+                lose_gpu: args.lose_gpu,
                 out: args.out.clone(),
                 timeout_secs: args.timeout_secs,
             };

@@ -14,7 +14,7 @@ use super::viewport::{Content, LoadingSeries, OpenSeries, Viewport};
 use super::volume_view::VolumeView;
 use super::{DeviceState, End, JobKind, ModelState, Notice, Stage, State};
 use crate::action::Effect;
-use crate::strings::words;
+use crate::strings::{fill, words};
 
 /// Longer side of a thumbnail, in pixels.
 const THUMBNAIL_SIDE: u32 = 96;
@@ -87,6 +87,17 @@ impl State {
             }
             EventKind::ModelLoaded(info) => {
                 self.model = ModelState::Ready(info);
+                None
+            }
+            EventKind::GpuLost { reason, model } => {
+                self.notice = Some(Notice::Failed(fill(words().gpu_lost, &[&reason])));
+                if model {
+                    self.model = ModelState::Loading;
+                }
+                None
+            }
+            EventKind::ModelGone(error) => {
+                self.model = ModelState::Failed(error.to_string());
                 None
             }
             EventKind::Text(text) => {

@@ -28,7 +28,7 @@ impl State {
             Action::LoadModel(dir) => {
                 let mut effects = self.stop_jobs(JobKind::uses_model);
                 self.model = ModelState::Loading;
-                self.model_dir = Some(dir.clone());
+                self.model_dir = std::path::absolute(&dir).ok();
                 effects.push(Effect::Send {
                     command: Command::LoadModel { dir },
                     kind: JobKind::LoadModel,
