@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a Debian package of a built program: packaging/deb.sh [BINARY [FOLDER]]. Without words it builds the dist profile first and
-# writes to target/packages. Nothing is downloaded; dpkg-deb and strip are all it needs.
+# writes to target/packages. dpkg-deb, strip and what packaging/sbom.sh needs are enough.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -24,10 +24,12 @@ mkdir --parents "$share"
 cp --recursive assets/models assets/samples "$share/"
 install -D --mode=644 packaging/linux/healthgpt-workbench.desktop "$root/usr/share/applications/healthgpt-workbench.desktop"
 install -D --mode=644 packaging/linux/healthgpt-workbench-mime.xml "$root/usr/share/mime/packages/healthgpt-workbench.xml"
+install -D --mode=644 packaging/linux/healthgpt-workbench.svg "$root/usr/share/icons/hicolor/scalable/apps/healthgpt-workbench.svg"
 documents=$root/usr/share/doc/healthgpt-workbench
 mkdir --parents "$documents"
 cat LICENSE LICENSE-MIT LICENSE-APACHE >"$documents/copyright"
 cp README.md CHANGELOG.md "$documents/"
+packaging/sbom.sh "$documents/workbench.cdx.json"
 find "$root/usr/share" -type d -exec chmod 755 {} + -o -type f -exec chmod 644 {} +
 
 mkdir --parents "$root/DEBIAN"

@@ -15,6 +15,7 @@ packages=(
     mesa-vulkan-drivers  # Vulkan for Intel and AMD, and in software (lavapipe) for tests and machines without a GPU
     libx11-6 libx11-xcb1 libxcursor1 libxi6 libxrandr2 libxkbcommon0 libxkbcommon-x11-0 # windows on X11
     libwayland-client0   # windows on Wayland
+    python3              # packaging/sbom.sh
     xvfb                 # a display for `workbench demo` and for screenshots where there is none
 )
 

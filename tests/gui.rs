@@ -4,10 +4,12 @@ mod access;
 mod chat;
 mod frame;
 mod images;
+mod lost;
 mod measuring;
 mod pairs;
 mod pictures;
 mod preferences;
+mod recovery;
 mod snapshots;
 mod training;
 mod turning;
@@ -60,7 +62,7 @@ impl Desk {
 
     fn event(&mut self, job: u64, kind: EventKind) {
         let job = JobId(job);
-        if let Some(effect) = self.state.apply(session::Event { job, kind }) {
+        for effect in self.state.apply(session::Event { job, kind }) {
             self.take(effect);
         }
     }
@@ -160,6 +162,7 @@ fn model(trained: bool, capabilities: &[&str]) -> EventKind {
         generated_side: Some(64),
         notes: Vec::new(),
         load_secs: 0.5,
+        memory_mib: Some(640.0),
     }))
 }
 

@@ -237,7 +237,13 @@ fn the_files_that_the_documents_point_to_are_there() {
 
 #[test]
 fn the_scripts_run_as_they_are() {
-    for script in ["packaging/setup.sh", ".ci/run"] {
+    for script in [
+        "packaging/setup.sh",
+        "packaging/deb.sh",
+        "packaging/appimage.sh",
+        "packaging/sbom.sh",
+        ".ci/run",
+    ] {
         let text = fs::read_to_string(root().join(script)).unwrap();
         assert!(text.starts_with("#!/usr/bin/env bash\n"), "{script}");
         assert!(text.contains("set -euo pipefail"), "{script}");

@@ -137,6 +137,10 @@ pub enum Action {
     BindKey(String, Chord),
     /// Give all commands their default keys.
     ResetKeys,
+    /// Go on with the session that the last run left.
+    RestoreSession,
+    /// Delete it, or close what is said of a crash.
+    DiscardSession,
     /// Begin to type a question.
     FocusQuestion,
     /// Ask for the configuration of a training run.
@@ -171,6 +175,8 @@ pub enum Effect {
     SavePng(Arc<Generated>),
     /// Put a text on the clipboard.
     Copy(String),
+    /// Delete the session that the last run left.
+    DiscardSession,
     /// Keep the settings.
     KeepSettings(Box<Settings>),
     /// Keep the measurements of a series.

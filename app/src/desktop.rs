@@ -1,15 +1,19 @@
 //! What the window keeps on this machine and how starts find each other: settings, measurements, the one window.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use egui::{Context, ViewportBuilder, ViewportCommand};
 
 use crate::app::WindowStart;
+use crate::crash;
 #[cfg(unix)]
 use crate::instance::{self, Instance, Start};
 use crate::keeper::{Keeper, Report, Wish};
+use crate::recovery::SessionFile;
 use crate::settings::{Settings, WindowPlace};
+use crate::state::Left;
 use crate::store::Store;
 use crate::strings::{fill, speak, words};
 
@@ -28,10 +32,12 @@ pub struct Desktop {
     pub note: Option<String>,
     /// Where the settings are, in words.
     pub place: Option<String>,
+    /// What the last run left.
+    pub left: Option<Left>,
     keeper: Option<Keeper>,
     #[cfg(unix)]
     instance: Option<Instance>,
-    window: Arc<OnceLock<Context>>,
+    window: OpenWindow,
 }
 
 impl Desktop {
@@ -52,10 +58,41 @@ impl Desktop {
                 .set_aside
                 .map(|name| fill(words().settings_damaged, &[&name]));
             desktop.place = Some(store.settings_path().display().to_string());
-            let window = Arc::clone(&desktop.window);
-            desktop.keeper = Some(Keeper::start(store, move || wake(&window)));
+            let session = desktop.take_place(&store);
+            crash::watch(store.crashes());
+            let window = desktop.window.clone();
+            let wake = move || window.repaint_after(Duration::ZERO);
+            desktop.keeper = Some(Keeper::start(store, session, wake));
         }
         Some(desktop)
+    }
+
+    /// Finds a place for the session, and what the last run left: in that place, and of reports.
+    fn take_place(&mut self, store: &Store) -> Option<SessionFile> {
+        let place = match SessionFile::take(&store.sessions()) {
+            Ok(place) => Some(place),
+            Err(error) => {
+                tracing::warn!("this session cannot be restored after a crash: {error}");
+                None
+            }
+        };
+        let mut left = Left::default();
+        if let Some(read) = place.as_ref().map(SessionFile::left) {
+            if let Some(name) = read.set_aside {
+                self.note = Some(fill(words().session_damaged, &[&name]));
+            }
+            if let Some(mut session) = read.value {
+                let before = session.studies.len();
+                session.studies.retain(|path| path.exists());
+                left.gone = before - session.studies.len();
+                left.session = Some(Box::new(session));
+            }
+        }
+        let report = crash::untold(&store.crashes());
+        left.report = report.map(|path| path.display().to_string());
+        let something = left.session.is_some() || left.report.is_some();
+        self.left = something.then_some(left);
+        place
     }
 
     /// Is this the window that later starts find? False when another window took the files.
@@ -64,8 +101,9 @@ impl Desktop {
         let Some(socket) = instance::socket_path().filter(|_| start.shared) else {
             return true;
         };
-        let window = Arc::clone(&self.window);
-        match instance::start(&socket, &start.studies, move || wake(&window)) {
+        let window = self.window.clone();
+        let wake = move || window.repaint_after(Duration::ZERO);
+        match instance::start(&socket, &start.studies, wake) {
             Start::First(instance) => self.instance = Some(instance),
             Start::Handed => return false,
             Start::Alone => {}
@@ -82,6 +120,14 @@ impl Desktop {
     pub fn studies(&self, start: &WindowStart) -> Vec<PathBuf> {
         if !start.studies.is_empty() {
             return start.studies.clone();
+        }
+        // What is opened without being asked for may be what the last run ended of.
+        if self
+            .left
+            .as_ref()
+            .is_some_and(|left| left.session.is_some())
+        {
+            return Vec::new();
         }
         let last = self.settings.recent.first();
         let there = last.filter(|paths| paths.iter().all(|path| path.exists()));
@@ -111,8 +157,12 @@ impl Desktop {
 
     /// The window is there: what comes from now on wakes it.
     pub fn opened(&self, ctx: &Context) {
-        // Only the first window of a process is woken, and there is only one.
-        let _ = self.window.set(ctx.clone());
+        self.window.set(ctx);
+    }
+
+    /// The window that is woken.
+    pub fn window(&self) -> OpenWindow {
+        self.window.clone()
     }
 
     /// Files that later starts handed over, one list for each start. The window comes to the front for them.
@@ -145,9 +195,22 @@ impl Desktop {
     }
 }
 
-fn wake(window: &OnceLock<Context>) {
-    if let Some(ctx) = window.get() {
-        ctx.request_repaint();
+/// The window that is open now: threads wake it, also when it was opened again.
+#[derive(Clone, Debug, Default)]
+pub struct OpenWindow(Arc<Mutex<Option<Context>>>);
+
+impl OpenWindow {
+    /// It is this one.
+    pub fn set(&self, ctx: &Context) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ctx.clone());
+    }
+
+    /// Draws it anew after this time, if there is one.
+    pub fn repaint_after(&self, pause: Duration) {
+        let window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ctx) = &*window {
+            ctx.request_repaint_after(pause);
+        }
     }
 }
 

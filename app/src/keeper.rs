@@ -5,8 +5,9 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
+use crate::recovery::SessionFile;
 use crate::settings::Settings;
-use crate::state::Kept;
+use crate::state::{Kept, Session};
 use crate::store::Store;
 
 /// Something to write or to read.
@@ -18,6 +19,10 @@ pub enum Wish {
     Measurements(String, Vec<Kept>),
     /// Read the measurements of a series.
     Recall(String),
+    /// Write the session.
+    Session(Box<Session>),
+    /// Delete it: it ended, or is not wanted.
+    NoSession,
 }
 
 /// What came of it.
@@ -46,13 +51,17 @@ pub struct Keeper {
 
 impl Keeper {
     /// Starts the thread. `wake` is called after every report.
-    pub fn start(store: Store, wake: impl Fn() + Send + 'static) -> Self {
+    pub fn start(
+        store: Store,
+        session: Option<SessionFile>,
+        wake: impl Fn() + Send + 'static,
+    ) -> Self {
         let (wishes, received) = channel();
         let (sender, reports) = channel();
         let spawned = Builder::new().name("keeper".to_owned()).spawn(move || {
             for wish in received {
                 // Nobody waits for the last reports of a window that is closed.
-                if let Some(report) = carry_out(&store, wish)
+                if let Some(report) = carry_out(&store, session.as_ref(), wish)
                     && sender.send(report).is_ok()
                 {
                     wake();
@@ -93,10 +102,12 @@ impl Drop for Keeper {
     }
 }
 
-fn carry_out(store: &Store, wish: Wish) -> Option<Report> {
+fn carry_out(store: &Store, file: Option<&SessionFile>, wish: Wish) -> Option<Report> {
     let written = match wish {
         Wish::Settings(settings) => store.keep_settings(&settings),
         Wish::Measurements(series, kept) => store.keep_measurements(&series, &kept),
+        Wish::Session(session) => file.map_or(Ok(()), |file| file.write(&session)),
+        Wish::NoSession => file.map_or(Ok(()), SessionFile::remove),
         Wish::Recall(series) => {
             let read = store.measurements(&series);
             return Some(Report::Recalled {

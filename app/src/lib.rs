@@ -5,18 +5,23 @@
 
 pub mod action;
 pub mod app;
+pub mod autosave;
 pub mod cli;
+pub mod crash;
 mod desktop;
 mod dialogs;
 #[cfg(unix)]
 mod instance;
-mod keeper;
+pub mod keeper;
 pub mod keys;
+pub mod loss;
 pub mod offscreen;
 pub mod paint;
 pub mod pictures;
 pub mod plan;
+pub mod recovery;
 pub mod settings;
+pub mod slicer;
 pub mod state;
 pub mod store;
 pub mod strings;

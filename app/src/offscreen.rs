@@ -84,6 +84,11 @@ impl Offscreen {
         self.render.target_format
     }
 
+    /// What draws.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.render.device
+    }
+
     /// Draws one frame and waits until it is drawn.
     ///
     /// # Errors

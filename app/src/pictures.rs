@@ -12,6 +12,7 @@ use image::RgbImage;
 use image::imageops::{FilterType, resize};
 
 use crate::paint::compare::difference_colour;
+use crate::slicer::Slicer;
 use crate::state::{Content, State, Viewer, Viewport};
 
 /// Slices and textures of what the state shows.
@@ -29,6 +30,10 @@ pub struct Pictures {
     pub format: TextureFormat,
     /// Slices cut so far.
     pub slice_uploads: usize,
+    /// Cuts what takes long; without it, it is cut while the window waits.
+    slicer: Option<Slicer>,
+    /// What it is asked for, by viewport.
+    wanted: BTreeMap<usize, (Key, u64)>,
 }
 
 impl Default for Pictures {
@@ -84,6 +89,25 @@ pub struct Texture {
     pub size: [u32; 2],
 }
 
+impl Key {
+    /// A slice or slab whose window is the graphics card's.
+    fn of(series: &str, view: &ViewDescriptor) -> Self {
+        Self {
+            series: series.to_owned(),
+            first: false,
+            view: Some((view.plane, view.index, view.axes, view.slab)),
+            window: None,
+            on: None,
+        }
+    }
+
+    /// Does it lie on the same grid?
+    fn is_of_plane(&self, other: &Self) -> bool {
+        let grid = |key: &Self| key.view.map(|(plane, _, axes, _)| (plane, axes));
+        self.series == other.series && grid(self) == grid(other) && !self.first
+    }
+}
+
 impl Pictures {
     /// For a window that is drawn on this format.
     pub fn new(format: Option<TextureFormat>) -> Self {
@@ -96,7 +120,21 @@ impl Pictures {
             sample: None,
             format: format.unwrap_or(TextureFormat::Rgba8Unorm),
             slice_uploads: 0,
+            slicer: None,
+            wanted: BTreeMap::new(),
         }
+    }
+
+    /// From now on what takes long is cut in the background, and this window woken when it is there.
+    #[must_use]
+    pub fn in_background(mut self, ctx: &Context) -> Self {
+        self.slicer = Slicer::start(ctx.clone());
+        self
+    }
+
+    /// Does a viewport wait for what it is to draw?
+    pub fn waits(&self, viewport: usize) -> bool {
+        self.wanted.contains_key(&viewport)
     }
 
     /// Makes what is missing and drops what is no longer shown.
@@ -143,11 +181,21 @@ impl Pictures {
     fn sync_slices(&mut self, ctx: &Context, viewer: &Viewer) {
         self.slices.resize_with(viewer.viewports.len(), || None);
         let shown = viewer.shown();
+        self.wanted.retain(|number, _| shown.contains(number));
+        self.take_made();
         for (number, viewport) in viewer.viewports.iter().enumerate() {
             if !shown.contains(&number) {
                 continue;
             }
             let old = self.slices.get_mut(number).and_then(Option::take);
+            if let Some(key) = self.left_to_slicer(ctx, number, viewport, old.as_ref()) {
+                // Another slice of the same plane is better than none meanwhile.
+                if let Some(place) = self.slices.get_mut(number) {
+                    *place = old.filter(|old| old.key.is_of_plane(&key));
+                }
+                continue;
+            }
+            let _ = self.wanted.remove(&number);
             let cut = cut_of(ctx, viewport, old, &mut self.slice_uploads);
             if let Some(place) = self.slices.get_mut(number) {
                 *place = cut;
@@ -156,6 +204,56 @@ impl Pictures {
         let old = self.second.take();
         if viewer.overlaid() {
             self.second = second_of(viewer, old, &mut self.slice_uploads);
+        }
+    }
+
+    /// What a viewport is to show, if the slicer makes it and it is not there yet.
+    fn left_to_slicer(
+        &mut self,
+        ctx: &Context,
+        number: usize,
+        viewport: &Viewport,
+        old: Option<&Cut>,
+    ) -> Option<Key> {
+        let slicer = self.slicer.as_mut()?;
+        let view = viewport.volume()?;
+        let descriptor = view.descriptor();
+        let limit = ctx.input(|input| input.max_texture_side);
+        let [columns, rows, _] = view.volume.grid(view.plane, view.axes).size;
+        if columns.max(rows) > limit || !Slicer::long(&view.volume, &descriptor) {
+            return None;
+        }
+        let key = Key::of(viewport.series_id()?, &descriptor);
+        if old.is_some_and(|old| old.key == key) {
+            return None;
+        }
+        if self
+            .wanted
+            .get(&number)
+            .is_none_or(|(asked, _)| *asked != key)
+        {
+            let asked = slicer.cut(number, &view.volume, descriptor);
+            let _ = self.wanted.insert(number, (key.clone(), asked));
+        }
+        Some(key)
+    }
+
+    /// Puts what the slicer made where it is waited for.
+    fn take_made(&mut self) {
+        let made = self.slicer.as_ref().map(Slicer::made).unwrap_or_default();
+        for cut in made {
+            let mut wanted = self.wanted.iter();
+            let waits = wanted.find(|(_, (_, number))| *number == cut.number);
+            let Some(viewport) = waits.map(|(viewport, _)| *viewport) else {
+                continue; // another one is wanted by now
+            };
+            if let Some((key, _)) = self.wanted.remove(&viewport)
+                && let Some(place) = self.slices.get_mut(viewport)
+            {
+                self.slice_uploads += 1;
+                let drawn = cut.slice.map(|slice| Drawn::Slice(Arc::new(slice)));
+                *place = Some(Cut { key, drawn });
+            }
         }
     }
 

@@ -19,6 +19,8 @@ pub struct ScreenshotPlan {
     pub questions: Vec<String>,
     /// The image to make at the end.
     pub task: Option<Task>,
+    /// Lose the GPU that draws the window after the first answer.
+    pub lose_gpu: bool,
     /// Where the screenshot is written, as PNG.
     pub out: PathBuf,
     /// The run fails after so many seconds.
@@ -61,6 +63,15 @@ impl PlanRun {
             sender,
             taken,
         }
+    }
+
+    /// Is it time to lose the GPU? True once.
+    pub fn loses_gpu(&mut self) -> bool {
+        let answered = matches!(
+            self.step,
+            Step::Asking(2..) | Step::Making | Step::Settling(_)
+        );
+        answered && std::mem::take(&mut self.plan.lose_gpu)
     }
 
     /// Moves on if it can; the result is what a user would do now.

@@ -28,6 +28,8 @@ pub struct Settings {
     pub remember_recent: bool,
     /// A start without files opens what was opened last.
     pub reopen_last: bool,
+    /// Keep the session while it runs, so that it can go on after a crash.
+    pub recover: bool,
     /// What was opened, the latest first: the files and folders of one opening together.
     pub recent: Vec<Vec<PathBuf>>,
     /// Keys that differ from the defaults: what they do, and their names.
@@ -70,6 +72,7 @@ impl Default for Settings {
             scale_percent: 100,
             remember_recent: true,
             reopen_last: true,
+            recover: true,
             recent: Vec::new(),
             keys: BTreeMap::new(),
             panels: Panels::default(),
@@ -91,6 +94,8 @@ pub enum Change {
     RememberRecent(bool),
     /// Open what was opened last at the start.
     ReopenLast(bool),
+    /// Keep the session while it runs, or delete what is kept of it and stop.
+    Recover(bool),
     /// Forget what was opened.
     ClearRecent,
     /// All defaults; what was opened stays.
@@ -153,6 +158,7 @@ impl Settings {
                 }
             }
             Change::ReopenLast(reopen) => self.reopen_last = reopen,
+            Change::Recover(recover) => self.recover = recover,
             Change::ClearRecent => self.recent.clear(),
             Change::Reset => {
                 *self = Self {

@@ -89,6 +89,16 @@ impl Store {
         replace(&self.settings_path(), text.as_bytes())
     }
 
+    /// Where sessions are kept while they run.
+    pub fn sessions(&self) -> PathBuf {
+        self.data.join("sessions")
+    }
+
+    /// Where reports of crashes are.
+    pub fn crashes(&self) -> PathBuf {
+        self.data.join("crashes")
+    }
+
     /// The measurements of a series; none where none were kept.
     pub fn measurements(&self, series: &str) -> Read<Vec<Kept>> {
         let Some(path) = self.measurements_path(series) else {
@@ -139,7 +149,7 @@ impl Store {
 }
 
 /// What a file holds, if it holds that; one that does not is given another name.
-fn read<T>(path: &Path, parse: impl FnOnce(&str) -> Option<T>) -> Read<Option<T>> {
+pub(crate) fn read<T>(path: &Path, parse: impl FnOnce(&str) -> Option<T>) -> Read<Option<T>> {
     let text = match fs::metadata(path) {
         Ok(meta) if meta.len() <= MAX_BYTES => fs::read_to_string(path),
         Ok(_) => Err(io::Error::other("too large")),
@@ -177,9 +187,8 @@ fn set_aside(path: &Path) -> Option<String> {
 }
 
 /// Writes a file whole: beside it first, then in its place, readable by this user only.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    own_folder(path.parent().unwrap_or(Path::new(".")))?;
     let new = path.with_extension(format!("new-{}", std::process::id()));
     let written = write(&new, bytes).and_then(|()| fs::rename(&new, path));
     if written.is_err() {
@@ -187,6 +196,18 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&new);
     }
     written
+}
+
+/// Makes a folder that only this user can enter, unless it is there.
+pub(crate) fn own_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    let builder = builder.recursive(true);
+    #[cfg(unix)]
+    let builder = {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700)
+    };
+    builder.create(folder)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -108,6 +108,13 @@ strings! {
     model_facts: "Licence {0}; {1} tokens of context; {2} tokens a picture; loaded in {3} s", "Lizenz {0}; {1} Token Kontext; {2} Token je Bild; geladen in {3} s";
     device_choosing: "Device: being chosen…", "Gerät: wird gewählt…";
     device: "Device: {0} – {1}", "Gerät: {0} – {1}";
+    memory: "Memory {0}", "Speicher {0}";
+    mib: "{0} MiB", "{0} MiB";
+    gib: "{0} GiB", "{0} GiB";
+    memory_volumes: "volumes {0}", "Volumen {0}";
+    memory_model: "model {0}", "Modell {0}";
+    gpu_lost: "The GPU stopped answering ({0}). The study, the questions and the answers are still here; the model is loaded again.", "Die GPU antwortet nicht mehr ({0}). Studie, Fragen und Antworten sind noch da; das Modell wird neu geladen.";
+    window_gpu_lost: "The GPU that draws the window was lost ({0}); the window was opened again, and everything is still here.", "Die GPU, die das Fenster zeichnet, ging verloren ({0}); das Fenster wurde neu geöffnet, und alles ist noch da.";
     no_device: "No device: {0}", "Kein Gerät: {0}";
     stop: "Stop", "Stopp";
     stop_job: "Stop: {0}", "Stopp: {0}";
@@ -119,6 +126,7 @@ strings! {
     drop_here: "Drop to open these scans", "Ablegen, um diese Aufnahmen zu öffnen";
     // Work under way
     job_scan: "Looking for scans", "Aufnahmen werden gesucht";
+    job_restore: "Restoring the session", "Sitzung wird wiederhergestellt";
     job_series: "Opening series", "Serie wird geöffnet";
     job_thumbnails: "Drawing thumbnails", "Vorschaubilder werden gezeichnet";
     job_model: "Loading model", "Modell wird geladen";
@@ -264,6 +272,7 @@ strings! {
     numbered: "{0} {1} of {2}", "{0} {1} von {2}";
     viewport_of: "viewport {0} of {1}", "Ansichtsfenster {0} von {1}";
     active: "active", "aktiv";
+    cutting: "Computing the slab…", "Schichtstapel wird berechnet…";
     patient_axes: "patient axes", "Patientenachsen";
     patient_axes_suffix: ", patient axes", ", Patientenachsen";
     slice_of_plane: "Slice, {0}", "Schicht, {0}";
@@ -469,6 +478,14 @@ strings! {
     remember_recent: "Remember recent files", "Zuletzt geöffnete Dateien merken";
     remember_recent_hint: "Paths only, in the settings file of this user", "Nur Pfade, in der Einstellungsdatei dieses Benutzers";
     reopen_last: "Reopen the last study at the start", "Letzte Studie beim Start wieder öffnen";
+    recover_session: "Keep the session until it ends, to restore it after a crash", "Sitzung bis zu ihrem Ende sichern, um sie nach einem Absturz wiederherzustellen";
+    recover_session_hint: "Paths, layout, windows and chat, in a file that only this user can read; deleted when the program ends properly", "Pfade, Anordnung, Fenster und Chat, in einer Datei, die nur dieser Benutzer lesen kann; gelöscht, wenn das Programm ordentlich endet";
+    session_left: "The last session did not end properly. Its scans, layout, windows, measurements and chat can be restored.", "Die letzte Sitzung endete nicht ordentlich. Aufnahmen, Anordnung, Fenster, Messungen und Chat können wiederhergestellt werden.";
+    crash_report: "A report of the fault, without patient data, is in {0}", "Ein Bericht über den Fehler, ohne Patientendaten, liegt in {0}";
+    restore: "Restore", "Wiederherstellen";
+    discard: "Discard", "Verwerfen";
+    restored_less: "Files or folders of the session that are no longer there: {0}", "Dateien oder Ordner der Sitzung, die es nicht mehr gibt: {0}";
+    session_damaged: "The session that was kept could not be read; the file was set aside: {0}", "Die gesicherte Sitzung war nicht lesbar; die Datei wurde zur Seite gelegt: {0}";
     clear_recent: "Forget recent files", "Zuletzt geöffnete Dateien vergessen";
     reset_all: "Reset all settings", "Alle Einstellungen zurücksetzen";
     settings_kept_in: "Kept in {0}", "Gespeichert in {0}";

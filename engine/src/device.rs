@@ -3,8 +3,9 @@
 //! A software rasteriser (lavapipe) is 25 to 50 times slower than the CPU it runs on, so `auto` never picks one;
 //! `gpu` does, for tests, when there is nothing better.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use burn::tensor::wgpu::WgpuSetup;
 use burn::tensor::{Device, DeviceKind};
 
 use crate::gpu::{Gpu, SharedGpu};
@@ -37,18 +38,17 @@ pub enum DeviceChoice {
 #[error("no GPU can be used ({0}); start with --device cpu, or install a Vulkan driver")]
 pub struct NoAdapter(pub String);
 
-/// Adapters of this machine, best first.
-fn adapters() -> Vec<wgpu::AdapterInfo> {
+/// Adapters of this machine, best first, and where they were found.
+fn adapters() -> (wgpu::Instance, Vec<wgpu::Adapter>) {
     // OpenGL is never used, and looking for it makes some drivers complain on the terminal.
     let descriptor = wgpu::InstanceDescriptor {
         backends: wgpu::Backends::PRIMARY,
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     };
     let instance = wgpu::Instance::new(descriptor);
-    let found = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
-    let mut infos: Vec<_> = found.iter().map(wgpu::Adapter::get_info).collect();
-    infos.sort_by_key(|info| rank(info.device_type));
-    infos
+    let mut found = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
+    found.sort_by_key(|adapter| rank(adapter.get_info().device_type));
+    (instance, found)
 }
 
 fn rank(kind: wgpu::DeviceType) -> u8 {
@@ -66,22 +66,12 @@ fn rank(kind: wgpu::DeviceType) -> u8 {
 /// # Errors
 /// [`NoAdapter`] when a GPU was asked for and none can be used.
 pub fn choose(choice: DeviceChoice) -> Result<(Device, DeviceInfo), NoAdapter> {
-    let cpu = |reason: String| {
-        (
-            Device::flex(),
-            DeviceInfo {
-                name: "CPU (burn-flex)".to_owned(),
-                kind: "cpu",
-                reason,
-            },
-        )
-    };
     if choice == DeviceChoice::Cpu {
         return Ok(cpu("chosen by you".to_owned()));
     }
-    let adapters = adapters();
-    let best = adapters.first();
-    match (choice, best) {
+    let (_, adapters) = adapters();
+    let best = adapters.first().map(wgpu::Adapter::get_info);
+    match (choice, &best) {
         (DeviceChoice::Gpu, None) => {
             Err(NoAdapter("no adapter with a driver was found".to_owned()))
         }
@@ -98,20 +88,7 @@ pub fn choose(choice: DeviceChoice) -> Result<(Device, DeviceInfo), NoAdapter> {
                     DeviceChoice::Gpu => "chosen by you".to_owned(),
                     _ => "the best GPU found".to_owned(),
                 };
-                let software = if info.device_type == wgpu::DeviceType::Cpu {
-                    ", software rasteriser"
-                } else {
-                    ""
-                };
-                let name = format!("{} ({:?}{software})", info.name, info.backend);
-                Ok((
-                    device,
-                    DeviceInfo {
-                        name,
-                        kind: "gpu",
-                        reason,
-                    },
-                ))
+                Ok((device, gpu_info(info, reason)))
             }
             Err(error) if choice == DeviceChoice::Auto => {
                 Ok(cpu(format!("the GPU could not be started: {}", error.0)))
@@ -121,10 +98,37 @@ pub fn choose(choice: DeviceChoice) -> Result<(Device, DeviceInfo), NoAdapter> {
     }
 }
 
+fn cpu(reason: String) -> (Device, DeviceInfo) {
+    let info = DeviceInfo {
+        name: "CPU (burn-flex)".to_owned(),
+        kind: "cpu",
+        reason,
+    };
+    (Device::flex(), info)
+}
+
+fn gpu_info(info: &wgpu::AdapterInfo, reason: String) -> DeviceInfo {
+    let software = if info.device_type == wgpu::DeviceType::Cpu {
+        ", software rasteriser"
+    } else {
+        ""
+    };
+    DeviceInfo {
+        name: format!("{} ({:?}{software})", info.name, info.backend),
+        kind: "gpu",
+        reason,
+    }
+}
+
 type Started = Result<(Device, SharedGpu), NoAdapter>;
 
-/// burn's runtime can be initialised only once per process, so the device is made once and shared.
-static GPU: OnceLock<Started> = OnceLock::new();
+/// burn's runtime for an adapter can be initialised only once per process, so the device is made once and shared; when
+/// it is lost, [`replace`] puts another one in its place.
+static GPU: Mutex<Option<Started>> = Mutex::new(None);
+
+fn started() -> MutexGuard<'static, Option<Started>> {
+    GPU.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn gpu(info: &wgpu::AdapterInfo) -> Result<Device, NoAdapter> {
     let kind = match info.device_type {
@@ -134,7 +138,8 @@ fn gpu(info: &wgpu::AdapterInfo) -> Result<Device, NoAdapter> {
         wgpu::DeviceType::Cpu => DeviceKind::Cpu,
         wgpu::DeviceType::Other => DeviceKind::DefaultDevice,
     };
-    GPU.get_or_init(|| {
+    let mut started = started();
+    let started = started.get_or_insert_with(|| {
         Device::wgpu_options()
             .device_kind(kind)
             .init_with_setup()
@@ -143,15 +148,90 @@ fn gpu(info: &wgpu::AdapterInfo) -> Result<Device, NoAdapter> {
                 (device, Arc::new(gpu))
             })
             .map_err(|error| NoAdapter(error.to_string()))
-    })
-    .clone()
-    .map(|(device, _)| device)
+    });
+    started.clone().map(|(device, _)| device)
 }
 
-/// What our kernels run on, where `device` is the GPU that [`choose`] started.
+/// What our kernels run on, where `device` is the GPU that is in use now.
 pub fn kernels_on(device: &Device) -> Option<SharedGpu> {
-    let (started, gpu) = GPU.get()?.as_ref().ok()?;
-    (started == device).then(|| Arc::clone(gpu))
+    let started = started();
+    let (in_use, gpu) = started.as_ref()?.as_ref().ok()?;
+    (in_use == device).then(|| Arc::clone(gpu))
+}
+
+/// Is `device` a GPU that does not answer any more?
+pub fn lost(device: &Device) -> bool {
+    kernels_on(device).is_some_and(|gpu| !answers(&gpu.device))
+}
+
+/// Does a device of wgpu still answer? Its loss is told once, to whoever waits for that; here it is asked for a small
+/// buffer, which a device that was lost never gives.
+pub fn answers(device: &wgpu::Device) -> bool {
+    let no_room = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let refused = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let probe = device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("probe"),
+        size: 16,
+        usage: wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: true,
+    });
+    let mapped = probe.slice(..).get_mapped_range_mut().is_ok();
+    // Why it was refused does not matter: a device that answers gives 16 bytes.
+    let _ = pollster::block_on(refused.pop());
+    let no_room = pollster::block_on(no_room.pop()).is_some();
+    mapped || no_room
+}
+
+/// A device instead of the GPU that was lost: the best adapter once more, or the CPU where that fails or `again` is
+/// false. The reason says which, and why the GPU was lost.
+pub fn replace(again: bool, why_lost: &str) -> (Device, DeviceInfo) {
+    let failed = if again {
+        match another_gpu() {
+            Ok((device, info)) => {
+                let reason = format!("started again after the GPU was lost: {why_lost}");
+                return (device, gpu_info(&info, reason));
+            }
+            Err(error) => error.0,
+        }
+    } else {
+        "it was lost before".to_owned()
+    };
+    cpu(format!(
+        "the GPU was lost ({why_lost}) and is not started again: {failed}"
+    ))
+}
+
+fn another_gpu() -> Result<(Device, wgpu::AdapterInfo), NoAdapter> {
+    let (instance, adapters) = adapters();
+    let mut adapters = adapters.into_iter();
+    let adapter = adapters
+        .next()
+        .ok_or_else(|| NoAdapter("no adapter with a driver was found".to_owned()))?;
+    let info = adapter.get_info();
+    let features = adapter.features()
+        - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS
+        - wgpu::Features::all_experimental_mask();
+    let asked = adapter.request_device(&wgpu::DeviceDescriptor {
+        label: Some("engine"),
+        required_features: features,
+        required_limits: adapter.limits(),
+        memory_hints: wgpu::MemoryHints::MemoryUsage,
+        ..wgpu::DeviceDescriptor::default()
+    });
+    let (device, queue) =
+        pollster::block_on(asked).map_err(|error| NoAdapter(error.to_string()))?;
+    let setup = WgpuSetup {
+        instance,
+        adapter: adapter.clone(),
+        device: device.clone(),
+        queue: queue.clone(),
+        backend: info.backend,
+    };
+    let registered = Device::wgpu_options().setup(setup).init();
+    let burn = registered.map_err(|error| NoAdapter(error.to_string()))?;
+    let gpu = Gpu::new(burn.clone(), &adapter, device, queue);
+    *started() = Some(Ok((burn.clone(), Arc::new(gpu))));
+    Ok((burn, info))
 }
 
 #[cfg(test)]

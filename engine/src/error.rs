@@ -31,6 +31,12 @@ pub enum Error {
     /// A GPU was asked for and there is none.
     #[error(transparent)]
     NoAdapter(NoAdapter),
+    /// The GPU was lost while it worked; the engine has put another device in its place.
+    #[error("the GPU stopped answering ({reason}); what was there stays, try again")]
+    GpuLost {
+        /// The driver's words.
+        reason: String,
+    },
     /// The series is not what the task starts from.
     #[error("{} starts from {needs}, but this series is {found}; choose another series", task.label())]
     WrongModality {
@@ -92,6 +98,7 @@ impl Error {
             Self::Train(error) => error.kind(),
             Self::Dataset(error) => error.kind(),
             Self::NoAdapter(_) => "no-gpu",
+            Self::GpuLost { .. } => "gpu-lost",
             Self::WrongModality { .. } => "wrong-modality",
             Self::Internal(_) => "internal",
             Self::Stopped => "stopped",

@@ -124,6 +124,7 @@ fn a_scripted_run_asks_converts_and_writes_what_the_window_shows() {
     let plan = ScreenshotPlan {
         questions: vec!["One?".to_owned(), "Two?".to_owned()],
         task: Some(engine::Task::Ct2Mri),
+        lose_gpu: false,
         out: folder.path().join("window.png"),
         timeout_secs: 60,
     };
@@ -145,6 +146,7 @@ fn a_scripted_run_without_a_model_fails_in_time_and_says_where_it_was() {
     let plan = ScreenshotPlan {
         questions: Vec::new(),
         task: None,
+        lose_gpu: false,
         out: "never.png".into(),
         timeout_secs: 0,
     };

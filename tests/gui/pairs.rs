@@ -188,3 +188,53 @@ fn a_generated_image_is_compared_in_every_way_with_its_mark() {
     let mode = harness.state().state.results.mode;
     assert_eq!(mode, CompareMode::Flicker);
 }
+
+#[test]
+fn linked_viewports_of_unlike_size_move_by_the_same_millimetres() {
+    let mut harness = harness(pair_desk());
+    harness.get_by_label("Compare with T1").click();
+    harness.run_steps(3);
+    let job = harness.state().last_job();
+    // Half as wide and twice as high as the CT, in smaller pixels.
+    let other = Volume {
+        modality: Modality::Mr,
+        size: [40, 128, 20],
+        voxels: Voxels::I16(vec![7; 40 * 128 * 20]),
+        patient_from_voxel: Affine([
+            [0.4, 0.0, 0.0, -8.0],
+            [0.0, 0.4, 0.0, -25.6],
+            [0.0, 0.0, 2.5, -25.0],
+        ]),
+        ..ct_volume()
+    };
+    let loaded = Loaded::Volume(Arc::new(other));
+    let id = "mr".to_owned();
+    harness
+        .state_mut()
+        .event(job, EventKind::SeriesLoaded { id, loaded });
+    harness.run_steps(3);
+    let desk = harness.state_mut();
+    desk.perform(Action::Zoom {
+        factor: 1.5,
+        about: [0.0, 0.0],
+    });
+    desk.perform(Action::Pan([30.0, -12.0]));
+    let viewer = &desk.state.viewer;
+    let sizes_mm = [[32.0, 25.6], [16.0, 51.2]];
+    let mm = [0, 1].map(|number| {
+        let [width, height] = viewer.areas[number].expect("both were drawn");
+        let fit = (width / sizes_mm[number][0]).min(height / sizes_mm[number][1]);
+        let camera = viewer.viewports[number].open().unwrap().camera;
+        let points_per_mm = fit * camera.zoom;
+        [
+            points_per_mm,
+            camera.pan[0] / points_per_mm,
+            camera.pan[1] / points_per_mm,
+        ]
+    });
+    for (ours, theirs) in mm[0].iter().zip(mm[1]) {
+        assert!((ours - theirs).abs() < 1e-3 * ours.abs(), "{mm:?}");
+    }
+    let zoom = |number: usize| viewer.viewports[number].open().unwrap().camera.zoom;
+    assert!(zoom(1) > 1.5 * zoom(0), "the high one was fitted smaller");
+}

@@ -308,3 +308,26 @@ fn sizes_and_languages_look_as_they_did() {
         ),
     ]);
 }
+
+#[test]
+fn what_the_last_run_left_and_the_memory_look_as_they_did() {
+    let offered = |desk: &mut Desk| {
+        let session = desk.state.session().map(Box::new);
+        desk.state.left = Some(workbench::state::Left {
+            session,
+            gone: 0,
+            report: Some(
+                "/home/user/.local/share/healthgpt-workbench/crashes/crash-1.txt".to_owned(),
+            ),
+        });
+        desk.state.memory_mib = Some(1843.0);
+    };
+    let german = |desk: &mut Desk| {
+        desk.perform(Action::Change(Change::Language(Language::German)));
+        offered(desk);
+    };
+    all_equal([
+        snap("recovery", with(offered)),
+        snap("recovery-german", with(german)),
+    ]);
+}

@@ -411,6 +411,9 @@ pub struct ScreenshotArgs {
     /// Then make this image
     #[arg(long, value_parser = generating_task)]
     pub task: Option<Task>,
+    /// Lose the GPU that draws the window after the first answer, and go on
+    #[arg(long)]
+    pub lose_gpu: bool,
     /// Give up after so many seconds
     #[arg(long, value_name = "SECS", default_value_t = 120)]
     pub timeout_secs: u64,

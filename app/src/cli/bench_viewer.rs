@@ -14,6 +14,7 @@ use engine::session::{Command, Engine, EventKind, JobId};
 use serde_json::{Map, Value, json};
 
 use super::args::BenchViewerArgs;
+use super::bench_peer;
 use super::console::Console;
 use super::failure::Failure;
 use super::phantom;
@@ -40,6 +41,7 @@ pub fn run(args: &BenchViewerArgs, console: &mut Console<'_>) -> Result<(), Fail
     phantom::write_ct(&scratch.folder, size)?;
     let mut report = Report::default();
     let volume = reading(&scratch.folder, size, &mut report)?;
+    beside_pydicom(&scratch.folder, &mut report);
     drawing(&volume, args.frames as usize, &mut report)?;
     for line in &report.lines {
         console.print(line)?;
@@ -170,6 +172,27 @@ fn reading(folder: &Path, size: [usize; 3], report: &mut Report) -> Result<Arc<V
         report.put("memory, times the voxels", share, "x", Some(1.3));
     }
     Ok(volume)
+}
+
+/// The same files read by pydicom, where it is here, and how much longer it takes.
+fn beside_pydicom(folder: &Path, report: &mut Report) {
+    let peer = match bench_peer::pydicom(folder) {
+        Ok(peer) => peer,
+        Err(why) => {
+            let line = format!("pydicom was not measured: {why}\n");
+            report.lines.push(line);
+            let _ = report.values.insert("pydicom".to_owned(), Value::Null);
+            return;
+        }
+    };
+    for (ours, theirs) in [("header scan", peer.scan_secs), ("load", peer.load_secs)] {
+        report.put(&format!("{}, {ours}", peer.name), theirs, "s", None);
+        let value = report.values.get(ours).and_then(|entry| entry.get("value"));
+        if let Some(secs) = value.and_then(Value::as_f64) {
+            let name = format!("{}, {ours}, times ours", peer.name);
+            report.put(&name, theirs / secs, "x", None);
+        }
+    }
 }
 
 /// Frames of one viewport whose picture has 512 x 512 pixels, and of the whole window.

@@ -226,7 +226,7 @@ impl Desk {
             let Some(event) = self.engine.wait_event(Duration::from_millis(200)) else {
                 continue;
             };
-            if let Some(effect) = self.state.apply(event) {
+            for effect in self.state.apply(event) {
                 self.carry_out(effect);
             }
         }

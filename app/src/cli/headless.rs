@@ -169,6 +169,9 @@ impl Headless {
             };
             match event.kind {
                 EventKind::Device(info) => self.device = Some(info),
+                EventKind::GpuLost { reason, .. } => console.say(&format!(
+                    "the GPU stopped answering ({reason}); another device takes its place"
+                )),
                 EventKind::FirstFound { .. } | EventKind::FirstSlice { .. } => {}
                 EventKind::Failed(error) if event.job == job || event.job == JobId(0) => {
                     console.end_progress();

@@ -7,6 +7,7 @@ mod args;
 mod ask;
 mod assets;
 mod bench;
+mod bench_peer;
 mod bench_viewer;
 mod console;
 mod convert;
@@ -120,6 +121,7 @@ fn perform(
             let plan = ScreenshotPlan {
                 questions: args.questions.clone(),
                 task: args.task,
+                lose_gpu: args.lose_gpu,
                 out: args.out.clone(),
                 timeout_secs: args.timeout_secs,
             };

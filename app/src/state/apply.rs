@@ -14,7 +14,7 @@ use super::viewport::{Content, LoadingSeries, OpenSeries, Viewport};
 use super::volume_view::VolumeView;
 use super::{DeviceState, End, JobKind, ModelState, Notice, Stage, State};
 use crate::action::Effect;
-use crate::strings::words;
+use crate::strings::{fill, words};
 
 /// Longer side of a thumbnail, in pixels.
 const THUMBNAIL_SIDE: u32 = 96;
@@ -24,9 +24,10 @@ const MOST_THUMBNAILS: usize = 100;
 
 impl State {
     /// Takes an event in; the result is what follows from it.
-    pub fn apply(&mut self, event: Event) -> Option<Effect> {
+    pub fn apply(&mut self, event: Event) -> Vec<Effect> {
         let Event { job, kind } = event;
         let ended = kind.ends_job();
+        let mut effects = Vec::new();
         let effect = match kind {
             EventKind::Device(info) => {
                 self.device = DeviceState::Ready(info);
@@ -40,7 +41,14 @@ impl State {
             }
             EventKind::ScanDone { series, skipped } => {
                 self.library.skipped = skipped;
-                self.add_series(series)
+                self.list(&series);
+                match self.lay_out_of(job) {
+                    Some(opened) => {
+                        effects = opened;
+                        None
+                    }
+                    None => self.show_first(&series),
+                }
             }
             EventKind::FirstFound { series, volume } => {
                 if let [only @ Viewport::Empty] = self.viewer.viewports.as_mut_slice() {
@@ -48,6 +56,7 @@ impl State {
                         series: *series,
                         plane: None,
                         first: Some(volume),
+                        kept: None,
                     }));
                 }
                 None
@@ -78,6 +87,17 @@ impl State {
             }
             EventKind::ModelLoaded(info) => {
                 self.model = ModelState::Ready(info);
+                None
+            }
+            EventKind::GpuLost { reason, model } => {
+                self.notice = Some(Notice::Failed(fill(words().gpu_lost, &[&reason])));
+                if model {
+                    self.model = ModelState::Loading;
+                }
+                None
+            }
+            EventKind::ModelGone(error) => {
+                self.model = ModelState::Failed(error.to_string());
                 None
             }
             EventKind::Text(text) => {
@@ -130,23 +150,31 @@ impl State {
                 self.chat.job = None;
             }
         }
-        effect
+        effects.extend(effect);
+        effects
     }
 
-    /// Adds what a scan found and opens its first CT series, else its first.
-    fn add_series(&mut self, found: Vec<SeriesInfo>) -> Option<Effect> {
-        let first = found
-            .iter()
-            .find(|series| series.modality == Modality::Ct)
-            .or(found.first())
-            .map(|series| series.id.clone());
+    /// Adds what a scan found to the library.
+    fn list(&mut self, found: &[SeriesInfo]) {
         for series in found {
             match self.library.series.iter_mut().find(|s| s.id == series.id) {
-                Some(known) => *known = series,
-                None => self.library.series.push(series),
+                Some(known) => *known = series.clone(),
+                None => self.library.series.push(series.clone()),
             }
         }
-        self.show_series(&first?)
+    }
+
+    /// Opens the first CT series that a scan found, else its first.
+    fn show_first(&mut self, found: &[SeriesInfo]) -> Option<Effect> {
+        let ct = found.iter().find(|series| series.modality == Modality::Ct);
+        let first = ct.or(found.first())?;
+        self.show_series(&first.id)
+    }
+
+    /// What a restored session had open, if this job looked for it.
+    fn lay_out_of(&mut self, job: JobId) -> Option<Vec<Effect>> {
+        let restores = self.jobs.get(&job)?.kind == JobKind::Restore;
+        restores.then(|| self.lay_out()).flatten()
     }
 
     /// Begins to load a series, instead of one that is on its way.
@@ -186,6 +214,7 @@ impl State {
                     series: series.clone(),
                     plane,
                     first: None,
+                    kept: None,
                 }));
             }
         }
@@ -219,6 +248,7 @@ impl State {
             series: series.clone(),
             plane,
             first: None,
+            kept: None,
         }));
         let known = self.viewer.viewports.iter().find_map(|viewport| {
             let open = viewport.open()?;
@@ -283,7 +313,9 @@ impl State {
                 continue;
             }
             let mut open = OpenSeries::new(loading.series.clone(), content.clone());
-            if let Content::Volume(view) = &mut open.content {
+            if let Some(kept) = &loading.kept {
+                kept.show(&mut open);
+            } else if let Content::Volume(view) = &mut open.content {
                 if let Some(last) = last {
                     view.show(last);
                 }
@@ -303,7 +335,12 @@ impl State {
 
     /// Small pictures of the series that have none yet, once nothing else is being read.
     fn draw_thumbnails(&mut self) -> Option<Effect> {
-        let reads = |job: &super::Job| matches!(job.kind, JobKind::Thumbnails | JobKind::Scan);
+        let reads = |job: &super::Job| {
+            matches!(
+                job.kind,
+                JobKind::Thumbnails | JobKind::Scan | JobKind::Restore
+            )
+        };
         if self.jobs.values().any(reads) {
             return None;
         }
@@ -349,12 +386,16 @@ impl State {
             return;
         }
         let stopped = matches!(error, Error::Stopped);
+        let restores = |job: &super::Job| job.kind == JobKind::Restore;
+        if self.jobs.get(&job).is_some_and(restores) {
+            self.restoring = None;
+        }
         match self.jobs.get(&job).map(|job| job.kind.clone()) {
-            Some(JobKind::Scan) if stopped => {
+            Some(JobKind::Scan | JobKind::Restore) if stopped => {
                 self.forget_found();
                 self.notice = Some(Notice::Done(words().scan_stopped.to_owned()));
             }
-            Some(JobKind::Scan) => {
+            Some(JobKind::Scan | JobKind::Restore) => {
                 self.forget_found();
                 self.notice = Some(Notice::Failed(why));
             }
@@ -391,7 +432,7 @@ impl State {
     }
 }
 
-fn load(series: SeriesInfo) -> Effect {
+pub(super) fn load(series: SeriesInfo) -> Effect {
     let kind = JobKind::LoadSeries(series.id.clone());
     Effect::Send {
         command: Command::LoadSeries {

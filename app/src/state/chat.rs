@@ -3,6 +3,7 @@
 use engine::imaging::ViewDescriptor;
 use engine::model::{Answer, Sampling};
 use engine::session::{self, JobId, Source};
+use serde::{Deserialize, Serialize};
 
 use super::volume_view::{plane_words, window_words};
 use crate::strings::{fill, words};
@@ -48,7 +49,7 @@ impl Default for Draft {
 }
 
 /// A picture by name: which series, and which view of it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PictureRef {
     /// The series' id.
     pub series: String,

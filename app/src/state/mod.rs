@@ -5,11 +5,13 @@ mod apply;
 mod arrange;
 mod chat;
 mod measurements;
+mod memory;
 mod orientation;
 mod perform;
 mod preferences;
 mod ready;
 mod results;
+mod session;
 mod tags;
 mod training;
 mod viewer;
@@ -17,6 +19,7 @@ mod viewport;
 mod volume_view;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -33,8 +36,10 @@ pub use chat::{Chat, Draft, Evidence, PictureRef, Reply, Turn};
 pub use measurements::{
     Book, Gesture, HistogramOf, Kept, Measure, Measurement, Measurements, SliceRef, Tool,
 };
+pub use memory::MemoryUse;
 pub use orientation::{Orientation, Turn as ViewTurn};
 pub use results::{CompareMode, Comparison, Results};
+pub use session::{KeptReply, KeptTurn, KeptView, Layout, Left, Session};
 pub use tags::{Header, Tags};
 pub use training::{End, Training};
 pub use viewer::{Link, Links, Viewer};
@@ -84,6 +89,16 @@ pub struct State {
     pub layouts: u32,
     /// Why the last key was refused.
     pub key_refused: Option<String>,
+    /// Memory of the program, in MiB, as it was measured last.
+    pub memory_mib: Option<f64>,
+    /// Files and folders opened in this session, in order.
+    pub studies: Vec<PathBuf>,
+    /// The folder of the model that was asked for last.
+    pub model_dir: Option<PathBuf>,
+    /// What the last run left, until the user says what is to be done with it.
+    pub left: Option<Left>,
+    /// Where the series of a restored session go, once they are found.
+    pub restoring: Option<Layout>,
 }
 
 /// Where tensors live.
@@ -160,6 +175,8 @@ pub struct Job {
 pub enum JobKind {
     /// Finding series.
     Scan,
+    /// Finding the series of a session that is restored.
+    Restore,
     /// Reading a series, by its id.
     LoadSeries(String),
     /// Reading the header of a file.
@@ -194,6 +211,7 @@ impl JobKind {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Scan => words().job_scan,
+            Self::Restore => words().job_restore,
             Self::LoadSeries(_) => words().job_series,
             Self::ReadHeader => words().tags_loading,
             Self::Thumbnails => words().job_thumbnails,

@@ -1,9 +1,11 @@
 //! How a picture is turned and flipped on screen. The model's picture stays as it was acquired.
 
+use serde::{Deserialize, Serialize};
+
 use crate::strings::words;
 
 /// Where one step to the right and one step down on screen lead in the picture: each along one axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Orientation {
     right: [i8; 2],
     down: [i8; 2],
@@ -32,6 +34,18 @@ impl Default for Orientation {
 }
 
 impl Orientation {
+    /// The same, or the one of a picture as it was acquired where the axes of a file are none.
+    #[must_use]
+    pub fn sound(self) -> Self {
+        let unit = |[x, y]: [i8; 2]| matches!((x, y), (0, 1 | -1) | (1 | -1, 0));
+        let crossed = (self.right[0] == 0) != (self.down[0] == 0);
+        if unit(self.right) && unit(self.down) && crossed {
+            self
+        } else {
+            Self::default()
+        }
+    }
+
     /// The orientation after one more change of what is on screen.
     pub fn turned(self, turn: Turn) -> Self {
         let opposite = |axis: [i8; 2]| axis.map(|step| -step);

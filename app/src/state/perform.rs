@@ -18,6 +18,7 @@ impl State {
             Action::OpenPaths(paths) => {
                 self.notice = None;
                 let kept = self.remember_opened(&paths);
+                self.opened_now(&paths);
                 let scan = Effect::Send {
                     command: Command::Scan { paths },
                     kind: JobKind::Scan,
@@ -27,6 +28,7 @@ impl State {
             Action::LoadModel(dir) => {
                 let mut effects = self.stop_jobs(JobKind::uses_model);
                 self.model = ModelState::Loading;
+                self.model_dir = std::path::absolute(&dir).ok();
                 effects.push(Effect::Send {
                     command: Command::LoadModel { dir },
                     kind: JobKind::LoadModel,
@@ -84,6 +86,7 @@ impl State {
             | Action::Listen(_)
             | Action::BindKey(..)
             | Action::ResetKeys) => self.prefer(wish).into_iter().collect(),
+            wish @ (Action::RestoreSession | Action::DiscardSession) => self.recover(&wish),
             Action::ChooseTraining => vec![Effect::ChooseTraining],
             Action::TrainingChosen(path) => {
                 self.training.config_draft = path.display().to_string();

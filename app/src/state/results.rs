@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use engine::Task;
 use engine::imaging::Generated;
+use serde::{Deserialize, Serialize};
 
 use super::chat::PictureRef;
 
@@ -34,7 +35,7 @@ pub struct Comparison {
 }
 
 /// How two pictures are compared: a result with its input, or two series.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum CompareMode {
     /// Next to each other.
     #[default]

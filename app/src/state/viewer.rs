@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use engine::imaging::{Plane, Projection, Slab};
+use serde::{Deserialize, Serialize};
 
+use super::orientation::Orientation;
 use super::results::CompareMode;
 use super::viewport::{Content, OpenSeries, Viewport};
 use super::volume_view::VolumeView;
@@ -31,10 +33,12 @@ pub struct Viewer {
     pub crosshair_visible: bool,
     /// How the first two viewports are compared, when two series are open.
     pub compare: CompareMode,
+    /// Width and height of each viewport's picture area, in points, once it was drawn.
+    pub areas: Vec<Option<[f32; 2]>>,
 }
 
 /// What carries over from one series to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Links {
     /// The slice.
     pub scroll: bool,
@@ -82,20 +86,27 @@ impl Links {
     }
 }
 
+impl Default for Links {
+    fn default() -> Self {
+        Self {
+            scroll: true,
+            zoom: true,
+            window: true,
+        }
+    }
+}
+
 impl Default for Viewer {
     fn default() -> Self {
         Self {
             viewports: vec![Viewport::Empty],
             active: 0,
             maximised: false,
-            links: Links {
-                scroll: true,
-                zoom: true,
-                window: true,
-            },
+            links: Links::default(),
             crosshair: None,
             crosshair_visible: true,
             compare: CompareMode::SideBySide,
+            areas: Vec::new(),
         }
     }
 }
@@ -333,31 +344,43 @@ impl Viewer {
             return;
         };
         let (camera, orientation) = (open.camera, open.orientation);
-        let (plane, extent) = (view.plane, extent_mm(view));
+        let plane = view.plane;
         if !self.links.zoom {
             return;
         }
-        for (number, viewport) in self.viewports.iter_mut().enumerate() {
-            if number == scene || viewport.volume().is_none_or(|other| other.plane != plane) {
+        let fit = self.fit(scene, view, orientation);
+        for number in 0..self.viewports.len() {
+            let viewport = self.viewports.get(number);
+            let Some(other) = viewport.and_then(Viewport::volume) else {
+                continue;
+            };
+            if number == scene || other.plane != plane {
                 continue;
             }
-            let ratio = viewport
-                .volume()
-                .map_or(1.0, |other| extent_mm(other) / extent);
-            if let Some(other) = viewport.open_mut() {
-                // One millimetre is as long in both.
-                other.camera = camera;
-                other.camera.zoom *= ratio;
+            let ratio = fit / self.fit(number, other, orientation);
+            let other = self.viewports.get_mut(number);
+            if let Some(other) = other.and_then(Viewport::open_mut) {
+                // One millimetre is as long in both, and both are moved by as many of them.
+                other.camera = camera.scaled(ratio);
                 other.orientation = orientation;
             }
         }
     }
-}
 
-/// The longer side of the slices, in mm.
-fn extent_mm(view: &VolumeView) -> f32 {
-    let grid = view.grid();
-    let [dx, dy, _] = grid.patient_from_grid.spacing_mm();
-    let sides = [grid.size[0] as f64 * dx, grid.size[1] as f64 * dy];
-    sides[0].max(sides[1]).max(1e-3) as f32
+    /// Points of the screen for one millimetre where a volume is fitted into its viewport.
+    fn fit(&self, number: usize, view: &VolumeView, orientation: Orientation) -> f32 {
+        let grid = view.grid();
+        let [dx, dy, _] = grid.patient_from_grid.spacing_mm();
+        let [across, along] = [grid.size[0] as f64 * dx, grid.size[1] as f64 * dy];
+        let [across, along] = if orientation.swaps_sides() {
+            [along, across]
+        } else {
+            [across, along]
+        };
+        let mm = |length: f64| length.max(1e-3) as f32;
+        // Before anything was drawn, viewports are taken to be alike.
+        let area = self.areas.get(number).copied().flatten();
+        let [width, height] = area.unwrap_or([1000.0; 2]);
+        (width / mm(across)).min(height / mm(along))
+    }
 }

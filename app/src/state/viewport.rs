@@ -5,9 +5,11 @@ use std::sync::Arc;
 use engine::imaging::{Modality, Plane, SeriesInfo, Volume};
 use engine::session::Source;
 use image::RgbImage;
+use serde::{Deserialize, Serialize};
 
 use super::chat::{Evidence, PictureRef};
 use super::orientation::Orientation;
+use super::session::KeptView;
 use super::volume_view::VolumeView;
 
 /// What a viewport shows.
@@ -33,6 +35,8 @@ pub struct LoadingSeries {
     pub plane: Option<Plane>,
     /// Its middle slice, once there.
     pub first: Option<Arc<Volume>>,
+    /// As it was looked at in a session that is restored.
+    pub kept: Option<Box<KeptView>>,
 }
 
 impl Viewport {
@@ -181,7 +185,7 @@ pub enum Content {
 }
 
 /// How large the picture is and where.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Camera {
     /// 1 fits the view.
     pub zoom: f32,
@@ -199,6 +203,31 @@ impl Default for Camera {
 }
 
 impl Camera {
+    /// The same with numbers in their range.
+    #[must_use]
+    pub fn sound(self) -> Self {
+        let finite = self.zoom.is_finite() && self.pan.iter().all(|x| x.abs() < 1e5);
+        if finite {
+            Self {
+                zoom: self.zoom.clamp(0.1, 64.0),
+                ..self
+            }
+        } else {
+            Self::default()
+        }
+    }
+
+    /// For a view in which 1 fits `1 / ratio` times as large: the same lengths on screen, as far as the zoom has no end.
+    #[must_use]
+    pub fn scaled(self, ratio: f32) -> Self {
+        let wanted = self.zoom * ratio;
+        let zoom = wanted.clamp(0.1, 64.0);
+        Self {
+            zoom,
+            pan: self.pan.map(|points| points * zoom / wanted),
+        }
+    }
+
     /// Enlarges by `factor`; the point `about` (from the middle of the view) stays where it is.
     pub fn zoom_about(&mut self, factor: f32, about: [f32; 2]) {
         let zoom = (self.zoom * factor).clamp(0.1, 64.0);

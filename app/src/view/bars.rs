@@ -7,7 +7,7 @@ use engine::Task;
 use engine::session::{JobId, ModelInfo};
 
 use crate::action::Action;
-use crate::state::{DeviceState, Dialog, Job, JobKind, ModelState, Notice, task_words};
+use crate::state::{DeviceState, Dialog, Job, JobKind, MemoryUse, ModelState, Notice, task_words};
 use crate::strings::{fill, words};
 use crate::theme;
 
@@ -121,12 +121,21 @@ pub fn research_notice_ui(ui: &mut Ui) {
 
 /// Which device runs the model, and why; and the work under way, each with its progress and a way to stop it. The line
 /// keeps its height, so that the image above it stays where it is.
-pub fn status_ui(ui: &mut Ui, device: &DeviceState, jobs: &BTreeMap<JobId, Job>) -> Option<Action> {
+pub fn status_ui(
+    ui: &mut Ui,
+    device: &DeviceState,
+    jobs: &BTreeMap<JobId, Job>,
+    memory: Option<MemoryUse>,
+) -> Option<Action> {
     let mut action = None;
     let height = egui::vec2(ui.available_width(), 24.0);
     let right = egui::Layout::right_to_left(egui::Align::Center);
     ui.allocate_ui_with_layout(height, right, |ui| {
         ui.set_min_height(height.y);
+        if let Some(memory) = memory {
+            // Beside work under way there is room for the sum only; the rest is told by the pointer.
+            memory_ui(ui, memory, jobs.is_empty());
+        }
         for (id, job) in jobs.iter().rev() {
             if job.kind == JobKind::ReadHeader {
                 continue; // soon over, and said where it is waited for
@@ -139,6 +148,27 @@ pub fn status_ui(ui: &mut Ui, device: &DeviceState, jobs: &BTreeMap<JobId, Job>)
         ui.with_layout(left, |ui| device_ui(ui, device));
     });
     action
+}
+
+fn memory_ui(ui: &mut Ui, memory: MemoryUse, full: bool) {
+    let sum = fill(words().memory, &[&size_words(memory.program_mib)]);
+    let volumes = fill(words().memory_volumes, &[&size_words(memory.volumes_mib)]);
+    let model = memory.model_mib;
+    let model = model.map(|mib| fill(words().memory_model, &[&size_words(mib)]));
+    let all = [Some(sum.clone()), Some(volumes), model];
+    let all = all.into_iter().flatten().collect::<Vec<_>>().join(" · ");
+    let shown = RichText::new(if full { &all } else { &sum });
+    let shown = Label::new(shown.color(theme::now().quiet).size(12.5));
+    ui.add(shown).on_hover_text(all);
+}
+
+/// `640 MiB`, `1.2 GiB`.
+fn size_words(mib: f64) -> String {
+    if mib < 1000.0 {
+        fill(words().mib, &[&format_args!("{mib:.0}")])
+    } else {
+        fill(words().gib, &[&format_args!("{:.1}", mib / 1024.0)])
+    }
 }
 
 fn device_ui(ui: &mut Ui, device: &DeviceState) {
@@ -251,6 +281,12 @@ pub fn message_ui(ui: &mut Ui, notice: &Notice) -> Option<Action> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_have_three_digits_at_most() {
+        let words = [0.2, 640.4, 1023.0, 15_360.0].map(size_words);
+        assert_eq!(words, ["0 MiB", "640 MiB", "1.0 GiB", "15.0 GiB"]);
+    }
 
     #[test]
     fn a_quarter_done_in_five_seconds_leaves_fifteen() {

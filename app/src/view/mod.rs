@@ -14,6 +14,7 @@ mod numbers;
 mod overlay;
 mod pair;
 pub mod probe;
+mod recovery;
 mod settings;
 mod slice;
 mod stage;
@@ -50,11 +51,19 @@ pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Act
         actions.extend(bars::model_line_ui(ui, &state.model));
     });
     bars::model_warning_ui(ui, &state.model);
+    if let Some(left) = &state.left {
+        actions.extend(recovery::recovery_ui(ui, left));
+    }
     Panel::bottom("notice")
         .frame(bar.fill(theme::now().warning_dim))
         .show(ui, bars::research_notice_ui);
     Panel::bottom("status").frame(bar).show(ui, |ui| {
-        actions.extend(bars::status_ui(ui, &state.device, &state.jobs));
+        actions.extend(bars::status_ui(
+            ui,
+            &state.device,
+            &state.jobs,
+            state.memory_use(),
+        ));
     });
     if let Some(notice) = &state.notice {
         Panel::bottom("message").frame(bar).show(ui, |ui| {
@@ -99,6 +108,7 @@ pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Act
                     pictures,
                     bar,
                 ));
+                state.viewer.areas = areas(ui, state.viewer.viewports.len());
             }
         }
     });
@@ -111,6 +121,12 @@ pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Act
     drop_target_ui(ui);
     actions.extend(dropped(ui));
     actions
+}
+
+/// The size of each viewport's picture area in this frame, in points; nothing where none was drawn.
+fn areas(ui: &Ui, count: usize) -> Vec<Option<[f32; 2]>> {
+    let area = |number| ui.data(|data| data.get_temp(slice::area_id(number)));
+    (0..count).map(area).collect()
 }
 
 fn widths_id() -> egui::Id {

@@ -96,6 +96,11 @@ fn files_ui(ui: &mut Ui, settings: &Settings) -> Option<Change> {
     if ui.add_enabled(remember, boxed).changed() {
         change = Some(Change::ReopenLast(reopen));
     }
+    let mut recover = settings.recover;
+    let boxed = ui.checkbox(&mut recover, words().recover_session);
+    if boxed.on_hover_text(words().recover_session_hint).changed() {
+        change = Some(Change::Recover(recover));
+    }
     let clear = Button::new(words().clear_recent);
     if ui.add_enabled(!settings.recent.is_empty(), clear).clicked() {
         change = Some(Change::ClearRecent);

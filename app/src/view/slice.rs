@@ -41,6 +41,11 @@ pub fn scale_id(number: usize) -> egui::Id {
     viewport_id(number).with("scale")
 }
 
+/// Where the size of the picture's area in the last frame is kept, in points.
+pub fn area_id(number: usize) -> egui::Id {
+    viewport_id(number).with("area")
+}
+
 /// Viewport `number` in `area`.
 pub fn viewport_ui(
     ui: &mut Ui,
@@ -193,6 +198,7 @@ fn open_ui(
             several,
         ));
     }
+    ui.data_mut(|data| data.insert_temp(area_id(number), <[f32; 2]>::from(area.size())));
     let response = ui.interact(area, viewport_id(number), Sense::click_and_drag());
     let name = name_of(viewer, number, open);
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
@@ -204,6 +210,9 @@ fn open_ui(
             let scale = pixel_scale(open, place, size) * ui.pixels_per_point();
             ui.data_mut(|data| data.insert_temp(scale_id(number), scale));
             overlay_ui(ui, viewer, open, [area, place], size);
+            if pictures.waits(number) {
+                waiting_ui(ui, area);
+            }
             if viewer.overlaid() {
                 pair_overlay_ui(ui, viewer, area);
             }
@@ -235,6 +244,7 @@ fn open_ui(
             ui.painter_at(area)
                 .text(area.center(), center, why, font, theme::ERROR);
         }
+        None if pictures.waits(number) => waiting_ui(ui, area),
         None => {}
     }
     if response.gained_focus() && number != viewer.scene() {
@@ -285,6 +295,18 @@ fn draw(
         }
         (Drawn::Slice(_), Content::Picture(_)) => {}
     }
+}
+
+/// What is on screen is not yet what was asked for.
+fn waiting_ui(ui: &Ui, area: Rect) {
+    let at = area.center_top() + egui::vec2(0.0, 34.0);
+    let font = FontId::proportional(13.0);
+    let text = strings::words().cutting.to_owned();
+    let painter = ui.painter_at(area);
+    let galley = painter.layout_no_wrap(text, font, theme::TEXT);
+    let place = Align2::CENTER_TOP.anchor_size(at, galley.size());
+    painter.rect_filled(place.expand(4.0), 3.0, Color32::from_black_alpha(190));
+    painter.galley(place.min, galley, theme::TEXT);
 }
 
 /// The map from places in the viewport to places in the picture.

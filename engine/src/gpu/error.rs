@@ -60,9 +60,7 @@ pub enum GpuError {
         what: String,
     },
     /// The driver reset the device, or it went away.
-    #[error(
-        "the GPU stopped answering ({reason}); load the model again, or start with --device cpu"
-    )]
+    #[error("the GPU stopped answering ({reason}); try again, or start with --device cpu")]
     Lost {
         /// The driver's words.
         reason: String,

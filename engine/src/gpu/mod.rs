@@ -130,6 +130,12 @@ impl Gpu {
         }
     }
 
+    /// Memory that the driver gave this device, in MiB, where the backend keeps count (Vulkan and DirectX 12).
+    pub fn allocated_mib(&self) -> Option<f64> {
+        let report = self.device.generate_allocator_report()?;
+        Some(report.total_allocated_bytes as f64 / f64::from(1 << 20))
+    }
+
     /// A storage buffer of zeros.
     ///
     /// # Errors

@@ -75,6 +75,16 @@ impl Voxels {
         }
     }
 
+    /// Bytes in memory.
+    pub fn bytes(&self) -> u64 {
+        let each = match self {
+            Self::U8(_) => 1,
+            Self::I16(_) | Self::U16(_) => 2,
+            Self::I32(_) | Self::F32(_) => 4,
+        };
+        self.len() as u64 * each
+    }
+
     /// True without samples.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -71,7 +71,7 @@ pub struct AskInput<'a> {
 }
 
 /// How an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AnswerEnd {
     /// The model ended it.
@@ -83,7 +83,7 @@ pub enum AnswerEnd {
 }
 
 /// An answer and how it came about.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Answer {
     /// The text.
     pub text: String,

@@ -76,6 +76,15 @@ pub enum EventKind {
         /// Its fields.
         fields: Vec<Field>,
     },
+    /// The GPU was lost, and what was in its memory; another device and the model on it follow.
+    GpuLost {
+        /// The driver's words.
+        reason: String,
+        /// A model was in memory, and is loaded again.
+        model: bool,
+    },
+    /// The model could not be loaded again after that.
+    ModelGone(Arc<Error>),
     /// A model is in memory.
     ModelLoaded(Arc<ModelInfo>),
     /// A piece of the answer: always whole characters.
@@ -109,6 +118,8 @@ impl EventKind {
                 | Self::Thumbnail { .. }
                 | Self::Text(_)
                 | Self::TrainStep(_)
+                | Self::GpuLost { .. }
+                | Self::ModelGone(_)
         )
     }
 }
@@ -147,6 +158,9 @@ pub struct ModelInfo {
     pub notes: Vec<String>,
     /// Seconds it took to load.
     pub load_secs: f64,
+    /// What it takes: of the GPU, all that its driver gave this program for it; on the CPU, what the program grew by while
+    /// it was loaded. `None` where the system does not say.
+    pub memory_mib: Option<f64>,
 }
 
 impl ModelInfo {

@@ -5,6 +5,7 @@
 
 mod command;
 mod event;
+mod place;
 mod queue;
 mod worker;
 

@@ -11,8 +11,10 @@ use image::imageops::{FilterType, crop_imm, resize};
 
 use super::command::{AskRequest, Command, GenerateRequest, JobId, Source};
 use super::event::{Event, EventKind, ModelInfo};
+use super::place::Place;
 use super::queue::Queue;
-use crate::device::{DeviceChoice, DeviceInfo, choose};
+use crate::bench::memory_mib;
+use crate::device::{DeviceChoice, DeviceInfo, choose, kernels_on};
 use crate::error::{Error, Result};
 use crate::imaging::tags::header_fields;
 use crate::imaging::{
@@ -45,31 +47,45 @@ pub fn tensors(choice: DeviceChoice, jobs: &Receiver<(JobId, Command)>, queue: &
         job: JobId(0),
         kind: EventKind::Device(info.clone()),
     });
-    let mut model = None;
+    let mut place = Place::new(device, info);
     for (job, command) in jobs {
-        run(job, queue, || match command {
-            Command::LoadModel { dir } => {
-                model = None; // two models would not fit
-                let (loaded, info) = load_model(&dir, &device, job, queue)?;
-                model = Some(loaded);
-                Ok(EventKind::ModelLoaded(Arc::new(info)))
-            }
-            Command::Ask(request) => {
-                answer(model.as_ref().ok_or(Error::NoModel)?, &request, job, queue)
-            }
-            Command::Generate(request) => generate(
-                model.as_ref().ok_or(Error::NoModel)?,
-                &request,
-                &info,
-                job,
-                queue,
-            ),
-            Command::Train { config } => train(&config, &device, job, queue),
-            Command::Scan { .. }
-            | Command::LoadSeries { .. }
-            | Command::ReadHeader { .. }
-            | Command::Thumbnails { .. } => Err(Error::EngineGone),
-        });
+        // A GPU that went away while nothing ran costs this job nothing.
+        if let Some(reason) = place.lost(None) {
+            place.replace(&reason, queue);
+        }
+        let outcome = outcome(job, queue, || tensor_job(&mut place, command, job, queue));
+        let lost = outcome
+            .as_ref()
+            .err()
+            .and_then(|error| place.lost(Some(error)));
+        let outcome = match &lost {
+            Some(reason) => Err(Error::GpuLost {
+                reason: reason.clone(),
+            }),
+            None => outcome,
+        };
+        end(job, queue, outcome);
+        if let Some(reason) = lost {
+            place.replace(&reason, queue);
+        }
+    }
+}
+
+fn tensor_job(place: &mut Place, command: Command, job: JobId, queue: &Queue) -> Result<EventKind> {
+    match command {
+        Command::LoadModel { dir } => {
+            place.model = None; // two models would not fit
+            let (loaded, info) = load_model(&dir, &place.device, job, queue)?;
+            place.model = Some((dir, loaded));
+            Ok(EventKind::ModelLoaded(Arc::new(info)))
+        }
+        Command::Ask(request) => answer(place.model()?, &request, job, queue),
+        Command::Generate(request) => generate(place.model()?, &request, &place.info, job, queue),
+        Command::Train { config } => train(&config, &place.device, job, queue),
+        Command::Scan { .. }
+        | Command::LoadSeries { .. }
+        | Command::ReadHeader { .. }
+        | Command::Thumbnails { .. } => Err(Error::EngineGone),
     }
 }
 
@@ -141,32 +157,44 @@ pub fn files(jobs: &Receiver<(JobId, Command)>, queue: &Queue) {
     }
 }
 
-/// Runs one job and reports its end. A panic (ours or a library's) ends the job, not the program.
+/// Runs one job and reports its end.
 fn run(job: JobId, queue: &Queue, work: impl FnOnce() -> Result<EventKind>) {
-    let outcome = if queue.flow(job).is_break() {
-        Err(Error::Stopped)
-    } else {
-        catch_unwind(AssertUnwindSafe(work))
-            .unwrap_or_else(|panic| Err(Error::Internal(panic_text(&*panic))))
-    };
+    end(job, queue, outcome(job, queue, work));
+}
+
+/// Runs one job. A panic (ours or a library's) ends the job, not the program.
+fn outcome(
+    job: JobId,
+    queue: &Queue,
+    work: impl FnOnce() -> Result<EventKind>,
+) -> Result<EventKind> {
+    if queue.flow(job).is_break() {
+        return Err(Error::Stopped);
+    }
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(Error::Internal(panic_text(&*panic))))
+}
+
+fn end(job: JobId, queue: &Queue, outcome: Result<EventKind>) {
     queue.forget(job);
     let kind = outcome.unwrap_or_else(|error| EventKind::Failed(Arc::new(error)));
     queue.push(Event { job, kind });
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "unknown".to_owned())
 }
 
-fn load_model(
+pub fn load_model(
     dir: &std::path::Path,
     device: &Device,
     job: JobId,
     queue: &Queue,
 ) -> Result<(HealthGpt, ModelInfo)> {
     let started = Instant::now();
+    let before = memory_mib();
     let model = HealthGpt::load(dir, device, &mut |part, done, of| {
         queue.progress(job, part, done, of)
     })?;
@@ -198,6 +226,12 @@ fn load_model(
         generated_side: model.vqgan.as_ref().map(|(_, config)| config.resolution),
         notes,
         load_secs: started.elapsed().as_secs_f64(),
+        memory_mib: match kernels_on(device) {
+            Some(gpu) => gpu.allocated_mib(),
+            None => before
+                .zip(memory_mib())
+                .map(|(before, after)| (after - before).max(0.0)),
+        },
     };
     Ok((model, info))
 }
