@@ -47,7 +47,8 @@ pub fn bench_cpu(
     };
     let wanted =
         |name: &str| options.parts.is_empty() || options.parts.iter().any(|part| part == name);
-    let all: [(&str, fn(&mut CpuBench)); 2] = [
+    type Part = fn(&mut CpuBench);
+    let all: [(&str, Part); 2] = [
         ("products", CpuBench::products),
         ("decode", CpuBench::decoding),
     ];

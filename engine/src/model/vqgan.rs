@@ -392,8 +392,7 @@ impl Level {
     fn load(
         loader: &mut Loader<'_>,
         name: &str,
-        c_in: usize,
-        c_out: usize,
+        [c_in, c_out]: [usize; 2],
         blocks: usize,
         attention: bool,
         resample: Option<&str>,
@@ -441,8 +440,7 @@ impl Encoder {
             down.push(Level::load(
                 loader,
                 &format!("encoder.down.{i}"),
-                width,
-                config.ch * mult,
+                [width, config.ch * mult],
                 config.num_res_blocks,
                 config.attn_resolutions.contains(&resolution),
                 (!last).then_some("downsample"),
@@ -488,8 +486,7 @@ impl VqDecoder {
             up.push(Level::load(
                 loader,
                 &format!("decoder.up.{i}"),
-                width,
-                config.ch * mult,
+                [width, config.ch * mult],
                 config.num_res_blocks + 1,
                 config.attn_resolutions.contains(&resolution),
                 (i > 0).then_some("upsample"),

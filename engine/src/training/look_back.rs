@@ -87,12 +87,11 @@ fn constant_column(values: &mut [f32], width: usize, value: f32) {
     }
 }
 
+/// New values of a parameter by its name and former ones, if it changes.
+type Edit<'a> = dyn Fn(&str, Vec<f32>) -> Option<Vec<f32>> + 'a;
+
 /// A module with the parameters that `edit` returns put in place of their former values.
-fn edited<M: Module>(
-    module: M,
-    params: &[NamedParam],
-    edit: &dyn Fn(&str, Vec<f32>) -> Option<Vec<f32>>,
-) -> M {
+fn edited<M: Module>(module: M, params: &[NamedParam], edit: &Edit<'_>) -> M {
     let former = values(&module);
     let names = params.iter().map(|param| (param.id, param.name.clone()));
     let new = |name: &str| {

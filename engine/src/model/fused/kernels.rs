@@ -15,7 +15,7 @@ pub fn exp(x: f32) -> f32 {
     let p = 1.540_353e-4_f32;
     let p = p * f + 1.333_355_8e-3;
     let p = p * f + 9.618_129e-3;
-    let p = p * f + 5.550_410_9e-2;
+    let p = p * f + 5.550_411e-2;
     let p = p * f + 2.402_265e-1;
     let p = p * f + std::f32::consts::LN_2;
     let p = p * f + 1.0;

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Puts nano together: the base of step 4, each plug-in from its own step (5, 6), the decoder of step 7 if it was run.
+# Usage: assets/recipes/nano/8-assemble.sh [OUT]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
+out=${1:-assets/models/nano}
+work=target/nano
+new=$work/assembled
+
+rm -rf "$new"
+cp --recursive "$work/scan/model" "$new"
+cp "$work/comprehension/model/plugins/comprehension.safetensors" "$new/plugins/"
+cp "$work/comprehension/model/plugins/fusion.safetensors" "$new/plugins/fusion-comprehension.safetensors"
+if [ -d "$work/generation/model" ]; then
+    cp "$work/generation/model/plugins/generation.safetensors" "$new/plugins/"
+fi
+if [ -d "$work/decoder/vqgan" ]; then
+    cp "$work/decoder/vqgan/"* "$new/vqgan/"
+fi
+# The first plug-in of the manifest is the comprehension's.
+sed --in-place '0,/plugins\/fusion.safetensors/s//plugins\/fusion-comprehension.safetensors/; /^\[sha256\]/,$d' "$new/model.toml"
+(
+    cd "$new"
+    echo "[sha256]"
+    find . -type f ! -name model.toml -printf '%P\n' | LC_ALL=C sort | while read -r file; do
+        printf '"%s" = "%s"\n' "$file" "$(sha256sum "$file" | cut --delimiter=' ' --fields=1)"
+    done
+) > "$work/sha256.toml"
+cat "$work/sha256.toml" >> "$new/model.toml"
+mkdir -p "$out"
+for part in clip llm plugins vqgan model.toml; do
+    rm -rf "${out:?}/$part"
+    cp --recursive "$new/$part" "$out/"
+done
+chmod --recursive u=rwX,go=rX "$out"
+du --summarize --human-readable "$out"
