@@ -265,10 +265,11 @@ fn a_fault_leaves_a_report_without_what_a_file_says() {
     if let Some(folder) = std::env::var_os(FAILS_IN) {
         crash::watch(folder.into());
         crash::uses("llvmpipe (Vulkan)".to_owned());
-        let read: Result<(), String> = Err("/scans/DOE^JOHN".to_owned());
+        let study = "/scans/DOE^JOHN";
+        let read = std::fs::read(study).map_err(|error| format!("{study}: {error}"));
         let _ = std::thread::Builder::new()
             .name("loader".to_owned())
-            .spawn(move || read.unwrap())
+            .spawn(move || drop(read.unwrap()))
             .unwrap()
             .join();
         return;
