@@ -38,11 +38,12 @@ impl Ran {
 
 fn workbench(words: &[&str]) -> Ran {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let words: Vec<_> = ["workbench", "--device", "cpu"]
-        .iter()
-        .chain(words)
-        .map(|word| (*word).into())
-        .collect();
+    let model = tiny_model();
+    let mut all = vec!["workbench", "--device", "cpu"];
+    if !words.contains(&"--model") {
+        all.extend(["--model", model.to_str().unwrap()]);
+    }
+    let words: Vec<_> = all.iter().chain(words).map(|word| (*word).into()).collect();
     let streams = Streams {
         out: &mut out,
         err: &mut err,

@@ -266,7 +266,7 @@ fn a_fault_leaves_a_report_without_what_a_file_says() {
         crash::watch(folder.into());
         crash::uses("llvmpipe (Vulkan)".to_owned());
         let study = "/scans/DOE^JOHN";
-        let read = std::fs::read(study).map_err(|error| format!("{study}: {error}"));
+        let read = fs::read(study).map_err(|error| format!("{study}: {error}"));
         let _ = std::thread::Builder::new()
             .name("loader".to_owned())
             .spawn(move || drop(read.unwrap()))

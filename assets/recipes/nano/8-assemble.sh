@@ -18,6 +18,8 @@ if [ -d "$work/decoder/vqgan" ]; then
     cp "$work/decoder/vqgan/"* "$new/vqgan/"
 fi
 # The first plug-in of the manifest is the comprehension's.
+# Only the task that it does well enough to show is offered (see the model card).
+sed --in-place 's/"reconstruct:limb", "ct2mri:limb", "mri2ct:limb", "sr4:limb"/"ct2mri:limb"/' "$new/model.toml"
 sed --in-place '0,/plugins\/fusion.safetensors/s//plugins\/fusion-comprehension.safetensors/; /^\[sha256\]/,$d' "$new/model.toml"
 (
     cd "$new"
