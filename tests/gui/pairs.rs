@@ -236,5 +236,6 @@ fn linked_viewports_of_unlike_size_move_by_the_same_millimetres() {
         assert!((ours - theirs).abs() < 1e-3 * ours.abs(), "{mm:?}");
     }
     let zoom = |number: usize| viewer.viewports[number].open().unwrap().camera.zoom;
-    assert!(zoom(1) > 1.5 * zoom(0), "the high one was fitted smaller");
+    let unlike = (zoom(1) / zoom(0) - 1.0).abs();
+    assert!(unlike > 0.05, "both were fitted alike: nothing was tested");
 }
