@@ -55,6 +55,10 @@ fn by_rows(model: &HealthGpt, plugin: usize, ids: &[u32]) -> Vec<Vec<f32>> {
         .collect()
 }
 
+/// Of the largest logit, for packed rows against a twin with the same weights. Inputs are rounded to 2^-16 of their block's largest,
+/// 256 times f32's rounding; through the blocks of these random models that grew to 2.9e-4 where it was measured first (phi4, q8).
+const ROUNDED: f32 = 1e-3;
+
 fn check(format: Format, cache: KvFormat, bound: f32) {
     for dir in models() {
         let twin = rounded(&dir, format);
@@ -87,8 +91,8 @@ fn rows_in_f16_give_the_twins_logits_on_every_fixture() {
 
 #[test]
 fn rows_in_q8_and_q4_give_the_logits_of_a_twin_with_the_same_rounded_weights() {
-    check(Format::Q8, KvFormat::F32, 1e-4);
-    check(Format::Q4, KvFormat::F32, 1e-4);
+    check(Format::Q8, KvFormat::F32, ROUNDED);
+    check(Format::Q4, KvFormat::F32, ROUNDED);
 }
 
 /// As on the GPU: rounding keys and values to f16 moves each by up to 2^-11 (4.9e-4) of itself, amplified ten to thirty times.
@@ -188,7 +192,7 @@ fn a_folder_that_was_packed_runs_from_its_rows_when_there_is_no_gpu() {
         let (want, ids) = by_twin(&twin, Task::Comprehend, 3);
         let got = by_rows(&model, 0, &ids);
         let largest = want.iter().flatten().fold(0.0f32, |a, x| a.max(x.abs()));
-        assert!(worst(&got, &want) <= 1e-4 * largest, "{format:?}");
+        assert!(worst(&got, &want) <= ROUNDED * largest, "{format:?}");
     }
 }
 
