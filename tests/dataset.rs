@@ -247,6 +247,27 @@ fn the_same_seed_makes_the_same_records() {
 }
 
 #[test]
+fn with_own_words_images_are_asked_for_as_the_buttons_do() {
+    let root = tempfile::tempdir().unwrap();
+    let what = pairs(root.path(), &[RecordTask::Ct2Mri, RecordTask::Sr4]);
+    let asks = |own_words: bool| -> Vec<bool> {
+        let what = FromPairs {
+            own_words,
+            ..what.clone()
+        };
+        let made = from_pairs(&what, &mut go_on).unwrap();
+        let own = |record: &Record| {
+            let task = record.task.and_then(RecordTask::model_task).unwrap();
+            record.conversations[0].value == format!("<image>\n{}", task.instruction())
+        };
+        made.records.iter().map(own).collect()
+    };
+    assert!(asks(true).into_iter().all(|own| own));
+    let varied = asks(false);
+    assert!(varied.contains(&true) && varied.contains(&false));
+}
+
+#[test]
 fn a_shift_moves_mr_onto_ct_and_a_pair_that_lies_badly_is_warned_of() {
     let root = tempfile::tempdir().unwrap();
     let table = root.path().join("alignment.tsv");

@@ -155,6 +155,7 @@ fn model(trained: bool, capabilities: &[&str]) -> EventKind {
         name: "tiny".to_owned(),
         variant: "nano".to_owned(),
         trained,
+        caution: None,
         capabilities: capabilities.iter().map(|c| c.parse().unwrap()).collect(),
         licence: "MIT".to_owned(),
         context_tokens: 4096,

@@ -6,9 +6,11 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use engine::dataset::{Message, Record, RecordTask, Speaker, records};
+use engine::dataset::{Message, OnBad, Record, RecordTask, Records, Speaker, records};
 use engine::model::checkpoint::Checkpoint;
+use engine::model::random::Random;
 use engine::training::TrainError;
+use engine::training::examples::{Preparation, example};
 use engine::training::experiment::{Experiment, run as run_experiment};
 use engine::training::language::train;
 use engine::training::stage::{BasePrecision, DataEntry, Schedule, Stage, StageConfig};
@@ -392,4 +394,46 @@ fn an_experiment_trains_every_variant_from_the_same_base() {
             .unwrap_err()
             .contains("plugins, experts")
     );
+}
+
+#[test]
+fn corruption_replaces_the_share_of_codes_that_was_asked_for() {
+    let root = tempfile::tempdir().unwrap();
+    let config = config(root.path(), "out", Stage::Instruction, 1);
+    let records = Records::read(&config.data[1].records, OnBad::Refuse).unwrap();
+    let model = load(&config.model).unwrap();
+    let replaced = |corruption: [f64; 2]| {
+        let how = Preparation {
+            corruption,
+            augment: false,
+        };
+        let mut random = Random(7);
+        let (mut other, mut all) = (0, 0);
+        for record in &records.records {
+            let made = example(&model, &records, record, how, &mut random).unwrap();
+            all += made.given.len();
+            other += made
+                .given
+                .iter()
+                .zip(&made.targets)
+                .filter(|(a, b)| a != b)
+                .count();
+        }
+        other as f64 / all as f64
+    };
+    assert_eq!(replaced([0.0, 0.0]), 0.0);
+    // A random code is the right one now and then.
+    assert!(replaced([1.0, 1.0]) > 0.9);
+    let share = replaced([0.8, 0.9]);
+    assert!((0.65..0.95).contains(&share), "{share}");
+
+    let wrong = StageConfig {
+        corruption: 0.5,
+        corruption_from: 0.8,
+        ..config
+    };
+    let path = root.path().join("wrong.toml");
+    fs::write(&path, toml::to_string(&wrong).unwrap()).unwrap();
+    let error = StageConfig::open(&path).unwrap_err();
+    assert!(error.to_string().contains("corruption_from"), "{error}");
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use engine::DeviceChoice;
 use engine::device::choose;
-use engine::model::HealthGpt;
+use engine::model::{Answer, AskInput, HealthGpt, Sampling};
+use image::RgbImage;
 
 /// A path in the repository.
 pub fn repo(path: &str) -> PathBuf {
@@ -22,6 +23,24 @@ pub fn tiny_model() -> PathBuf {
 pub fn load(dir: &Path) -> Result<HealthGpt, engine::ModelError> {
     let (device, _) = choose(DeviceChoice::Cpu).unwrap();
     HealthGpt::load(dir, &device, &mut |_, _, _| ControlFlow::Continue(()))
+}
+
+/// A short greedy answer about one picture.
+pub fn ask(
+    model: &HealthGpt,
+    picture: &RgbImage,
+    history: &[(&str, &str)],
+    question: &str,
+) -> Answer {
+    let input = AskInput {
+        images: std::slice::from_ref(picture),
+        history,
+        question,
+        sampling: &Sampling::default(),
+        max_new_tokens: 10,
+    };
+    let go_on = &mut |_: &str| ControlFlow::Continue(());
+    model.answer(&input, go_on).unwrap()
 }
 
 /// A copy of a folder that a test may damage.

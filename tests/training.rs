@@ -191,6 +191,40 @@ fn a_resumed_run_gives_the_very_weights_of_an_uninterrupted_one() {
 }
 
 #[test]
+fn a_decoder_that_goes_on_alone_keeps_every_code() {
+    let root = tempfile::tempdir().unwrap();
+    let first = AutoencoderConfig {
+        quantizer: Quantizer::Nearest {
+            decay: 0.9,
+            commitment_weight: 0.25,
+            quantize_from: 0.5,
+        },
+        ..config(root.path(), "first", 4)
+    };
+    let _ = run(&first, 4);
+    let decoder = AutoencoderConfig {
+        quantizer: Quantizer::Frozen {
+            vqgan: first.out.join("vqgan"),
+        },
+        out: root.path().join("decoder"),
+        ..first.clone()
+    };
+    let _ = run(&decoder, 2); // stopped, and gone on from its checkpoint
+    let _ = run(&decoder, 4);
+    let open = |out: &Path| Checkpoint::open(&out.join("vqgan/model.safetensors")).unwrap();
+    let (before, after) = (open(&first.out), open(&decoder.out));
+    let mut moved = 0;
+    for name in before.names() {
+        let values = |file: &Checkpoint| file.tensor(name).unwrap().to_f32();
+        let same = values(&before) == values(&after);
+        let decodes = name.starts_with("decoder.") || name.starts_with("post_quant_conv.");
+        assert!(same || decodes, "{name}");
+        moved += usize::from(!same);
+    }
+    assert!(moved > 20, "{moved}");
+}
+
+#[test]
 fn a_folder_without_pairs_and_pairs_that_do_not_fit_are_refused() {
     let root = tempfile::tempdir().unwrap();
     let go_on = &mut |_: usize, _: usize| ControlFlow::Continue(());

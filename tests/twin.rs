@@ -22,11 +22,11 @@ use engine::model::llm::{Llm, PromptPart, prompt_embeddings, prompt_rows};
 use engine::model::loader::{PartReader, Precision};
 use engine::model::quality::round_twin;
 use engine::model::random::Random;
-use engine::model::{AskInput, HealthGpt, KvCache, LlmChoice, Sampling, argmax};
+use engine::model::{HealthGpt, KvCache, LlmChoice, Sampling, argmax};
 use engine::{DeviceChoice, Task};
 use image::{Rgb, RgbImage};
 
-use crate::support::{repo, tiny_model};
+use crate::support::{ask, repo, tiny_model};
 
 pub fn load(dir: &Path, device: &Device, choice: LlmChoice) -> HealthGpt {
     let mut go_on = |_: &str, _: usize, _: usize| ControlFlow::Continue(());
@@ -221,32 +221,18 @@ fn answers_follow_ups_and_pictures_on_the_gpu_are_the_twins() {
         let twin = load(&dir, &cpu, LlmChoice::Twin(None));
         let plan = load(&dir, &gpu, LlmChoice::Plan(Format::F16));
         exact_cache(&plan);
-        let sampling = Sampling::default();
-        let images = [picture.clone()];
-        let ask = |model: &HealthGpt, history: &[(&str, &str)], question: &str| {
-            let input = AskInput {
-                images: &images,
-                history,
-                question,
-                sampling: &sampling,
-                max_new_tokens: 10,
-            };
-            model
-                .answer(&input, &mut |_| ControlFlow::Continue(()))
-                .unwrap()
-        };
-        let first = ask(&twin, &[], "What is it?");
+        let first = ask(&twin, &picture, &[], "What is it?");
         assert_eq!(
-            ask(&plan, &[], "What is it?").ids,
+            ask(&plan, &picture, &[], "What is it?").ids,
             first.ids,
             "{}",
             dir.display()
         );
         // The picture and the first turn are in the cache already.
         let history = [("What is it?", first.text.as_str())];
-        let second = ask(&twin, &history, "And where?");
+        let second = ask(&twin, &picture, &history, "And where?");
         assert_eq!(
-            ask(&plan, &history, "And where?").ids,
+            ask(&plan, &picture, &history, "And where?").ids,
             second.ids,
             "{}",
             dir.display()

@@ -221,6 +221,50 @@ fn a_generated_image_is_marked_and_has_its_history_beside_it() {
     assert_ne!(side_car["output_sha256"].as_str(), Some(marked.as_str()));
 }
 
+/// The first start: the model that comes with the program converts the scan that comes with it, and offers nothing else.
+#[test]
+fn the_bundled_model_turns_bright_fat_on_dark_ct_into_bright_fat_on_mr() {
+    let study = sample_ct();
+    let study = study.to_str().unwrap();
+    let pictures = pictures();
+    let made = [
+        "generate",
+        study,
+        "--slice",
+        "11",
+        "--out",
+        &pictures.out,
+        "--json",
+    ];
+    let ran = workbench_as_installed(&[&made[..], &["--task", "ct2mri"]].concat());
+    let value = ran.json();
+    assert_eq!(ran.code, 0, "{}", ran.out);
+    assert_eq!(value["untrained_test_model"], false);
+    let asked = workbench_as_installed(&["ask", study, "--slice", "11", "Is this CT or MRI?"]);
+    assert!(
+        asked.out.contains("its answers are guesses"),
+        "{}",
+        asked.out
+    );
+    // Below the mark: fat is bright, muscle is not, and neither fills the picture.
+    let image = image::open(&pictures.out).unwrap().to_luma8();
+    let rows = image.height() / 2..image.height();
+    let levels: Vec<u8> = rows
+        .flat_map(|y| (0..image.width()).map(move |x| (x, y)))
+        .map(|(x, y)| image.get_pixel(x, y).0[0])
+        .collect();
+    let share = |of: std::ops::Range<u8>| {
+        let count = levels.iter().filter(|level| of.contains(level)).count();
+        count as f64 / levels.len() as f64
+    };
+    let (fat, muscle) = (share(180..255), share(40..140));
+    assert!((0.1..0.8).contains(&fat) && muscle > 0.2, "{fat} {muscle}");
+
+    let refused = workbench_as_installed(&[&made[..], &["--task", "sr4"]].concat());
+    let (_, message) = refused.error();
+    assert!(message.contains("no plug-in for sr4"), "{message}");
+}
+
 #[test]
 fn a_rendered_picture_has_the_pixels_that_the_model_gets() {
     let pictures = pictures();

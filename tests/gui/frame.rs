@@ -16,6 +16,19 @@ fn an_untrained_model_is_announced_and_a_trained_one_is_not() {
 }
 
 #[test]
+fn what_a_model_s_author_warns_of_stands_above_everything() {
+    let EventKind::ModelLoaded(info) = model(true, &["comprehend"]) else {
+        panic!("a model");
+    };
+    let mut info = ModelInfo::clone(&info);
+    info.caution = Some("its answers are guesses".to_owned());
+    let mut desk = Desk::default();
+    desk.perform(Action::LoadModel("model".into()));
+    desk.event(1, EventKind::ModelLoaded(Arc::new(info)));
+    assert!(shows(&harness(desk), "tiny: its answers are guesses"));
+}
+
+#[test]
 fn the_device_and_the_research_notice_are_always_there() {
     let mut harness = harness(ct_desk());
     let there = |harness: &Harness<'_, Desk>| {

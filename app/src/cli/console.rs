@@ -90,6 +90,9 @@ impl<'a> Console<'a> {
                 "[{UNTRAINED}: its weights are random and what it makes means nothing]\n"
             ))?;
         }
+        if let Some(caution) = &model.caution {
+            self.print(&format!("[{}: {caution}]\n", model.name))?;
+        }
         self.say(NOTICE);
         Ok(())
     }

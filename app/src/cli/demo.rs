@@ -177,6 +177,9 @@ fn markdown(
             "**This is an {UNTRAINED}**: its weights are random, and what it makes means nothing.\n\n"
         ));
     }
+    if let Some(caution) = &model.caution {
+        text.push_str(&format!("**{caution}.**\n\n"));
+    }
     text.push_str(&format!("For {NOTICE}.\n\n"));
     text.push_str("![The slice that the model was given](input.png)\n");
     for exchange in exchanges {

@@ -84,7 +84,7 @@ fn model_ui(ui: &mut Ui, info: &ModelInfo) {
     .on_hover_text(facts);
 }
 
-/// What must be known of the model before anything is asked: it is untrained, or it could not be loaded.
+/// What must be known of the model before anything is asked: it is untrained, its author warns of it, or it could not be loaded.
 pub fn model_warning_ui(ui: &mut Ui, model: &ModelState) {
     let (text, color, ground) = match model {
         ModelState::Ready(info) if !info.trained => (
@@ -92,6 +92,14 @@ pub fn model_warning_ui(ui: &mut Ui, model: &ModelState) {
             theme::now().warning,
             theme::now().warning_dim,
         ),
+        ModelState::Ready(info) => match &info.caution {
+            Some(caution) => (
+                format!("{}: {caution}", info.name),
+                theme::now().warning,
+                theme::now().warning_dim,
+            ),
+            None => return,
+        },
         ModelState::Failed(why) => (
             fill(words().model_failed, &[why]),
             theme::now().error,

@@ -63,8 +63,12 @@ pub fn stock(bench: &mut Bench<'_>) -> Result<(), GpuError> {
         "one token, {} wide, {} blocks, rank 64",
         size.hidden, size.layers
     );
-    bench.add("burn's operations", &name, 1e3 * stock, "ms", "f32");
+    bench
+        .report
+        .add("burn's operations", &name, 1e3 * stock, "ms", "f32");
     let note = format!("f16; {:.1}x as fast", stock / ours);
-    bench.add("our kernels", name, 1e3 * ours, "ms", note);
+    bench
+        .report
+        .add("our kernels", name, 1e3 * ours, "ms", note);
     Ok(())
 }

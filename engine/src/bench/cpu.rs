@@ -6,7 +6,7 @@ use std::time::Instant;
 use burn::tensor::Device;
 use rayon::prelude::*;
 
-use super::synthetic::{Size, entry};
+use super::synthetic::{Size, entry, product_shapes};
 use super::{BenchOptions, BenchReport, Measurement, Stopwatch, peak_memory_mib};
 use crate::cpu::columns::{Columns, Orders};
 use crate::cpu::load::RowsReader;
@@ -74,23 +74,6 @@ struct CpuBench {
 }
 
 impl CpuBench {
-    fn add(
-        &mut self,
-        section: &'static str,
-        name: impl Into<String>,
-        value: f64,
-        unit: &'static str,
-        note: impl Into<String>,
-    ) {
-        self.report.measurements.push(Measurement {
-            section,
-            name: name.into(),
-            value,
-            unit,
-            note: note.into(),
-        });
-    }
-
     /// How fast all cores read what is in no cache.
     fn memory(&mut self) {
         let words: usize = if self.quick { 8 << 20 } else { 32 << 20 };
@@ -109,22 +92,12 @@ impl CpuBench {
         }
         self.bandwidth = (8 * words) as f64 / least;
         let bandwidth = self.bandwidth / 1e9;
-        self.add("memory", "reading", bandwidth, "GB/s", "");
+        self.report.add("memory", "reading", bandwidth, "GB/s", "");
     }
 
     /// Matrices of M3's shapes (or smaller ones) by one token and by many.
     fn products(&mut self) {
-        let shapes: &[(&str, usize, usize)] = if self.quick {
-            &[("qkv", 768, 256), ("down", 256, 1024)]
-        } else {
-            &[
-                ("qkv", 9216, 3072),
-                ("o", 3072, 3072),
-                ("gate_up", 16_384, 3072),
-                ("down", 3072, 8192),
-            ]
-        };
-        for &(name, count, k) in shapes {
+        for &(name, count, k) in product_shapes(self.quick) {
             for format in Format::ALL {
                 let mut random = Random(7);
                 let values =
@@ -145,10 +118,12 @@ impl CpuBench {
                     if tokens == 1 {
                         let speed = rows.bytes() as f64 / least;
                         let note = format!("{:.0} % of reading", 100.0 * speed / self.bandwidth);
-                        self.add("one token", name, speed / 1e9, "GB/s", note);
+                        self.report
+                            .add("one token", name, speed / 1e9, "GB/s", note);
                     } else {
                         let operations = 2.0 * (count * k * tokens) as f64;
-                        self.add("many tokens", name, operations / least / 1e9, "Gop/s", "");
+                        self.report
+                            .add("many tokens", name, operations / least / 1e9, "Gop/s", "");
                     }
                 }
             }
@@ -176,7 +151,7 @@ impl CpuBench {
                 1.0 / plain.clock,
                 100.0 * floor / plain.processor
             );
-            self.add(
+            self.report.add(
                 "decode",
                 name("no plug-in"),
                 1.0 / plain.processor,
@@ -187,7 +162,7 @@ impl CpuBench {
                 "{:.3}x the time of no plug-in",
                 plugged.processor / plain.processor
             );
-            self.add(
+            self.report.add(
                 "decode",
                 name("plug-in of rank 64"),
                 1.0 / plugged.processor,
@@ -203,10 +178,12 @@ impl CpuBench {
                 let _ = std::hint::black_box(decoder.start(Some(0), &rows, 1).logits(0..1));
                 least = least.min(started.seconds());
             }
-            self.add("prompt", name("256 tokens"), 256.0 / least, "tokens/s", "");
+            self.report
+                .add("prompt", name("256 tokens"), 256.0 / least, "tokens/s", "");
         }
         if let Some(peak) = peak_memory_mib() {
-            self.add("memory", "most this process held", peak, "MiB", "");
+            self.report
+                .add("memory", "most this process held", peak, "MiB", "");
         }
     }
 }

@@ -78,9 +78,11 @@ pub fn decoding(bench: &mut Bench<'_>) -> Result<(), GpuError> {
             "{:.1} % of the speed its bytes allow",
             100.0 * floor / plain
         );
-        bench.add("decode", name("no plug-in"), 1.0 / plain, "tokens/s", note);
+        bench
+            .report
+            .add("decode", name("no plug-in"), 1.0 / plain, "tokens/s", note);
         let note = format!("{:.3}x the time of no plug-in", plugged / plain);
-        bench.add(
+        bench.report.add(
             "decode",
             name("plug-in of rank 64"),
             1.0 / plugged,
@@ -91,7 +93,7 @@ pub fn decoding(bench: &mut Bench<'_>) -> Result<(), GpuError> {
             let together = step_seconds(&mut plan, &size, Some(0), columns, steps, rounds)?;
             let speed = f64::from(columns) / together;
             let note = format!("{:.2}x one sequence", speed * plugged);
-            bench.add(
+            bench.report.add(
                 "slices together",
                 name(&format!("{columns} sequences")),
                 speed,
@@ -107,13 +109,17 @@ pub fn decoding(bench: &mut Bench<'_>) -> Result<(), GpuError> {
             let _ = plan.logits(Some(0), last, 1, 0..1)?;
             least = least.min(started.seconds());
         }
-        bench.add("prompt", name("64 tokens"), 64.0 / least, "tokens/s", "");
+        bench
+            .report
+            .add("prompt", name("64 tokens"), 64.0 / least, "tokens/s", "");
         if format == Format::Q8 {
             host(bench, &mut plan, &size)?;
         }
     }
     if let Some(peak) = peak_memory_mib() {
-        bench.add("memory", "most this process held", peak, "MiB", "");
+        bench
+            .report
+            .add("memory", "most this process held", peak, "MiB", "");
     }
     Ok(())
 }
@@ -132,7 +138,9 @@ fn host(bench: &mut Bench<'_>, plan: &mut Plan, size: &Size) -> Result<(), GpuEr
         "{fixed} in a block and {rest} besides: {} for M3",
         fixed * M3_LAYERS + rest
     );
-    bench.add("host", "dispatches of one token", all as f64, "", note);
+    bench
+        .report
+        .add("host", "dispatches of one token", all as f64, "", note);
     let tickets = 20;
     let mut least = f64::MAX;
     for _ in 0..tickets {
@@ -143,14 +151,16 @@ fn host(bench: &mut Bench<'_>, plan: &mut Plan, size: &Size) -> Result<(), GpuEr
         let _ = plan.collect(ticket)?;
     }
     let note = format!("{:.1} us a dispatch", 1e6 * least / all as f64);
-    bench.add(
+    bench.report.add(
         "host",
         "recording and submitting one token",
         1e3 * least,
         "ms",
         note,
     );
-    bench.add("host", "read back for one token", 4.0, "B", "");
+    bench
+        .report
+        .add("host", "read back for one token", 4.0, "B", "");
     // Flat memory: as many tokens as an image has.
     let tokens: u32 = if bench.options.quick { 128 } else { 1000 };
     plan.begin(&[Column::default()]);
@@ -164,7 +174,7 @@ fn host(bench: &mut Bench<'_>, plan: &mut Plan, size: &Size) -> Result<(), GpuEr
     }
     if let (Some(before), Some(after)) = (before, memory_mib()) {
         let name = format!("growth over {tokens} tokens");
-        bench.add("memory", name, after - before, "MiB", "");
+        bench.report.add("memory", name, after - before, "MiB", "");
     }
     Ok(())
 }

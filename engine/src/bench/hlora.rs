@@ -270,7 +270,9 @@ pub fn variants(bench: &mut Bench<'_>) -> Result<(), GpuError> {
                 };
                 let note = format!("{} dispatches; {floor:.3}x by its bytes", list.len());
                 let name = format!("{name}, {rows} x {k} {}, rank {rank}", formats.base.name());
-                bench.add("H-LoRA", name, seconds / plain, "x plain", note);
+                bench
+                    .report
+                    .add("H-LoRA", name, seconds / plain, "x plain", note);
             }
         }
     }

@@ -8,7 +8,7 @@ mod cpu;
 mod decode;
 mod hlora;
 mod products;
-mod synthetic;
+pub(crate) mod synthetic;
 
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -55,6 +55,26 @@ pub struct BenchReport {
     pub clock: &'static str,
     /// In order.
     pub measurements: Vec<Measurement>,
+}
+
+impl BenchReport {
+    /// One more line.
+    fn add(
+        &mut self,
+        section: &'static str,
+        name: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+        note: impl Into<String>,
+    ) {
+        self.measurements.push(Measurement {
+            section,
+            name: name.into(),
+            value,
+            unit,
+            note: note.into(),
+        });
+    }
 }
 
 /// Collects measurements and says how far the work is.
@@ -138,23 +158,6 @@ pub fn bench(
 }
 
 impl Bench<'_> {
-    fn add(
-        &mut self,
-        section: &'static str,
-        name: impl Into<String>,
-        value: f64,
-        unit: &'static str,
-        note: impl Into<String>,
-    ) {
-        self.report.measurements.push(Measurement {
-            section,
-            name: name.into(),
-            value,
-            unit,
-            note: note.into(),
-        });
-    }
-
     fn rounds(&self) -> usize {
         if self.options.quick { 5 } else { 10 }
     }

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::{Bench, Stopwatch, synthetic::Size};
+use super::synthetic::{Size, product_shapes};
+use super::{Bench, Stopwatch};
 use crate::gpu::gemm::Gemm;
 use crate::gpu::gemv::Gemv;
 use crate::gpu::packer::{Formats, Packer};
@@ -37,8 +38,12 @@ pub fn adapter(bench: &mut Bench<'_>) -> Result<(), GpuError> {
     let seconds = bench.seconds(&[vec![dispatch]], 1)?;
     bench.peak = operations / seconds.first().copied().unwrap_or(f64::MAX);
     let (bandwidth, peak) = (bench.bandwidth / 1e9, bench.peak / 1e9);
-    bench.add("adapter", "copy, read and written", bandwidth, "GB/s", "");
-    bench.add("adapter", "multiply-adds in f32", peak, "GFLOP/s", "");
+    bench
+        .report
+        .add("adapter", "copy, read and written", bandwidth, "GB/s", "");
+    bench
+        .report
+        .add("adapter", "multiply-adds in f32", peak, "GFLOP/s", "");
     Ok(())
 }
 
@@ -65,16 +70,7 @@ fn random_matrix(
 
 /// Matrices of M3's shapes (or smaller ones) by one column, by eight, and by many tokens.
 pub fn products(bench: &mut Bench<'_>) -> Result<(), GpuError> {
-    let shapes: &[(&str, usize, usize)] = if bench.options.quick {
-        &[("qkv", 768, 256), ("down", 256, 1024)]
-    } else {
-        &[
-            ("qkv", 9216, 3072),
-            ("o", 3072, 3072),
-            ("gate_up", 16_384, 3072),
-            ("down", 3072, 8192),
-        ]
-    };
+    let shapes = product_shapes(bench.options.quick);
     let formats = if bench.options.quick {
         &[Format::F16, Format::Q8, Format::Q4][..]
     } else {
@@ -125,9 +121,11 @@ pub fn products(bench: &mut Bench<'_>) -> Result<(), GpuError> {
             if let [one, eight] = seconds.as_slice() {
                 let share = 100.0 * bytes / one / bandwidth;
                 let note = format!("{share:.1} % of the copy bandwidth");
-                bench.add("gemv", &shape, weights / one / 1e6, "Mweights/s", note);
+                bench
+                    .report
+                    .add("gemv", &shape, weights / one / 1e6, "Mweights/s", note);
                 let gain = format!("{:.2}x the columns per second of one", 8.0 * one / eight);
-                bench.add(
+                bench.report.add(
                     "gemv, 8 columns",
                     &shape,
                     8.0 * weights / eight / 1e6,
@@ -139,7 +137,9 @@ pub fn products(bench: &mut Bench<'_>) -> Result<(), GpuError> {
             if let [many] = seconds.as_slice() {
                 let speed = 2.0 * weights * tokens as f64 / many;
                 let note = format!("{:.1} % of the multiply-adds", 100.0 * speed / peak);
-                bench.add("gemm, 64 tokens", &shape, speed / 1e9, "GFLOP/s", note);
+                bench
+                    .report
+                    .add("gemm, 64 tokens", &shape, speed / 1e9, "GFLOP/s", note);
             }
         }
     }

@@ -68,6 +68,20 @@ impl Size {
     }
 }
 
+/// Rows and columns of M3's matrices, or of smaller ones.
+pub fn product_shapes(quick: bool) -> &'static [(&'static str, usize, usize)] {
+    if quick {
+        &[("qkv", 768, 256), ("down", 256, 1024)]
+    } else {
+        &[
+            ("qkv", 9216, 3072),
+            ("o", 3072, 3072),
+            ("gate_up", 16_384, 3072),
+            ("down", 3072, 8192),
+        ]
+    }
+}
+
 /// A plug-in's entry with this merged rank.
 pub fn entry(rank: usize, experts: usize) -> PlugInEntry {
     PlugInEntry {

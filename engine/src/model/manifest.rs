@@ -24,6 +24,9 @@ pub struct Manifest {
     pub variant: String,
     /// False for random weights.
     pub trained: bool,
+    /// What a user must know before believing it, in its author's words; shown wherever an untrained model is announced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caution: Option<String>,
     /// Licence of the weights.
     pub licence: String,
     /// Prompt template.
@@ -297,6 +300,7 @@ fn raw_manifest(dir: &Path) -> Result<Manifest, ModelError> {
         ),
         variant: "raw downloads".to_owned(),
         trained: true,
+        caution: None,
         licence: "unknown: see where the weights came from".to_owned(),
         template,
         windows: None,

@@ -147,6 +147,7 @@ pub fn write_random(
             name: format!("random-{}", shape.name()),
             variant: shape.name().to_owned(),
             trained: false,
+            caution: None,
             licence: "CC0-1.0 (random weights)".to_owned(),
             template: Template::Phi3Instruct,
             parts: Parts {

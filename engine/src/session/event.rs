@@ -144,6 +144,8 @@ pub struct ModelInfo {
     pub variant: String,
     /// False for random weights: every surface must say "untrained test model".
     pub trained: bool,
+    /// What a user must know before believing it, as its manifest says.
+    pub caution: Option<String>,
     /// What its plug-ins declare.
     pub capabilities: Vec<Capability>,
     /// Licence of the weights.

@@ -215,6 +215,7 @@ pub fn load_model(
         name: manifest.name.clone(),
         variant: manifest.variant.clone(),
         trained: manifest.trained,
+        caution: manifest.caution.clone(),
         capabilities: manifest
             .plugins
             .iter()

@@ -82,7 +82,7 @@ pub fn train(
         if stop || last || done.is_multiple_of(config.checkpoint_every.max(1)) {
             run.save()?;
         }
-        if stop {
+        if stop && !last {
             return Ok(done);
         }
     }

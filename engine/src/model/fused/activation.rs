@@ -2,14 +2,13 @@
 
 use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
+use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Tensor, TensorData};
 
-use super::{Training, kernels, tracked, with_values};
+use super::{handed_on, kernels, recorded, tracked, with_values};
 
 /// `x sigmoid(slope x)`. Shapes: the same in and out.
 pub fn swish<const D: usize>(x: Tensor<D>, slope: f32) -> Tensor<D> {
@@ -28,12 +27,7 @@ pub fn swish<const D: usize>(x: Tensor<D>, slope: f32) -> Tensor<D> {
         y.collect::<Vec<f32>>()
     });
     let y = FlexTensor::from_data(TensorData::new(y, shape));
-    let prepared = Swish.prepare::<NoCheckpointing>([node]);
-    let y = match prepared.compute_bound().stateful() {
-        OpsKind::Tracked(prepared) => prepared.finish((x, slope), y),
-        OpsKind::UnTracked(prepared) => prepared.finish(y),
-    };
-    Tensor::from_primitive::<Training>(y)
+    recorded(Swish, [node], (x, slope), y)
 }
 
 #[derive(Debug)]
@@ -50,19 +44,15 @@ impl Backward<Flex, 1> for Swish {
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let (x, slope) = ops.state;
-        unary::<Flex, _>(ops.parents, ops.node, grads, |grad| {
-            let shape = grad.layout().shape().clone();
-            let dx = with_values(&x, |x| {
-                with_values(&grad, |dy| {
-                    let dx = x.iter().zip(dy).map(|(x, dy)| {
-                        let s = kernels::sigmoid(slope * x);
-                        dy * s * (1.0 + slope * x * (1.0 - s))
-                    });
-                    dx.collect::<Vec<f32>>()
-                })
+        handed_on(ops, grads, |(x, slope), dy| {
+            let dx = with_values(x, |x| {
+                let dx = x.iter().zip(dy).map(|(x, dy)| {
+                    let s = kernels::sigmoid(slope * x);
+                    dy * s * (1.0 + slope * x * (1.0 - s))
+                });
+                dx.collect::<Vec<f32>>()
             });
-            FlexTensor::from_data(TensorData::new(dx, shape))
+            [(dx, x.layout().shape().clone())]
         });
     }
 }

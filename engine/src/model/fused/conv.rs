@@ -6,15 +6,14 @@ use std::ops::Range;
 
 use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
 use burn::backend::ops::FloatTensorOps;
 use burn::tensor::{Tensor, TensorData};
 
 use super::kernels::sum_of;
-use super::{Training, tracked, with_values};
+use super::{recorded, tracked, with_values};
 
 /// Stride 1, one pixel of zeros around. Shapes: `x` `[1, c_in, height, width]`, `weight` `[c_out, c_in, 3, 3]`, result
 /// `[1, c_out, height, width]`.
@@ -40,12 +39,8 @@ pub fn conv3x3(x: &Tensor<4>, weight: &Tensor<4>, bias: &Tensor<1>) -> Option<Te
         c_out,
         picture,
     };
-    let prepared = Conv3x3.prepare::<NoCheckpointing>([node, weight_node, bias_node]);
-    let y = match prepared.compute_bound().stateful() {
-        OpsKind::Tracked(prepared) => prepared.finish(state, y),
-        OpsKind::UnTracked(prepared) => prepared.finish(y),
-    };
-    Some(Tensor::from_primitive::<Training>(y))
+    let nodes = [node, weight_node, bias_node];
+    Some(recorded(Conv3x3, nodes, state, y))
 }
 
 /// Pixels of the result that are computed at once: what they need of the input stays in the cache.

@@ -2,15 +2,14 @@
 
 use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
+use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Tensor, TensorData};
 
 use super::kernels::{dot, exp, max, sum_of};
-use super::{Training, tracked, with_values};
+use super::{handed_on, recorded, tracked, with_values};
 
 /// `-mean_i sum_k t_ik ln softmax(x_i)_k`. Shapes: `logits` `[rows, classes]`; `targets` `rows * classes` shares, each row's
 /// sum 1.
@@ -44,15 +43,8 @@ pub fn cross_entropy(logits: Tensor<2>, targets: Vec<f32>) -> Tensor<1> {
     });
     let loss = vec![(loss / rows as f64) as f32];
     let y = FlexTensor::from_data(TensorData::new(loss, [1]));
-    let prepared = CrossEntropy.prepare::<NoCheckpointing>([node]);
-    let y = match prepared.compute_bound().stateful() {
-        OpsKind::Tracked(prepared) => {
-            let difference = TensorData::new(difference, [rows, classes]);
-            prepared.finish(FlexTensor::from_data(difference), y)
-        }
-        OpsKind::UnTracked(prepared) => prepared.finish(y),
-    };
-    Tensor::from_primitive::<Training>(y)
+    let difference = FlexTensor::from_data(TensorData::new(difference, [rows, classes]));
+    recorded(CrossEntropy, [node], difference, y)
 }
 
 #[derive(Debug)]
@@ -69,16 +61,12 @@ impl Backward<Flex, 1> for CrossEntropy {
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let difference = ops.state;
-        unary::<Flex, _>(ops.parents, ops.node, grads, |grad| {
+        handed_on(ops, grads, |difference, dy| {
             let shape = difference.layout().shape().clone();
             let [rows, _]: [usize; 2] = shape.dims();
-            let dy = with_values(&grad, |dy| dy.first().copied().unwrap_or_default());
-            let factor = dy / rows as f32;
-            let dx = with_values(&difference, |d| {
-                d.iter().map(|d| d * factor).collect::<Vec<f32>>()
-            });
-            FlexTensor::from_data(TensorData::new(dx, shape))
+            let factor = dy.first().copied().unwrap_or_default() / rows as f32;
+            let dx = with_values(difference, |d| d.iter().map(|d| d * factor).collect());
+            [(dx, shape)]
         });
     }
 }

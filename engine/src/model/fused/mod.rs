@@ -12,10 +12,13 @@ mod kernels;
 mod norm;
 mod softmax;
 
+use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Shape, Tensor, TensorData};
 
 pub use activation::swish;
 pub use conv::conv3x3;
@@ -42,5 +45,36 @@ fn with_values<R>(x: &FlexTensor, f: impl FnOnce(&[f32]) -> R) -> R {
     match x.as_slice::<f32>() {
         Some(values) => f(values),
         None => f(x.to_contiguous().as_slice::<f32>().unwrap_or(&[])),
+    }
+}
+
+/// A result in the graph, behind the inputs that `nodes` stand for; `state` is what its derivative needs.
+fn recorded<Op: Backward<Flex, N>, const N: usize, const D: usize>(
+    op: Op,
+    nodes: [NodeGuard; N],
+    state: Op::State,
+    y: FlexTensor,
+) -> Tensor<D> {
+    let prepared = op.prepare::<NoCheckpointing>(nodes).compute_bound();
+    let y = match prepared.stateful() {
+        OpsKind::Tracked(prepared) => prepared.finish(state, y),
+        OpsKind::UnTracked(prepared) => prepared.finish(y),
+    };
+    Tensor::from_primitive::<Training>(y)
+}
+
+/// Hands gradients on to the inputs: `of` makes theirs, in their order and with their shapes, of the state and the result's.
+fn handed_on<S, const N: usize, const M: usize>(
+    ops: Ops<S, N>,
+    grads: &mut Gradients,
+    of: impl FnOnce(&S, &[f32]) -> [(Vec<f32>, Shape); M],
+) {
+    let dy = grads.consume::<Flex>(&ops.node);
+    let found = with_values(&dy, |dy| of(&ops.state, dy));
+    for (parent, (values, shape)) in ops.parents.into_iter().zip(found) {
+        if let Some(parent) = parent {
+            let gradient = FlexTensor::from_data(TensorData::new(values, shape));
+            grads.register::<Flex>(parent.id, gradient);
+        }
     }
 }

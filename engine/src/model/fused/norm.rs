@@ -2,14 +2,13 @@
 
 use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{Tensor, TensorData};
 
 use super::kernels::{dot, sigmoid, sum_of};
-use super::{Training, tracked, with_values};
+use super::{handed_on, recorded, tracked, with_values};
 
 /// What a group norm does.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,12 +46,8 @@ pub fn group_norm(
     };
     let (y, stats) = state.forward(how.eps);
     let y = FlexTensor::from_data(TensorData::new(y, shape));
-    let prepared = GroupNorm.prepare::<NoCheckpointing>([node, weight_node, bias_node]);
-    let y = match prepared.compute_bound().stateful() {
-        OpsKind::Tracked(prepared) => prepared.finish(GroupState { stats, ..state }, y),
-        OpsKind::UnTracked(prepared) => prepared.finish(y),
-    };
-    Some(Tensor::from_primitive::<Training>(y))
+    let nodes = [node, weight_node, bias_node];
+    Some(recorded(GroupNorm, nodes, GroupState { stats, ..state }, y))
 }
 
 #[derive(Debug)]
@@ -181,16 +176,15 @@ impl Backward<Flex, 3> for GroupNorm {
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let state = ops.state;
-        let dy = grads.consume::<Flex>(&ops.node);
-        let found = with_values(&dy, |dy| state.backward(dy));
-        let shapes = [&state.x, &state.weight, &state.bias].map(|x| x.layout().shape().clone());
-        for ((parent, values), shape) in ops.parents.into_iter().zip(found).zip(shapes) {
-            if let Some(parent) = parent {
-                let gradient = FlexTensor::from_data(TensorData::new(values, shape));
-                grads.register::<Flex>(parent.id, gradient);
-            }
-        }
+        handed_on(ops, grads, |state, dy| {
+            let [dx, dweight, dbias] = state.backward(dy);
+            let shape = |x: &FlexTensor| x.layout().shape().clone();
+            [
+                (dx, shape(&state.x)),
+                (dweight, shape(&state.weight)),
+                (dbias, shape(&state.bias)),
+            ]
+        });
     }
 }
 
@@ -216,29 +210,23 @@ pub fn row_norm(
         centred: bias.is_some(),
         stats: Vec::new(),
     };
-    match bias {
+    let (y, stats, bias_node) = match bias {
         Some(bias) => {
             let (bias, bias_node) = bias.into_parts();
             let (y, stats) = with_values(&bias, |bias| state.forward(Some(bias), eps as f32));
-            let y = FlexTensor::from_data(TensorData::new(y, shape));
-            let prepared = RowNorm.prepare::<NoCheckpointing>([node, weight_node, bias_node]);
-            let y = match prepared.compute_bound().stateful() {
-                OpsKind::Tracked(prepared) => prepared.finish(RowState { stats, ..state }, y),
-                OpsKind::UnTracked(prepared) => prepared.finish(y),
-            };
-            Some(Tensor::from_primitive::<Training>(y))
+            (y, stats, Some(bias_node))
         }
         None => {
             let (y, stats) = state.forward(None, eps as f32);
-            let y = FlexTensor::from_data(TensorData::new(y, shape));
-            let prepared = RowNorm.prepare::<NoCheckpointing>([node, weight_node]);
-            let y = match prepared.compute_bound().stateful() {
-                OpsKind::Tracked(prepared) => prepared.finish(RowState { stats, ..state }, y),
-                OpsKind::UnTracked(prepared) => prepared.finish(y),
-            };
-            Some(Tensor::from_primitive::<Training>(y))
+            (y, stats, None)
         }
-    }
+    };
+    let y = FlexTensor::from_data(TensorData::new(y, shape));
+    let state = RowState { stats, ..state };
+    Some(match bias_node {
+        Some(bias_node) => recorded(RowNorm, [node, weight_node, bias_node], state, y),
+        None => recorded(RowNorm, [node, weight_node], state, y),
+    })
 }
 
 #[derive(Debug)]
@@ -328,16 +316,15 @@ impl<const N: usize> Backward<Flex, N> for RowNorm {
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let state = ops.state;
-        let dy = grads.consume::<Flex>(&ops.node);
-        let found = with_values(&dy, |dy| state.backward(dy));
-        let shapes = [&state.x, &state.weight, &state.weight].map(|x| x.layout().shape().clone());
-        for ((parent, values), shape) in ops.parents.into_iter().zip(found).zip(shapes) {
-            if let Some(parent) = parent {
-                let gradient = FlexTensor::from_data(TensorData::new(values, shape));
-                grads.register::<Flex>(parent.id, gradient);
-            }
-        }
+        handed_on(ops, grads, |state, dy| {
+            let [dx, dweight, dbias] = state.backward(dy);
+            let shape = |x: &FlexTensor| x.layout().shape().clone();
+            [
+                (dx, shape(&state.x)),
+                (dweight, shape(&state.weight)),
+                (dbias, shape(&state.weight)),
+            ]
+        });
     }
 }
 

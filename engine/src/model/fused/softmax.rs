@@ -2,14 +2,13 @@
 
 use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
+use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{Shape, Tensor, TensorData};
 
 use super::kernels::{dot, exp, max};
-use super::{Training, tracked, with_values};
+use super::{handed_on, recorded, tracked, with_values};
 
 /// Which elements of a row count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +26,7 @@ pub fn softmax<const D: usize>(x: &Tensor<D>, visible: Visible) -> Option<Tensor
     let shape = x.shape();
     let (x, node) = tracked(x)?.into_parts();
     let y = forward(&x, shape, rows, columns, visible);
-    let prepared = Softmax.prepare::<NoCheckpointing>([node]);
-    let y = match prepared.compute_bound().stateful() {
-        OpsKind::Tracked(prepared) => prepared.finish((y.clone(), columns), y),
-        OpsKind::UnTracked(prepared) => prepared.finish(y),
-    };
-    Some(Tensor::from_primitive::<Training>(y))
+    Some(recorded(Softmax, [node], (y.clone(), columns), y))
 }
 
 fn forward(
@@ -79,23 +73,19 @@ impl Backward<Flex, 1> for Softmax {
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let (y, columns) = ops.state;
-        unary::<Flex, _>(ops.parents, ops.node, grads, |grad| {
-            let shape = grad.layout().shape().clone();
-            let dx = with_values(&y, |y| {
-                with_values(&grad, |dy| {
-                    let mut dx = vec![0.0_f32; y.len()];
-                    let lines = y.chunks_exact(columns).zip(dy.chunks_exact(columns));
-                    for ((y, dy), dx) in lines.zip(dx.chunks_exact_mut(columns)) {
-                        let mean = dot(y, dy);
-                        for (dx, (y, dy)) in dx.iter_mut().zip(y.iter().zip(dy)) {
-                            *dx = y * (dy - mean);
-                        }
+        handed_on(ops, grads, |(y, columns), dy| {
+            let dx = with_values(y, |y| {
+                let mut dx = vec![0.0_f32; y.len()];
+                let lines = y.chunks_exact(*columns).zip(dy.chunks_exact(*columns));
+                for ((y, dy), dx) in lines.zip(dx.chunks_exact_mut(*columns)) {
+                    let mean = dot(y, dy);
+                    for (dx, (y, dy)) in dx.iter_mut().zip(y.iter().zip(dy)) {
+                        *dx = y * (dy - mean);
                     }
-                    dx
-                })
+                }
+                dx
             });
-            FlexTensor::from_data(TensorData::new(dx, shape))
+            [(dx, y.layout().shape().clone())]
         });
     }
 }
