@@ -42,7 +42,7 @@ impl Job {
             Some("new") => NewModelConfig::open(path).map(Self::New),
             Some(_) => StageConfig::open(path).map(Self::Language),
             None => Err(wrong(
-                "there is no stage; it is vqgan, new, base, alignment, heterogeneous, instruction or mixed".to_owned(),
+                "there is no stage; it is vqgan, new, vision, base, alignment, heterogeneous, instruction or mixed".to_owned(),
             )),
         }
     }

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use burn::module::{Module, ParamId};
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 use super::checkpoint::{self, RunState};
 use super::error::TrainError;
@@ -23,15 +23,18 @@ use super::model_dir::write_model;
 use super::params::{NamedOptimizer, write_f32};
 use super::plan::MemoryPlan;
 use super::soft_codes::SoftCodes;
-use super::stage::{DataEntry, StageConfig};
+use super::stage::{DataEntry, Stage, StageConfig};
 use super::step::{Log, TrainStep};
-use super::validation::{self, Found, ValidationSet};
+use super::validation::{self, Found, ValidationSet, question, response};
+use super::vision::{self, Probe, Probed, Truth};
 use super::workers::share_out;
 use crate::dataset::{OnBad, Records};
 use crate::model::adapter::Dropout;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::config::LlmConfig;
-use crate::model::loader::NamedParam;
+use crate::model::initializer::Initializer;
+use crate::model::loader::Source as Weights;
+use crate::model::loader::{Loader, NamedParam, Precision};
 use crate::model::manifest::ModelLayout;
 use crate::model::random::Random;
 use crate::model::{HealthGpt, LlmChoice, ModelError};
@@ -52,6 +55,8 @@ struct Drawn {
 
 /// One sequence of a step.
 struct Sequence {
+    source: usize,
+    record: usize,
     plugin: usize,
     example: Example,
     /// Where its dropout begins.
@@ -73,8 +78,7 @@ pub fn train(
         path: config.out.clone(),
     })?;
     let mut run = Run::start(config, device)?;
-    let validation: Vec<ValidationSet> = run
-        .sources(&config.validation)?
+    let validation: Vec<ValidationSet> = sources(config, &run.model, &config.validation)?
         .into_iter()
         .map(|source| ValidationSet::new(source.records, config.validate_items))
         .collect();
@@ -157,6 +161,8 @@ struct Run {
     untouched: HashMap<ParamId, Vec<f32>>,
     sources: Vec<Source>,
     soft: Option<SoftCodes>,
+    /// Of stage `vision`, one for each source, with its plug-in's index.
+    probes: Vec<(usize, Probe)>,
     /// Trained parameters.
     names: HashMap<ParamId, String>,
     optimizer: NamedOptimizer,
@@ -185,6 +191,11 @@ impl Run {
         let trainable = config.stage.trainable();
         let untouched = super::learner::values(&model.plugins);
         let mut learner = Learner::new(&mut model, trainable, &trained)?;
+        let sources = sources(config, &model, &config.data)?;
+        let probes = match config.stage {
+            Stage::Vision => probes(config, &model, &sources, &mut learner, &autodiff)?,
+            _ => Vec::new(),
+        };
         let params: Vec<_> = learner
             .params(&model)
             .into_iter()
@@ -214,55 +225,20 @@ impl Run {
         model.device = device.clone();
         model.vqgan = model.vqgan.map(|(vqgan, sizes)| (vqgan.valid(), sizes));
         let counted = |param: &NamedParam| param.shape.iter().product::<usize>() as u64;
-        let mut run = Self {
+        Ok(Self {
             soft: SoftCodes::new(&model, config.code_kernel),
             config: config.clone(),
             trained_weights: params.iter().map(counted).sum(),
             model,
             learner,
             untouched,
-            sources: Vec::new(),
+            sources,
+            probes,
             names,
             optimizer,
             state,
             device: autodiff,
-        };
-        run.sources = run.sources(&config.data)?;
-        Ok(run)
-    }
-
-    fn sources(&self, entries: &[DataEntry]) -> Result<Vec<Source>, TrainError> {
-        let on_bad = if self.config.skip_bad {
-            OnBad::Skip
-        } else {
-            OnBad::Refuse
-        };
-        let source = |entry: &DataEntry| {
-            let plugins = &self.model.plugins;
-            let plugin = plugins
-                .iter()
-                .position(|plugin| plugin.entry.name == entry.plugin);
-            let plugin = plugin.ok_or_else(|| TrainError::NoPlugIn {
-                name: entry.plugin.clone(),
-                known: plugins
-                    .iter()
-                    .map(|plugin| plugin.entry.name.clone())
-                    .collect(),
-            })?;
-            let records = Records::read(&entry.records, on_bad)?;
-            if records.records.is_empty() {
-                return Err(TrainError::Record {
-                    what: "the file holds no records".to_owned(),
-                    path: entry.records.clone(),
-                });
-            }
-            Ok(Source {
-                records,
-                plugin,
-                weight: entry.weight,
-            })
-        };
-        entries.iter().map(source).collect()
+        })
     }
 
     fn step(&mut self) -> Result<TrainStep, TrainError> {
@@ -341,6 +317,8 @@ impl Run {
         let records = &source.records;
         let record = records.records.get(drawn.record).ok_or_else(missing)?;
         Ok(Sequence {
+            source: drawn.source,
+            record: drawn.record,
             plugin: source.plugin,
             example: example(&self.model, records, record, how, &mut random)?,
             dropout: Random(random.bits()),
@@ -372,32 +350,78 @@ impl Run {
             rate: config.dropout,
             random: std::cell::Cell::new(sequence.dropout),
         };
-        let loss = learner.loss(
-            &self.model,
-            sequence.plugin,
-            &sequence.example,
-            LossOptions {
-                max_tokens: config.max_tokens,
-                dropout: Some(&dropout),
-                soft: self.soft.as_ref(),
-            },
-            &self.device,
-        )?;
+        let loss = match self.probes.get(sequence.source) {
+            Some((_, probe)) => self.probe_loss(learner, sequence, probe)?,
+            None => learner.loss(
+                &self.model,
+                sequence.plugin,
+                &sequence.example,
+                LossOptions {
+                    max_tokens: config.max_tokens,
+                    dropout: Some(&dropout),
+                    soft: self.soft.as_ref(),
+                },
+                &self.device,
+            )?,
+        };
         let loss = loss.div_scalar(config.batch as f64);
         let value: f32 = loss.clone().into_scalar();
         Ok((value, GradientsParams::from_grads(loss.backward(), learner)))
     }
 
-    /// Scores by name, of free-running greedy decoding.
+    /// The loss of stage `vision`.
+    fn probe_loss(
+        &self,
+        learner: &Learner,
+        sequence: &Sequence,
+        probe: &Probe,
+    ) -> Result<Tensor<1>, TrainError> {
+        let found = (
+            learner.plugins.get(sequence.plugin),
+            learner.probes.get(sequence.source),
+            &sequence.example.image,
+        );
+        let (Some(plugin), Some(weights), Some(image)) = found else {
+            return Err(TrainError::Model(ModelError::Invalid {
+                what: "a record without a picture teaches a vision tower nothing".to_owned(),
+            }));
+        };
+        let patches = learner.patches(&self.model, plugin, image, &self.device)?;
+        let of = self.sources.get(sequence.source);
+        let record = of.and_then(|source| source.records.records.get(sequence.record));
+        let asked = record.map(question).unwrap_or_default();
+        let codes: Vec<u32> = sequence
+            .example
+            .targets
+            .iter()
+            .filter_map(|id| self.model.tokenizer.code_of(*id))
+            .collect();
+        let truth = match probe {
+            Probe::Codes(_) => Truth::Codes(&codes),
+            Probe::Answers { .. } => Truth::Answer(&asked, record.map_or("", response)),
+        };
+        vision::loss(probe, weights, patches, &truth, self.soft.as_ref())
+    }
+
+    /// Scores by name, of free-running greedy decoding; in stage `vision`, of the probes.
     fn validate(&mut self, sets: &[ValidationSet]) -> Result<Found, TrainError> {
         self.model.clip = self.learner.clip.valid();
         if let Some(decoder) = self.model.llm.twin_mut() {
             *decoder = self.learner.decoder.valid();
         }
         self.model.plugins = self.learner.plugins.valid();
+        let learner = self.learner.valid();
+        let probed = Probed {
+            model: &self.model,
+            learner: &learner,
+            probes: &self.probes,
+        };
         let mut all = Found::default();
         for set in sets {
-            let found = validation::look(&self.model, set)?;
+            let found = match self.probes.is_empty() {
+                true => validation::look(&self.model, set)?,
+                false => validation::look(&probed, set)?,
+            };
             all.scores.extend(found.scores);
             all.sample = all.sample.or(found.sample);
         }
@@ -431,8 +455,8 @@ impl Run {
 
     fn write_model(&self) -> Result<(), TrainError> {
         let out = self.config.out.join("model");
-        let base = self.config.stage.trainable().base;
-        write_model(&self.model, &self.learner, &self.untouched, base, &out)
+        let trainable = self.config.stage.trainable();
+        write_model(&self.model, &self.learner, &self.untouched, trainable, &out)
     }
 
     fn save_weights(
@@ -451,4 +475,76 @@ impl Run {
         tensors.sort_by(|a, b| a.0.cmp(&b.0));
         write_f32(path, &tensors)
     }
+}
+
+/// The records of a configuration's entries.
+fn sources(
+    config: &StageConfig,
+    model: &HealthGpt,
+    entries: &[DataEntry],
+) -> Result<Vec<Source>, TrainError> {
+    let on_bad = if config.skip_bad {
+        OnBad::Skip
+    } else {
+        OnBad::Refuse
+    };
+    let plugins = &model.plugins;
+    let source = |entry: &DataEntry| {
+        let plugin = plugins
+            .iter()
+            .position(|plugin| plugin.entry.name == entry.plugin);
+        let plugin = plugin.ok_or_else(|| TrainError::NoPlugIn {
+            name: entry.plugin.clone(),
+            known: plugins
+                .iter()
+                .map(|plugin| plugin.entry.name.clone())
+                .collect(),
+        })?;
+        let records = Records::read(&entry.records, on_bad)?;
+        if records.records.is_empty() {
+            return Err(TrainError::Record {
+                what: "the file holds no records".to_owned(),
+                path: entry.records.clone(),
+            });
+        }
+        Ok(Source {
+            records,
+            plugin,
+            weight: entry.weight,
+        })
+    };
+    entries.iter().map(source).collect()
+}
+
+/// A probe for every source, with random weights in `learner`.
+fn probes(
+    config: &StageConfig,
+    model: &HealthGpt,
+    sources: &[Source],
+    learner: &mut Learner,
+    device: &Device,
+) -> Result<Vec<(usize, Probe)>, TrainError> {
+    let mut initializer = Initializer::new(config.seed);
+    let mut loader = Loader {
+        source: Weights::Random(&mut initializer),
+        device,
+        precision: Precision::F32,
+        on_tensor: &mut || ControlFlow::Continue(()),
+        stopped: false,
+        made: Vec::new(),
+    };
+    let codes = match &model.vqgan {
+        Some((_, sizes)) => sizes.n_embed,
+        None => 0,
+    };
+    let hidden = model.clip_config.hidden_size;
+    let mut made = Vec::new();
+    for source in sources {
+        let probe = Probe::new(&source.records)?;
+        learner
+            .probes
+            .push(probe.weights(&mut loader, codes, hidden));
+        made.push((source.plugin, probe));
+    }
+    Ok(made)
 }

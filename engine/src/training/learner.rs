@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use image::RgbImage;
 
 use super::error::TrainError;
 use super::examples::Example;
@@ -31,6 +32,8 @@ pub struct Learner {
     pub decoder: Decoder,
     /// In the manifest's order.
     pub plugins: Vec<PlugIn>,
+    /// What the vision tower is trained by alone, one for each file of records; else none.
+    pub probes: Vec<Param<Tensor<2>>>,
 }
 
 impl Learner {
@@ -54,9 +57,12 @@ impl Learner {
         };
         let mut decoder = decoder.clone();
         let mut clip = model.clip.clone();
+        if !trainable.vision {
+            clip = clip.no_grad();
+        }
         if !trainable.base {
             let table = |param: Param<Tensor<2>>| param.set_require_grad(trainable.embeddings);
-            (clip, decoder) = (clip.no_grad(), decoder.no_grad());
+            decoder = decoder.no_grad();
             decoder.embed_tokens = table(decoder.embed_tokens);
             decoder.lm_head = table(decoder.lm_head);
         }
@@ -93,6 +99,7 @@ impl Learner {
             clip,
             decoder,
             plugins,
+            probes: Vec::new(),
         })
     }
 
@@ -112,6 +119,10 @@ impl Learner {
                 })
             })
             .collect();
+        for (i, probe) in self.probes.iter().enumerate() {
+            let named = (format!("probe/{i}"), probe.dims().to_vec());
+            let _ = known.insert(probe.id, named);
+        }
         // The tables have grown by the image tokens and are parameters of their own.
         for (param, name) in [
             (&self.decoder.embed_tokens, "embed_tokens.weight"),
@@ -197,6 +208,21 @@ impl Learner {
         let Some(image) = &example.image else {
             return Ok(None);
         };
+        let patches = self.patches(model, plugin, image, device)?;
+        Ok(Some(plugin.mm_projector.forward(patches)))
+    }
+
+    /// The hidden state of a picture's patches that a plug-in reads: `[1, patches, hidden]`, without the class token.
+    ///
+    /// # Errors
+    /// A ViT layer that does not exist.
+    pub fn patches(
+        &self,
+        model: &HealthGpt,
+        plugin: &PlugIn,
+        image: &RgbImage,
+        device: &Device,
+    ) -> Result<Tensor<3>, TrainError> {
         let layers = model.clip_config.num_hidden_layers;
         let layer = hidden_state_index(plugin.entry.vit_hidden_state, layers)?;
         let side = model.preprocessor.size;
@@ -205,8 +231,7 @@ impl Learner {
             .clip
             .hidden_state(pixels_tensor(pixels, [side, side], device), layer);
         let [_, tokens, _] = state.dims();
-        let patches = state.narrow(1, 1, tokens - 1); // without the class token
-        Ok(Some(plugin.mm_projector.forward(patches)))
+        Ok(state.narrow(1, 1, tokens - 1))
     }
 }
 

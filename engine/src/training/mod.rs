@@ -2,7 +2,8 @@
 //!
 //! [`autoencoder`] trains a VQGAN on pictures that [`pairs`] makes of paired volumes, as [`config`] says, with [`ssim`] as a loss
 //! and [`codebook`] as one way to learn codes. [`language`] trains the rest on records: [`stage`] says what a stage changes,
-//! [`examples`] makes sequences of records, [`learner`] is what is differentiated, [`validation`] decodes freely, [`new_model`]
+//! [`examples`] makes sequences of records, [`learner`] is what is differentiated, [`vision`] trains a tower
+//! alone, [`validation`] decodes freely, [`new_model`]
 //! begins a model of one's own and [`model_dir`] writes the result. [`params`] moves parameters (AdamW, gradient clipping) and
 //! writes them under the checkpoint's names; [`checkpoint`] saves a step so that a resumed run gives the same weights as an
 //! uninterrupted one; [`experiment`] runs the paper's comparisons, [`job`] tells the kinds of runs apart, [`workers`] shares a step out
@@ -29,6 +30,8 @@ pub mod ssim;
 pub mod stage;
 pub mod step;
 pub mod validation;
+pub mod vision;
+mod vocabulary;
 pub mod workers;
 
 pub use crate::dataset::pairs;

@@ -10,6 +10,7 @@ use burn::module::ParamId;
 use super::error::TrainError;
 use super::learner::Learner;
 use super::params::write_f32;
+use super::stage::Trainable;
 use crate::model::HealthGpt;
 use crate::model::convert::hashes;
 use crate::model::loader::NamedParam;
@@ -23,7 +24,7 @@ pub fn write_model(
     model: &HealthGpt,
     learner: &Learner,
     untouched: &HashMap<ParamId, Vec<f32>>,
-    base: bool,
+    trainable: Trainable,
     out: &Path,
 ) -> Result<(), TrainError> {
     let failed = |path: &Path| {
@@ -43,8 +44,11 @@ pub fn write_model(
 
     let llm = new.join(&manifest.parts.llm);
     let clip = new.join(&manifest.parts.clip);
-    for (folder, part) in [(&clip, "vision tower"), (&llm, "language model")] {
-        if !base {
+    for (folder, part, changed) in [
+        (&clip, "vision tower", trainable.vision),
+        (&llm, "language model", trainable.base),
+    ] {
+        if !changed {
             continue; // Gigabytes that did not change are not written again.
         }
         remove_weights(folder).map_err(failed(folder))?;

@@ -1,7 +1,7 @@
 //! A model of one's own before its first step: a tokenizer learned from the records' words, sizes, random weights, and the
 //! trained VQGAN, in the layout of a real HealthGPT model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::error::TrainError;
-use super::look_back;
+use super::look_back::LookBack;
 use super::model_dir::write_manifest;
 use super::params::{save_module, write_f32};
+use super::vocabulary::{Vocabulary, count_words, instruction};
 use crate::dataset::{OnBad, Records};
 use crate::model::checkpoint::{Checkpoint, canonical_name};
 use crate::model::clip::ClipVision;
@@ -24,7 +25,7 @@ use crate::model::initializer::Initializer;
 use crate::model::loader::{Loader, Precision, Source};
 use crate::model::manifest::{InputWindows, Manifest, Parts, PlugInEntry, PlugInKind};
 use crate::model::plugin::PlugIn;
-use crate::model::prompt::{PromptPiece, Template, pieces};
+use crate::model::prompt::Template;
 use crate::model::tokenizer::Tokenizer;
 use crate::task::{Capability, Task};
 
@@ -42,15 +43,19 @@ pub struct NewModelConfig {
     pub name: String,
     /// Licence of the weights.
     pub licence: String,
+    /// What a user must know before believing it.
+    #[serde(default)]
+    pub caution: Option<String>,
     /// Records whose questions and answers the tokenizer learns.
     pub records: Vec<PathBuf>,
     /// Pieces of words that the tokenizer learns beyond single characters.
     pub merges: usize,
     /// Seed of the weights.
     pub seed: u64,
-    /// Does the first layer begin by looking at the patch under each code? Needs as many patches as codes.
+    /// Heads of the first layer that begin by looking at the patch under each code; the next head begins with the words, and the
+    /// others as noise. Needs as many patches as codes; 0 is none.
     #[serde(default)]
-    pub look_back: bool,
+    pub look_back: usize,
     /// The grey levels that the records' pictures have.
     pub windows: Option<InputWindows>,
     /// Sizes of the vision tower.
@@ -169,13 +174,24 @@ pub fn create(config: &NewModelConfig, device: &Device) -> Result<(), TrainError
             }
         }
     }
-    let vocabulary = Vocabulary::learn(&words, config.merges);
+    let mut vocabulary = Vocabulary::learn(&words, config.merges);
     let llm = new.join("llm");
-    text(llm.join("tokenizer.json"), &vocabulary.tokenizer_json())?;
     text(
         llm.join("tokenizer_config.json"),
         &vocabulary.tokenizer_config(),
     )?;
+    text(llm.join("tokenizer.json"), &vocabulary.tokenizer_json())?;
+    if config.look_back > 0 {
+        let tasks = picture_tasks(config);
+        let tokenizer = || Tokenizer::open(&llm, 0);
+        while vocabulary.level(&tokenizer()?, &tasks) {
+            text(
+                llm.join("tokenizer_config.json"),
+                &vocabulary.tokenizer_config(),
+            )?;
+            text(llm.join("tokenizer.json"), &vocabulary.tokenizer_json())?;
+        }
+    }
     text(llm.join("config.json"), &llm_json(&config.llm, &vocabulary))?;
     text(
         llm.join("generation_config.json"),
@@ -212,6 +228,7 @@ fn manifest(config: &NewModelConfig) -> Manifest {
         name: config.name.clone(),
         variant: "nano".to_owned(),
         trained: false,
+        caution: config.caution.clone(),
         licence: config.licence.clone(),
         template: Template::Phi3Instruct,
         windows: config.windows,
@@ -246,9 +263,9 @@ fn write_weights(config: &NewModelConfig, device: &Device, new: &Path) -> Result
     save_module(&tower, &params, &clip.join("model.safetensors"))?;
     let mut decoder = Decoder::load(&mut loader, &llm_config);
     let params = std::mem::take(&mut loader.made);
-    let distances = distances(config, &tokenizer, &clip_config, codes_of(new)?)?;
-    if config.look_back {
-        decoder = look_back::decoder(decoder, &params, &llm_config, &distances);
+    let begin = look_back(config, &tokenizer, &clip_config, codes_of(new)?)?;
+    if let Some(begin) = begin {
+        decoder = begin.decoder(decoder, &params, &llm_config);
     }
     save_module(&decoder, &params, &llm.join("model.safetensors"))?;
     let vocabulary = tokenizer.base_len() + tokenizer.added_rows();
@@ -262,8 +279,8 @@ fn write_weights(config: &NewModelConfig, device: &Device, new: &Path) -> Result
             Some(loader.matrix("embed_tokens.weight", vocabulary, llm_config.hidden_size));
         plugin.lm_head = Some(loader.matrix("lm_head.weight", vocabulary, llm_config.hidden_size));
         params.extend(std::mem::take(&mut loader.made));
-        if config.look_back {
-            plugin = look_back::plugin(plugin, &params, llm_config.hidden_size);
+        if let Some(begin) = begin {
+            plugin = begin.plugin(plugin, &params, llm_config.hidden_size);
         }
         save_module(&plugin, &params, &new.join(&entry.file))?;
     }
@@ -276,42 +293,62 @@ fn codes_of(new: &Path) -> Result<usize, TrainError> {
     Ok(side * side)
 }
 
-/// How far back the patch under the next code is, for each task that makes a picture of one, in its own instruction.
-fn distances(
-    config: &NewModelConfig,
-    tokenizer: &Tokenizer,
-    clip: &ClipConfig,
-    codes: usize,
-) -> Result<Vec<usize>, TrainError> {
-    let grid = clip.image_size / clip.patch_size;
-    if config.look_back && grid * grid != codes {
-        return Err(TrainError::Config {
-            what: format!(
-                "look_back needs as many patches as codes; there are {} and {codes}",
-                grid * grid
-            ),
-            path: config.out.clone(),
-        });
-    }
+/// What the model's plug-ins make pictures for.
+fn picture_tasks(config: &NewModelConfig) -> Vec<Task> {
     let entries = config.plugins.iter();
     let mut tasks: Vec<Task> = entries
         .flat_map(|plugin| plugin.capabilities.iter().map(|capability| capability.task))
         .filter(|task| task.generates())
         .collect();
     tasks.dedup();
-    let of = |task: Task| {
-        let text = Template::Phi3Instruct.text(&[], task.instruction(), 1, true);
-        let after = pieces(tokenizer, &text)
-            .into_iter()
-            .skip_while(|piece| !matches!(piece, PromptPiece::Image(_)))
-            .map(|piece| match piece {
-                PromptPiece::Ids(ids) => ids.len(),
-                PromptPiece::Image(_) => 0,
-            });
-        // The token before a code has it as its target.
-        codes + after.sum::<usize>() - 1
+    tasks
+}
+
+/// What the first layer begins with, if the configuration says so.
+fn look_back(
+    config: &NewModelConfig,
+    tokenizer: &Tokenizer,
+    clip: &ClipConfig,
+    codes: usize,
+) -> Result<Option<LookBack>, TrainError> {
+    let heads = config.look_back;
+    let wrong = |what: String| TrainError::Config {
+        what,
+        path: config.out.clone(),
     };
-    Ok(tasks.into_iter().map(of).collect())
+    if heads == 0 {
+        return Ok(None);
+    }
+    if heads >= config.llm.num_attention_heads {
+        return Err(wrong(format!(
+            "look_back takes {heads} heads and one more for the words; there are {}",
+            config.llm.num_attention_heads
+        )));
+    }
+    let grid = clip.image_size / clip.patch_size;
+    if grid * grid != codes {
+        return Err(wrong(format!(
+            "look_back needs as many patches as codes; there are {} and {codes}",
+            grid * grid
+        )));
+    }
+    let tasks = picture_tasks(config).into_iter();
+    let after: BTreeSet<usize> = tasks
+        .map(|task| instruction(tokenizer, task).len())
+        .collect();
+    let mut after = after.into_iter();
+    let (Some(after), None) = (after.next(), after.next()) else {
+        return Err(wrong(
+            "look_back needs plug-ins that make pictures, with instructions of one length in tokens"
+                .to_owned(),
+        ));
+    };
+    Ok(Some(LookBack {
+        heads,
+        // The token before a code has it as its target.
+        distance: codes + after - 1,
+        words: tokenizer.base_len(),
+    }))
 }
 
 /// Gives a plug-in of a model directory new low-rank layers, as its entry describes them; its adapter and tables stay.
@@ -372,187 +409,6 @@ pub fn fresh_plugin(
     write_f32(&path, &tensors)
 }
 
-/// Counts words as the tokenizer will cut them: after a space, which belongs to the word.
-fn count_words(text: &str, words: &mut BTreeMap<String, usize>) {
-    for line in text.split('\n') {
-        for (i, word) in line.split(' ').enumerate() {
-            let word = if i == 0 {
-                word.to_owned()
-            } else {
-                format!("\u{2581}{word}")
-            };
-            if !word.is_empty() && !word.contains('<') {
-                *words.entry(word).or_default() += 1;
-            }
-        }
-    }
-}
-
-/// Pieces and merges of a Llama tokenizer, and Phi-3's added tokens behind them.
-struct Vocabulary {
-    /// In the order of their ids.
-    pieces: Vec<String>,
-    merges: Vec<(String, String)>,
-}
-
-/// Phi-3's added tokens in the order of their ids, and whether they eat white space to their right.
-const ADDED: [(&str, bool); 11] = [
-    ("<|endoftext|>", false),
-    ("<|assistant|>", true),
-    ("<|placeholder1|>", true),
-    ("<|placeholder2|>", true),
-    ("<|placeholder3|>", true),
-    ("<|placeholder4|>", true),
-    ("<|system|>", true),
-    ("<|end|>", true),
-    ("<|placeholder5|>", true),
-    ("<|placeholder6|>", true),
-    ("<|user|>", true),
-];
-
-impl Vocabulary {
-    /// Byte-pair encoding (Sennrich et al. 2016): the most frequent pair becomes a piece, ties by their text.
-    fn learn(words: &BTreeMap<String, usize>, merges: usize) -> Self {
-        let mut pieces: Vec<String> = ["<unk>", "<s>", "</s>"].map(str::to_owned).to_vec();
-        pieces.extend((0..256).map(|byte| format!("<0x{byte:02X}>")));
-        let mut cut: Vec<(Vec<String>, usize)> = words
-            .iter()
-            .map(|(word, count)| (word.chars().map(String::from).collect(), *count))
-            .collect();
-        let mut letters: Vec<String> = cut.iter().flat_map(|(word, _)| word.clone()).collect();
-        letters.extend((' '..='~').map(|c| c.to_string()));
-        letters.push("\u{2581}".to_owned());
-        letters.retain(|letter| letter != " ");
-        letters.sort();
-        letters.dedup();
-        pieces.extend(letters);
-        let mut made = Vec::new();
-        while made.len() < merges {
-            let mut pairs: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-            for (word, count) in &cut {
-                for pair in word.windows(2) {
-                    if let [a, b] = pair {
-                        *pairs.entry((a, b)).or_default() += count;
-                    }
-                }
-            }
-            let best = pairs
-                .into_iter()
-                .max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)));
-            let Some(((a, b), _)) = best.filter(|(_, count)| *count > 1) else {
-                break;
-            };
-            let (a, b) = (a.to_owned(), b.to_owned());
-            let piece = format!("{a}{b}");
-            for (word, _) in &mut cut {
-                let mut i = 0;
-                while i + 1 < word.len() {
-                    if word[i] == a && word[i + 1] == b {
-                        word[i] = piece.clone();
-                        let _ = word.remove(i + 1);
-                    }
-                    i += 1;
-                }
-            }
-            pieces.push(piece);
-            made.push((a, b));
-        }
-        Self {
-            pieces,
-            merges: made,
-        }
-    }
-
-    fn id_of_added(&self, name: &str) -> usize {
-        let place = ADDED.iter().position(|(added, _)| *added == name);
-        self.pieces.len() + place.unwrap_or_default()
-    }
-
-    fn len(&self) -> usize {
-        self.pieces.len() + ADDED.len()
-    }
-
-    /// `<|endoftext|>`, `<|assistant|>` and `<|end|>`, as Phi-3 has them.
-    fn stops(&self) -> Vec<usize> {
-        ["<|endoftext|>", "<|assistant|>", "<|end|>"]
-            .map(|name| self.id_of_added(name))
-            .to_vec()
-    }
-
-    /// Id and entry of every added token.
-    fn added(&self) -> Vec<(usize, Value)> {
-        let entry = |name: &str, rstrip: bool, special: bool| {
-            json!({"content": name, "lstrip": false, "rstrip": rstrip, "normalized": false,
-                   "single_word": false, "special": special})
-        };
-        let first = [
-            ("<unk>", false, true),
-            ("<s>", false, true),
-            ("</s>", true, false),
-        ];
-        first
-            .iter()
-            .enumerate()
-            .map(|(id, (name, rstrip, special))| (id, entry(name, *rstrip, *special)))
-            .chain(
-                ADDED
-                    .iter()
-                    .enumerate()
-                    .map(|(i, (name, rstrip))| (self.pieces.len() + i, entry(name, *rstrip, true))),
-            )
-            .collect()
-    }
-
-    fn tokenizer_json(&self) -> Value {
-        let vocab: serde_json::Map<String, Value> = self
-            .pieces
-            .iter()
-            .enumerate()
-            .map(|(id, piece)| (piece.clone(), json!(id)))
-            .collect();
-        let merges: Vec<String> = self
-            .merges
-            .iter()
-            .map(|(a, b)| format!("{a} {b}"))
-            .collect();
-        let added: Vec<Value> = self
-            .added()
-            .into_iter()
-            .map(|(id, mut entry)| {
-                entry["id"] = json!(id);
-                entry
-            })
-            .collect();
-        json!({
-            "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
-            "normalizer": {"type": "Sequence", "normalizers": [
-                {"type": "Prepend", "prepend": "\u{2581}"},
-                {"type": "Replace", "pattern": {"String": " "}, "content": "\u{2581}"}]},
-            "pre_tokenizer": null, "post_processor": null,
-            "decoder": {"type": "Sequence", "decoders": [
-                {"type": "Replace", "pattern": {"String": "\u{2581}"}, "content": " "},
-                {"type": "ByteFallback"}, {"type": "Fuse"},
-                {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
-            "model": {"type": "BPE", "dropout": null, "unk_token": "<unk>", "continuing_subword_prefix": null,
-                      "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": true,
-                      "vocab": vocab, "merges": merges},
-        })
-    }
-
-    fn tokenizer_config(&self) -> Value {
-        let decoder: serde_json::Map<String, Value> = self
-            .added()
-            .into_iter()
-            .map(|(id, entry)| (id.to_string(), entry))
-            .collect();
-        json!({
-            "add_bos_token": false, "add_eos_token": false, "bos_token": "<s>", "eos_token": "<|endoftext|>",
-            "pad_token": "<|endoftext|>", "unk_token": "<unk>", "legacy": false, "tokenizer_class": "LlamaTokenizer",
-            "clean_up_tokenization_spaces": false, "added_tokens_decoder": decoder,
-        })
-    }
-}
-
 fn llm_json(sizes: &LlmSizes, vocabulary: &Vocabulary) -> Value {
     json!({
         "architectures": ["Phi3ForCausalLM"], "model_type": "phi3", "hidden_act": "silu",
@@ -587,27 +443,4 @@ fn preprocessor_json(side: usize) -> Value {
         "image_std": [0.5, 0.5, 0.5], "resample": 3,
         "rescale_factor": 1.0 / 255.0, "size": {"shortest_edge": side},
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_most_frequent_pair_becomes_a_piece_first() {
-        let mut words = BTreeMap::new();
-        count_words("<image>\nthe leg the knee", &mut words);
-        assert_eq!(words.get("\u{2581}the"), Some(&1));
-        let vocabulary = Vocabulary::learn(&words, 3);
-        assert_eq!(
-            vocabulary.merges.first(),
-            Some(&("h".to_owned(), "e".to_owned()))
-        );
-        assert_eq!(
-            vocabulary.pieces.len(),
-            259 + 95 + 2,
-            "one more pair would occur once only"
-        );
-        assert_eq!(vocabulary.stops()[2] - vocabulary.stops()[0], 7);
-    }
 }

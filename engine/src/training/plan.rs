@@ -57,7 +57,7 @@ impl MemoryPlan {
             Precision::F16 => 2,
         };
         count(layers, trainable.base, base_bytes);
-        count(tower, trainable.base, 4);
+        count(tower, trainable.vision, 4);
         count(tables, trainable.embeddings, base_bytes);
         for plugin in &layout.manifest.plugins {
             let named = config.data.iter().any(|entry| entry.plugin == plugin.name);

@@ -36,6 +36,15 @@ impl SoftCodes {
         })
     }
 
+    /// Shares of the codes alone for each of `codes`: `[ids, codes]`.
+    pub fn of_codes(&self, codes: &[u32]) -> Vec<f32> {
+        let row = |code: &u32| {
+            let from = *code as usize * self.codes;
+            self.table.get(from..from + self.codes).unwrap_or_default()
+        };
+        codes.iter().flat_map(row).copied().collect()
+    }
+
     /// Shares of the whole vocabulary for each of `ids`: `[ids, vocabulary]`.
     pub fn targets(&self, ids: &[u32], vocabulary: usize) -> Vec<f32> {
         let mut shares = vec![0.0; ids.len() * vocabulary];

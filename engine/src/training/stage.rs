@@ -15,6 +15,8 @@ use crate::model::loader::Precision;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
+    /// Before a base of one's own: its vision tower alone, by linear probes ([`super::vision`]).
+    Vision,
     /// Before the paper begins: a base of one's own. Vision tower, language model, embeddings and adapters, without plug-ins.
     Base,
     /// Stage 1: the comprehension adapter alone; the generation adapter and its plug-in.
@@ -30,7 +32,9 @@ pub enum Stage {
 /// What is changed of the model; everything else is frozen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trainable {
-    /// Vision tower and language model without its embeddings.
+    /// Vision tower.
+    pub vision: bool,
+    /// Language model without its embeddings.
     pub base: bool,
     /// Word embeddings and output head.
     pub embeddings: bool,
@@ -46,6 +50,7 @@ impl Stage {
     /// What it changes.
     pub fn trainable(self) -> Trainable {
         let none = Trainable {
+            vision: false,
             base: false,
             embeddings: false,
             adapter: false,
@@ -53,7 +58,12 @@ impl Stage {
             comprehension_plugin: false,
         };
         match self {
+            Self::Vision => Trainable {
+                vision: true,
+                ..none
+            },
             Self::Base => Trainable {
+                vision: true,
                 base: true,
                 embeddings: true,
                 adapter: true,
@@ -299,6 +309,7 @@ mod tests {
         let of = |stage: Stage| {
             let t = stage.trainable();
             [
+                t.vision,
                 t.base,
                 t.embeddings,
                 t.adapter,
@@ -306,10 +317,19 @@ mod tests {
                 t.comprehension_plugin,
             ]
         };
-        assert_eq!(of(Stage::Alignment), [false, false, true, true, false]);
-        assert_eq!(of(Stage::Heterogeneous), [false, true, false, false, false]);
-        assert_eq!(of(Stage::Instruction), [false, false, true, true, true]);
-        assert_eq!(of(Stage::Mixed), [false, true, true, true, true]);
-        assert_eq!(of(Stage::Base), [true, true, true, false, false]);
+        assert_eq!(
+            of(Stage::Alignment),
+            [false, false, false, true, true, false]
+        );
+        assert_eq!(
+            of(Stage::Heterogeneous),
+            [false, false, true, false, false, false]
+        );
+        assert_eq!(
+            of(Stage::Instruction),
+            [false, false, false, true, true, true]
+        );
+        assert_eq!(of(Stage::Mixed), [false, false, true, true, true, true]);
+        assert_eq!(of(Stage::Base), [true, true, true, true, false, false]);
     }
 }

@@ -72,11 +72,70 @@ pub struct Found {
     pub sample: Option<RgbImage>,
 }
 
+/// What is validated: it makes pictures and answers, or leaves out what it cannot do.
+pub trait Reader {
+    /// The picture that a task makes of another.
+    ///
+    /// # Errors
+    /// What the model reports.
+    fn picture(
+        &self,
+        input: &RgbImage,
+        task: RecordTask,
+        question: &str,
+    ) -> Result<Option<RgbImage>, TrainError>;
+
+    /// The answer to a question about pictures.
+    ///
+    /// # Errors
+    /// What the model reports.
+    fn answer(
+        &self,
+        images: &[RgbImage],
+        task: RecordTask,
+        question: &str,
+    ) -> Result<Option<String>, TrainError>;
+}
+
+/// By free-running greedy decoding, as the model is used.
+impl Reader for HealthGpt {
+    fn picture(
+        &self,
+        input: &RgbImage,
+        task: RecordTask,
+        question: &str,
+    ) -> Result<Option<RgbImage>, TrainError> {
+        let Some(task) = task.model_task() else {
+            return Ok(None);
+        };
+        let go_on = &mut |_: usize, _: usize| ControlFlow::Continue(());
+        let made = self.generate(input, task, question, &Sampling::default(), false, go_on)?;
+        Ok(Some(made.unmarked().clone()))
+    }
+
+    fn answer(
+        &self,
+        images: &[RgbImage],
+        _: RecordTask,
+        question: &str,
+    ) -> Result<Option<String>, TrainError> {
+        let input = AskInput {
+            images,
+            history: &[],
+            question,
+            sampling: &Sampling::default(),
+            max_new_tokens: 96,
+        };
+        let answer = HealthGpt::answer(self, &input, &mut |_| ControlFlow::Continue(()))?;
+        Ok(Some(answer.text))
+    }
+}
+
 /// Mean scores by name: SSIM x 100 and MAE in grey levels at 256 x 256, exact answers in percent.
 ///
 /// # Errors
 /// A picture that cannot be read, or what the model reports.
-pub fn look(model: &HealthGpt, set: &ValidationSet) -> Result<Found, TrainError> {
+pub fn look(model: &dyn Reader, set: &ValidationSet) -> Result<Found, TrainError> {
     let mut sample = None;
     let mut sums: BTreeMap<String, (f64, f64)> = BTreeMap::new();
     let mut add = |name: String, value: f64| {
@@ -89,7 +148,7 @@ pub fn look(model: &HealthGpt, set: &ValidationSet) -> Result<Found, TrainError>
         };
         let Some(task) = record.task else { continue };
         if let (true, Some(target)) = (task.generates(), &record.target_image) {
-            let Some(made) = picture(model, set, record, target)? else {
+            let Some(made) = picture(model, set, record, task, target)? else {
                 continue;
             };
             let (ssim, mae) = made.scores();
@@ -98,7 +157,9 @@ pub fn look(model: &HealthGpt, set: &ValidationSet) -> Result<Found, TrainError>
                 add(name, value);
             }
         } else if !task.generates() {
-            let exact = answers_exactly(model, set, record)?;
+            let Some(exact) = answers_exactly(model, set, record, task)? else {
+                continue;
+            };
             for name in names(task) {
                 add(name, if exact { 100.0 } else { 0.0 });
             }
@@ -122,13 +183,23 @@ fn open(set: &ValidationSet, path: &std::path::Path) -> Result<RgbImage, TrainEr
     }
 }
 
-fn question(record: &Record) -> String {
+/// The last question without the picture's place.
+pub(super) fn question(record: &Record) -> String {
     let asked = record
         .conversations
         .iter()
         .rfind(|message| message.from == Speaker::Human)
         .map_or("", |message| &message.value);
     asked.replace("<image>\n", "").replace("<image>", "")
+}
+
+/// The last answer.
+pub(super) fn response(record: &Record) -> &str {
+    record
+        .conversations
+        .iter()
+        .rfind(|message| message.from == Speaker::Gpt)
+        .map_or("", |message| message.value.trim())
 }
 
 /// Three pictures of `SIDE` x `SIDE`.
@@ -151,55 +222,38 @@ impl Made {
 }
 
 fn picture(
-    model: &HealthGpt,
+    model: &dyn Reader,
     set: &ValidationSet,
     record: &Record,
+    task: RecordTask,
     target: &std::path::Path,
 ) -> Result<Option<Made>, TrainError> {
-    let task = record.task.and_then(RecordTask::model_task);
-    let Some((task, image)) = task.zip(record.image.as_ref()) else {
+    let Some(image) = &record.image else {
         return Ok(None);
     };
     let (input, target) = (open(set, image)?, open(set, target)?);
-    let go_on = &mut |_: usize, _: usize| ControlFlow::Continue(());
-    let made = model.generate(
-        &input,
-        task,
-        &question(record),
-        &Sampling::default(),
-        false,
-        go_on,
-    )?;
+    let Some(made) = model.picture(&input, task, &question(record))? else {
+        return Ok(None);
+    };
     let side = SIDE as u32;
     let sized = |image: &RgbImage| pillow_resize(image, side, side, Filter::Bicubic);
     Ok(Some(Made {
         input: sized(&input),
-        result: sized(made.unmarked()),
+        result: sized(&made),
         target: sized(&target),
     }))
 }
 
 fn answers_exactly(
-    model: &HealthGpt,
+    model: &dyn Reader,
     set: &ValidationSet,
     record: &Record,
-) -> Result<bool, TrainError> {
+    task: RecordTask,
+) -> Result<Option<bool>, TrainError> {
     let images: Vec<RgbImage> = match &record.image {
         Some(path) => vec![open(set, path)?],
         None => Vec::new(),
     };
-    let expected = record
-        .conversations
-        .iter()
-        .rfind(|message| message.from == Speaker::Gpt)
-        .map_or("", |message| message.value.trim());
-    let input = AskInput {
-        images: &images,
-        history: &[],
-        question: &question(record),
-        sampling: &Sampling::default(),
-        max_new_tokens: 96,
-    };
-    let answer = model.answer(&input, &mut |_| ControlFlow::Continue(()))?;
-    Ok(answer.text.trim() == expected)
+    let answer = model.answer(&images, task, &question(record))?;
+    Ok(answer.map(|answer| answer.trim() == response(record)))
 }

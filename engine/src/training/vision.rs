@@ -1,0 +1,275 @@
+//! The vision tower of a new base, alone, before the language model sees it (stage `vision`).
+//!
+//! Through a language model a tower learns slowly: a sequence has twice as many tokens, and a code's gradient comes through
+//! attention over all of them. Here linear probes (Alain and Bengio 2016) read the hidden state that a plug-in reads: one names
+//! the VQ code of the target under each patch, one the answer to a closed question from the mean of all patches. They serve as
+//! CLIP's text tower did for CLIP, and are left out of the model. Questions, and tasks, are told apart by a probe of their own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use burn::module::Param;
+use burn::tensor::{Device, Tensor};
+use image::RgbImage;
+
+use super::error::TrainError;
+use super::learner::Learner;
+use super::soft_codes::SoftCodes;
+use super::validation::{Reader, question, response};
+use crate::dataset::{RecordTask, Records};
+use crate::model::fused::cross_entropy;
+use crate::model::layers::matmul_rows;
+use crate::model::loader::Loader;
+use crate::model::plugin::PlugIn;
+use crate::model::vqgan::to_rgb;
+use crate::model::{HealthGpt, ModelError};
+
+/// What one file of records asks of the tower.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// The code of the target picture under each patch.
+    Codes(RecordTask),
+    /// One of the answers that the file has to a question.
+    Answers {
+        /// Of the file's records.
+        task: RecordTask,
+        /// First row of each question, and its answers in the order of the rows.
+        questions: BTreeMap<String, (usize, Vec<String>)>,
+    },
+}
+
+impl Probe {
+    /// Of a file whose records have one kind of task. Open questions with an answer for each picture are none for a probe, so
+    /// there the file should not be among the stage's data.
+    ///
+    /// # Errors
+    /// Records without a task.
+    pub fn new(records: &Records) -> Result<Self, TrainError> {
+        let task = records.records.iter().find_map(|record| record.task);
+        let Some(task) = task else {
+            return Err(TrainError::Record {
+                what: "stage vision needs records with a task".to_owned(),
+                path: records.folder.clone(),
+            });
+        };
+        if task.generates() {
+            return Ok(Self::Codes(task));
+        }
+        let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for record in &records.records {
+            let answers = found.entry(question(record)).or_default();
+            let _ = answers.insert(response(record).to_owned());
+        }
+        let mut rows = 0;
+        let mut questions = BTreeMap::new();
+        for (asked, answers) in found {
+            let first = rows;
+            rows += answers.len();
+            let _ = questions.insert(asked, (first, answers.into_iter().collect()));
+        }
+        Ok(Self::Answers { task, questions })
+    }
+
+    fn task(&self) -> RecordTask {
+        match self {
+            Self::Codes(task) | Self::Answers { task, .. } => *task,
+        }
+    }
+
+    /// Random weights `[classes, hidden]`.
+    pub fn weights(
+        &self,
+        loader: &mut Loader<'_>,
+        codes: usize,
+        hidden: usize,
+    ) -> Param<Tensor<2>> {
+        let classes = match self {
+            Self::Codes(_) => codes,
+            Self::Answers { questions, .. } => {
+                questions.values().map(|(_, answers)| answers.len()).sum()
+            }
+        };
+        loader.matrix("probe.weight", classes, hidden)
+    }
+}
+
+/// What a probe should have said.
+pub enum Truth<'a> {
+    /// Codes of the target, row by row.
+    Codes(&'a [u32]),
+    /// An answer to a question.
+    Answer(&'a str, &'a str),
+}
+
+/// Mean cross-entropy of a probe over the hidden state `[1, patches, hidden]`; codes are spread over those that look alike.
+///
+/// # Errors
+/// A picture with another number of codes than patches, or an answer that the file did not have.
+pub fn loss(
+    probe: &Probe,
+    weights: &Param<Tensor<2>>,
+    patches: Tensor<3>,
+    truth: &Truth<'_>,
+    soft: Option<&SoftCodes>,
+) -> Result<Tensor<1>, TrainError> {
+    let [_, count, _] = patches.dims();
+    match (probe, truth) {
+        (Probe::Codes(_), Truth::Codes(codes)) if codes.len() == count => {
+            let logits: Tensor<2> = matmul_rows(patches, weights.val()).squeeze_dim(0);
+            let [_, classes] = logits.dims();
+            let targets = match soft {
+                Some(soft) => soft.of_codes(codes),
+                None => codes
+                    .iter()
+                    .flat_map(|code| one_hot(*code as usize, classes))
+                    .collect(),
+            };
+            Ok(cross_entropy(logits, targets))
+        }
+        (Probe::Answers { questions, .. }, Truth::Answer(asked, answer)) => {
+            let among = questions.get(*asked);
+            let right = among.and_then(|(_, answers)| answers.iter().position(|a| a == answer));
+            let (Some((first, answers)), Some(right)) = (among, right) else {
+                return Err(invalid(
+                    "a question or answer is not in the file".to_owned(),
+                ));
+            };
+            let logits = answer_logits(weights, patches, *first, answers.len());
+            Ok(cross_entropy(logits, one_hot(right, answers.len())))
+        }
+        (Probe::Codes(_), Truth::Codes(codes)) => Err(invalid(format!(
+            "stage vision needs as many patches as codes; there are {count} and {}",
+            codes.len()
+        ))),
+        _ => Err(invalid(
+            "the records of a file make pictures or answer, not both".to_owned(),
+        )),
+    }
+}
+
+fn invalid(what: String) -> TrainError {
+    ModelError::Invalid { what }.into()
+}
+
+fn one_hot(at: usize, classes: usize) -> Vec<f32> {
+    (0..classes).map(|k| f32::from(u8::from(k == at))).collect()
+}
+
+/// `[1, answers]`.
+fn answer_logits(
+    weights: &Param<Tensor<2>>,
+    patches: Tensor<3>,
+    first: usize,
+    answers: usize,
+) -> Tensor<2> {
+    let mean = patches.mean_dim(1); // [1, 1, hidden]
+    matmul_rows(mean, weights.val().narrow(0, first, answers)).squeeze_dim(0)
+}
+
+/// Tower and probes as they validate.
+pub struct Probed<'a> {
+    /// Preprocessing and image decoder.
+    pub model: &'a HealthGpt,
+    /// On the plain device.
+    pub learner: &'a Learner,
+    /// Each with its plug-in's index.
+    pub probes: &'a [(usize, Probe)],
+}
+
+impl Probed<'_> {
+    fn read(&self, image: &RgbImage, task: RecordTask) -> Result<Option<Read<'_>>, TrainError> {
+        let index = self.probes.iter().position(|(_, p)| p.task() == task);
+        let found = index.and_then(|i| Some((self.probes.get(i)?, self.learner.probes.get(i)?)));
+        let Some(((plugin, probe), weights)) = found else {
+            return Ok(None);
+        };
+        let plugins: &[PlugIn] = &self.learner.plugins;
+        let Some(plugin) = plugins.get(*plugin) else {
+            return Ok(None);
+        };
+        let device: &Device = &self.model.device;
+        let patches = self.learner.patches(self.model, plugin, image, device)?;
+        Ok(Some((probe, weights, patches)))
+    }
+}
+
+type Read<'a> = (&'a Probe, &'a Param<Tensor<2>>, Tensor<3>);
+
+impl Reader for Probed<'_> {
+    fn picture(
+        &self,
+        input: &RgbImage,
+        task: RecordTask,
+        _: &str,
+    ) -> Result<Option<RgbImage>, TrainError> {
+        let read = self.read(input, task)?;
+        let Some(((_, weights, patches), (vqgan, _))) = read.zip(self.model.vqgan.as_ref()) else {
+            return Ok(None);
+        };
+        let best = matmul_rows(patches, weights.val()).argmax(2).into_data();
+        let codes: Vec<u32> = best.iter::<u32>().collect();
+        let latents = vqgan.latents(&codes, &self.model.device);
+        Ok(Some(to_rgb(vqgan.decode(latents))))
+    }
+
+    fn answer(
+        &self,
+        images: &[RgbImage],
+        task: RecordTask,
+        asked: &str,
+    ) -> Result<Option<String>, TrainError> {
+        let Some(image) = images.first() else {
+            return Ok(None);
+        };
+        let Some((Probe::Answers { questions, .. }, weights, patches)) = self.read(image, task)?
+        else {
+            return Ok(None);
+        };
+        let Some((first, answers)) = questions.get(asked) else {
+            return Ok(None);
+        };
+        let logits = answer_logits(weights, patches, *first, answers.len());
+        let best = logits.argmax(1).into_data().iter::<u32>().next();
+        Ok(best.and_then(|i| answers.get(i as usize)).cloned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::{Message, Record, Speaker};
+
+    #[test]
+    fn a_question_has_the_answers_of_its_file_in_rows_of_their_own() {
+        let record = |asked: &str, answer: &str| Record {
+            task: Some(RecordTask::Vqa),
+            conversations: vec![
+                Message {
+                    from: Speaker::Human,
+                    value: format!("<image>\n{asked}"),
+                },
+                Message {
+                    from: Speaker::Gpt,
+                    value: answer.to_owned(),
+                },
+            ],
+            ..Record::default()
+        };
+        let records = Records {
+            folder: std::path::PathBuf::new(),
+            records: vec![
+                record("Plane?", "sagittal"),
+                record("CT?", "yes"),
+                record("Plane?", "axial"),
+                record("CT?", "no"),
+                record("Plane?", "axial"),
+            ],
+            ..Records::default()
+        };
+        let Probe::Answers { questions, .. } = Probe::new(&records).unwrap() else {
+            panic!("it answers");
+        };
+        let answers = |words: [&str; 2]| words.map(str::to_owned).to_vec();
+        assert_eq!(questions["CT?"], (0, answers(["no", "yes"])));
+        assert_eq!(questions["Plane?"], (2, answers(["axial", "sagittal"])));
+    }
+}
