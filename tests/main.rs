@@ -12,6 +12,7 @@ mod import;
 mod kernels;
 mod lost;
 mod model;
+mod new_model;
 mod packaging;
 mod packed;
 mod paint;

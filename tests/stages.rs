@@ -20,7 +20,7 @@ use image::{Rgb, RgbImage};
 use crate::support::{load, tiny_model};
 
 /// Four pictures of squares; the question is which half is bright, the conversion inverts the levels.
-fn write_records(folder: &Path) -> [PathBuf; 2] {
+pub fn write_records(folder: &Path) -> [PathBuf; 2] {
     fs::create_dir_all(folder).unwrap();
     let (mut questions, mut conversions) = (Vec::new(), Vec::new());
     for i in 0..4_u32 {
@@ -68,7 +68,8 @@ fn write_records(folder: &Path) -> [PathBuf; 2] {
     paths
 }
 
-fn config(root: &Path, out: &str, stage: Stage, steps: u64) -> StageConfig {
+/// A stage of the tiny model on those records.
+pub fn config(root: &Path, out: &str, stage: Stage, steps: u64) -> StageConfig {
     let [questions, conversions] = write_records(&root.join("data"));
     let entry = |records: &PathBuf, plugin: &str| DataEntry {
         records: records.clone(),
@@ -88,6 +89,7 @@ fn config(root: &Path, out: &str, stage: Stage, steps: u64) -> StageConfig {
         batch: 2,
         learning_rate: 3e-3,
         adapter_learning_rate: 1e-3,
+        vision_learning_rate: None,
         schedule: Schedule::WarmUp,
         warmup: 2,
         weight_decay: 0.0,
@@ -121,7 +123,8 @@ pub fn write_config(root: &Path, steps: u64) -> PathBuf {
     path
 }
 
-fn run(config: &StageConfig, stop_at: u64) -> Vec<TrainStep> {
+/// Its steps; `stop_at` interrupts it.
+pub fn run(config: &StageConfig, stop_at: u64) -> Vec<TrainStep> {
     let mut steps = Vec::new();
     let _ = train(config, &Device::flex(), &mut |step| {
         steps.push(step.clone());
@@ -144,7 +147,7 @@ fn tensors(path: &Path) -> BTreeMap<String, Vec<f32>> {
 }
 
 /// Names of the tensors that differ between two runs of the same layout.
-fn changed(before: &Path, after: &Path) -> Vec<String> {
+pub fn changed(before: &Path, after: &Path) -> Vec<String> {
     let (before, after) = (tensors(before), tensors(after));
     assert!(after.keys().all(|name| before.contains_key(name)));
     after
@@ -277,6 +280,13 @@ fn what_cannot_be_trained_on_is_refused_and_the_last_checkpoint_stays() {
     let refused = |config: &StageConfig| {
         train(config, &Device::flex(), &mut |_| ControlFlow::Continue(())).unwrap_err()
     };
+    let tower = StageConfig {
+        stage: Stage::Vision,
+        out: root.path().join("tower"),
+        ..good.clone()
+    };
+    let error = refused(&tower).to_string();
+    assert!(error.contains("as many patches as codes"), "{error}");
     let short = StageConfig {
         max_tokens: 10,
         out: root.path().join("short"),

@@ -54,7 +54,8 @@ pub fn write_subject(folder: &Path, shift: i32) {
     }
 }
 
-fn config(root: &Path, out: &str, steps: u64) -> AutoencoderConfig {
+/// A small VQGAN of two such legs: 8 x 8 codes of 4 x 4 pixels.
+pub fn config(root: &Path, out: &str, steps: u64) -> AutoencoderConfig {
     for (split, subject, shift) in [("train", "A", 0), ("train", "B", 5), ("val", "C", -4)] {
         write_subject(&root.join(split).join(subject), shift);
     }

@@ -102,10 +102,14 @@ pub fn run_window(mut start: WindowStart) -> eframe::Result<()> {
             };
             eframe::run_native(words().program, options, Box::new(create))
         }));
-        let lost = match ended {
-            Ok(_) => loss.reason(),
-            Err(_) => loss.reason_after_fault(),
-        };
+        if ended.is_err()
+            && let Some(reason) = loss.reason_after_fault()
+        {
+            // The event loop was left in the middle and opens no second window. The session is on disk.
+            let text = fill(words().window_gpu_lost_for_good, &[&reason]);
+            return Err(eframe::Error::AppCreation(text.into()));
+        }
+        let lost = loss.reason();
         let Some(reason) = lost else {
             ended.unwrap_or_else(|panic| resume_unwind(panic))?;
             break;
@@ -144,6 +148,8 @@ impl eframe::App for WindowApp {
             if workbench.plan.as_mut().is_some_and(PlanRun::loses_gpu) {
                 if let Some(render) = frame.wgpu_render_state() {
                     render.device.destroy();
+                    // The loss is told of now, before this frame is drawn.
+                    let _ = render.device.poll(eframe::wgpu::PollType::Poll);
                 }
                 ctx.request_repaint();
             }

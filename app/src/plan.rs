@@ -54,6 +54,9 @@ impl PlanRun {
     /// A run that begins now and writes how it ended to `outcome`.
     pub fn new(plan: ScreenshotPlan, outcome: Arc<Mutex<Result<(), String>>>) -> Self {
         let (sender, taken) = channel();
+        if let Ok(mut outcome) = outcome.lock() {
+            *outcome = Err("the window was closed before the picture was taken".to_owned());
+        }
         let deadline = Instant::now() + Duration::from_secs(plan.timeout_secs);
         Self {
             plan,

@@ -115,6 +115,7 @@ strings! {
     memory_model: "model {0}", "Modell {0}";
     gpu_lost: "The GPU stopped answering ({0}). The study, the questions and the answers are still here; the model is loaded again.", "Die GPU antwortet nicht mehr ({0}). Studie, Fragen und Antworten sind noch da; das Modell wird neu geladen.";
     window_gpu_lost: "The GPU that draws the window was lost ({0}); the window was opened again, and everything is still here.", "Die GPU, die das Fenster zeichnet, ging verloren ({0}); das Fenster wurde neu geöffnet, und alles ist noch da.";
+    window_gpu_lost_for_good: "the GPU that draws the window was lost while it drew ({0}); start the program again, which offers to restore what was open", "die GPU, die das Fenster zeichnet, ging beim Zeichnen verloren ({0}); starten Sie das Programm neu, es bietet an, den Stand wiederherzustellen";
     no_device: "No device: {0}", "Kein Gerät: {0}";
     stop: "Stop", "Stopp";
     stop_job: "Stop: {0}", "Stopp: {0}";

@@ -72,7 +72,7 @@ pub enum Command {
     EvalQuant(EvalQuantArgs),
     /// Write a model with random weights in the size of a released one, to try memory and speed
     RandomModel(RandomModelArgs),
-    /// Train an image autoencoder on paired volumes, from the last checkpoint if there is one
+    /// Train a stage of a recipe: VQGAN, new model, vision tower, base, adapters or plug-ins; goes on from the last checkpoint
     Train(TrainArgs),
     /// Train one configuration in variants that differ in one thing: plugins, experts, features or stages
     Experiment(ExperimentArgs),

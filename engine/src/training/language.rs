@@ -188,7 +188,7 @@ impl Run {
             .iter()
             .map(|entry| entry.plugin.clone())
             .collect();
-        let trainable = config.stage.trainable();
+        let trainable = config.trainable();
         let untouched = super::learner::values(&model.plugins);
         let mut learner = Learner::new(&mut model, trainable, &trained)?;
         let sources = sources(config, &model, &config.data)?;
@@ -257,14 +257,7 @@ impl Run {
             accumulator.accumulate(&self.learner, grads);
         }
         let share = config.rate(step);
-        let rates = |name: &str| {
-            let highest = if name.contains("/mm_projector.") {
-                config.adapter_learning_rate
-            } else {
-                config.learning_rate
-            };
-            share * highest
-        };
+        let rates = |name: &str| share * config.highest_rate(name);
         let (learner, report) =
             self.optimizer
                 .step(self.learner.clone(), accumulator.grads(), &rates);
@@ -455,7 +448,7 @@ impl Run {
 
     fn write_model(&self) -> Result<(), TrainError> {
         let out = self.config.out.join("model");
-        let trainable = self.config.stage.trainable();
+        let trainable = self.config.trainable();
         write_model(&self.model, &self.learner, &self.untouched, trainable, &out)
     }
 

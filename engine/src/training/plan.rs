@@ -33,7 +33,7 @@ impl MemoryPlan {
         let layout = ModelLayout::open(&config.model)?;
         let llm = LlmConfig::open(&config.model.join(&layout.manifest.parts.llm))?;
         let clip = ClipConfig::open(&config.model.join(&layout.manifest.parts.clip))?;
-        let trainable = config.stage.trainable();
+        let trainable = config.trainable();
         let tables = 2 * (llm.vocab_size * llm.hidden_size) as u64;
         let layers = llm.num_hidden_layers
             * Sites::new(&llm)

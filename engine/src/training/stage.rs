@@ -161,6 +161,9 @@ pub struct StageConfig {
     pub learning_rate: f64,
     /// Learning rate of adapters.
     pub adapter_learning_rate: f64,
+    /// Learning rate of a vision tower that is trained; 0 freezes it, which spares a base its tower's backward pass.
+    #[serde(default)]
+    pub vision_learning_rate: Option<f64>,
     /// How the rates go.
     pub schedule: Schedule,
     /// Steps of warm-up.
@@ -242,7 +245,8 @@ impl StageConfig {
         if config.batch == 0 || config.steps == 0 {
             return Err(wrong("batch and steps must be at least 1".to_owned()));
         }
-        let trains_base = config.stage.trainable().base || config.stage.trainable().embeddings;
+        let trainable = config.trainable();
+        let trains_base = trainable.base || trainable.embeddings;
         if trains_base && config.base_precision == BasePrecision::F16 {
             return Err(wrong(
                 "a base or embeddings that are trained cannot be held in f16".to_owned(),
@@ -262,6 +266,27 @@ impl StageConfig {
         Ok(config)
     }
 
+    /// What the run changes.
+    pub fn trainable(&self) -> Trainable {
+        let of = self.stage.trainable();
+        let frozen = self.vision_learning_rate == Some(0.0);
+        Trainable {
+            vision: of.vision && !frozen,
+            ..of
+        }
+    }
+
+    /// The highest learning rate of a parameter, by its name.
+    pub fn highest_rate(&self, name: &str) -> f64 {
+        if name.contains("/mm_projector.") {
+            self.adapter_learning_rate
+        } else if name.starts_with("vision tower/") {
+            self.vision_learning_rate.unwrap_or(self.learning_rate)
+        } else {
+            self.learning_rate
+        }
+    }
+
     /// What makes two runs the same run, in hexadecimal.
     pub fn sha256(&self) -> String {
         // Where files lie and how often they are written changes no weight.
@@ -274,7 +299,7 @@ impl StageConfig {
 
     /// The type of the language model's weights.
     pub fn precision(&self, llm: &LlmConfig, device: &Device) -> Precision {
-        let trainable = self.stage.trainable();
+        let trainable = self.trainable();
         match self.base_precision {
             _ if trainable.base || trainable.embeddings => Precision::F32,
             BasePrecision::Auto => Precision::for_model(llm, device),

@@ -1,0 +1,200 @@
+//! A model of one's own: what it begins with, and its vision tower trained alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use engine::model::manifest::PlugInKind;
+use engine::model::prompt::{PromptPiece, Template, pieces};
+use engine::model::tokenizer::Tokenizer;
+use engine::task::Task;
+use engine::training::new_model::{ClipSizes, LlmSizes, NewModelConfig, PlugInSizes, create};
+use engine::training::stage::{Stage, StageConfig};
+use engine::training::{TrainError, autoencoder};
+
+use crate::stages::{changed, config, run, write_records};
+use crate::support::load;
+use crate::training;
+
+fn sizes(root: &Path) -> NewModelConfig {
+    let plugin = |name: &str, state: i64, tasks: &[&str]| PlugInSizes {
+        name: name.to_owned(),
+        kind: PlugInKind::HLora,
+        rank: 4,
+        experts: 2,
+        alpha: 8.0,
+        vit_hidden_state: state,
+        capabilities: tasks.iter().map(|task| task.parse().unwrap()).collect(),
+    };
+    NewModelConfig {
+        stage: "new".to_owned(),
+        out: root.join("new"),
+        vqgan: root.join("vqgan/vqgan"),
+        name: "small".to_owned(),
+        licence: "CC0".to_owned(),
+        caution: None,
+        records: write_records(&root.join("data")).to_vec(),
+        merges: 20,
+        seed: 4,
+        look_back: 2,
+        windows: None,
+        clip: ClipSizes {
+            hidden_size: 32,
+            intermediate_size: 32,
+            num_hidden_layers: 2,
+            num_attention_heads: 2,
+            image_size: 32,
+            patch_size: 4,
+        },
+        llm: LlmSizes {
+            hidden_size: 64,
+            intermediate_size: 64,
+            num_hidden_layers: 1,
+            num_attention_heads: 4,
+            num_key_value_heads: 4,
+            max_position_embeddings: 512,
+            rope_theta: 10000.0,
+        },
+        plugins: vec![
+            plugin("comprehension", -2, &["comprehend"]),
+            plugin(
+                "generation",
+                1,
+                &["reconstruct:limb", "ct2mri:limb", "sr4:limb"],
+            ),
+        ],
+    }
+}
+
+/// A new model of an untrained VQGAN in `root`.
+fn new(root: &Path) -> PathBuf {
+    let vqgan = training::config(root, "vqgan", 1);
+    let _ = autoencoder::train(&vqgan, &Device::flex(), &mut |_| {
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
+    let sizes = sizes(root);
+    create(&sizes, &Device::flex()).unwrap();
+    sizes.out
+}
+
+#[test]
+fn every_task_s_instruction_has_as_many_tokens_so_the_patch_is_equally_far_back() {
+    let root = tempfile::tempdir().unwrap();
+    let model = new(root.path());
+    let tokenizer = Tokenizer::open(&model.join("llm"), 32).unwrap();
+    let after = |task: Task| -> usize {
+        let text = Template::Phi3Instruct.text(&[], task.instruction(), 1, true);
+        let all = pieces(&tokenizer, &text);
+        let last = all.last().unwrap();
+        let PromptPiece::Ids(ids) = last else {
+            panic!("a prompt ends with words");
+        };
+        ids.len()
+    };
+    let lengths = [Task::Reconstruct, Task::Ct2Mri, Task::Sr4].map(after);
+    assert!(
+        lengths.iter().all(|length| *length == lengths[0]),
+        "{lengths:?}"
+    );
+    // What was levelled still reads as it was written.
+    let text = Task::Sr4.instruction();
+    assert_eq!(tokenizer.decode(&tokenizer.encode(text)).trim(), text);
+}
+
+#[test]
+fn heads_and_patches_that_do_not_suffice_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let good = sizes(root.path());
+    let _ = new(root.path());
+    let refused = |edit: &dyn Fn(&mut NewModelConfig)| {
+        let mut bad = good.clone();
+        edit(&mut bad);
+        bad.out = root.path().join("bad");
+        let error = create(&bad, &Device::flex()).unwrap_err();
+        assert!(matches!(error, TrainError::Config { .. }), "{error}");
+        error.to_string()
+    };
+    let heads = refused(&|bad| bad.look_back = 4);
+    assert!(heads.contains("one more for the words"), "{heads}");
+    let patches = refused(&|bad| bad.clip.patch_size = 8);
+    assert!(patches.contains("there are 16 and 64"), "{patches}");
+}
+
+#[test]
+fn stage_vision_trains_the_tower_alone_and_leaves_its_probes_out() {
+    let root = tempfile::tempdir().unwrap();
+    let model = new(root.path());
+    let vision = StageConfig {
+        model: model.clone(),
+        batch: 4,
+        learning_rate: 1e-2,
+        augment: false,
+        ..config(root.path(), "vision", Stage::Vision, 30)
+    };
+    let steps = run(&vision, 0);
+    let mean = |of: std::ops::Range<usize>| -> f64 {
+        let count = of.len() as f64;
+        steps[of].iter().map(|step| step.loss).sum::<f64>() / count
+    };
+    let (first, last) = (mean(0..5), mean(25..30));
+    assert!(last < 0.8 * first, "{first} -> {last}");
+    // The probes validate: which half is bright is seen.
+    let scores = &steps.last().unwrap().scores;
+    assert_eq!(scores.get("val exact vqa"), Some(&100.0), "{scores:?}");
+    assert!(scores.contains_key("val ssim ct2mri"), "{scores:?}");
+
+    let trained = vision.out.join("model");
+    let tower = changed(
+        &model.join("clip/model.safetensors"),
+        &trained.join("clip/model.safetensors"),
+    );
+    assert!(tower.iter().all(|name| name.starts_with("vision_model.")));
+    assert!(tower.len() > 10, "{tower:?}");
+    for name in [
+        "llm/model.safetensors",
+        "plugins/generation.safetensors",
+        "plugins/comprehension.safetensors",
+    ] {
+        let moved = changed(&model.join(name), &trained.join(name));
+        assert!(moved.is_empty(), "{name}: {moved:?}");
+    }
+    let _ = load(&trained).unwrap();
+}
+
+#[test]
+fn a_resumed_vision_stage_gives_the_very_weights_of_an_uninterrupted_one() {
+    let root = tempfile::tempdir().unwrap();
+    let whole = StageConfig {
+        model: new(root.path()),
+        ..config(root.path(), "whole", Stage::Vision, 5)
+    };
+    let broken = StageConfig {
+        out: root.path().join("broken"),
+        workers: 2,
+        ..whole.clone()
+    };
+    assert_eq!(run(&whole, 0).len(), 5);
+    assert_eq!(run(&broken, 2).len(), 2);
+    assert_eq!(run(&broken, 0).len(), 3);
+    for name in ["last/weights.safetensors", "model/clip/model.safetensors"] {
+        let read = |config: &StageConfig| fs::read(config.out.join(name)).unwrap();
+        assert!(read(&whole) == read(&broken), "{name}");
+    }
+}
+
+#[test]
+fn a_base_can_be_trained_behind_a_tower_that_stays() {
+    let root = tempfile::tempdir().unwrap();
+    let model = new(root.path());
+    let base = StageConfig {
+        model: model.clone(),
+        vision_learning_rate: Some(0.0),
+        ..config(root.path(), "base", Stage::Base, 2)
+    };
+    let _ = run(&base, 0);
+    let trained = base.out.join("model");
+    let moved = |name: &str| changed(&model.join(name), &trained.join(name));
+    assert_eq!(moved("clip/model.safetensors"), Vec::<String>::new());
+    assert!(moved("llm/model.safetensors").len() > 3);
+}
