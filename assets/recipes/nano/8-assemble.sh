@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Puts nano together: the base of step 4, each plug-in from its own step (5, 6), the decoder of step 7 if it was run.
-# Usage: assets/recipes/nano/8-assemble.sh [OUT]
+# Puts nano together: the model of step 6, with the decoder of step 7 if that was run. Usage: assets/recipes/nano/8-assemble.sh [OUT]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 out=${1:-assets/models/nano}
@@ -8,18 +7,13 @@ work=target/nano
 new=$work/assembled
 
 rm -rf "$new"
-cp --recursive "$work/scan/model" "$new"
-cp "$work/comprehension/model/plugins/"{comprehension,fusion}.safetensors "$new/plugins/"
-cp "$work/generation/model/plugins/generation.safetensors" "$new/plugins/"
+cp --recursive "$work/plugins/model" "$new"
 if [ -d "$work/decoder/vqgan" ]; then
     cp "$work/decoder/vqgan/"* "$new/vqgan/"
 fi
-# Only the task that it does well enough to show is offered (see the model card).
-sed --in-place 's/"reconstruct:limb", "ct2mri:limb", "mri2ct:limb", "sr4:limb"/"ct2mri:limb"/' "$new/model.toml"
-caution=$(grep '^caution' assets/recipes/nano/2-new.toml) # for a model that was begun before the recipe had it
-sed --in-place "/^caution/d; s/^licence/$caution\nlicence/" "$new/model.toml"
-# Word tables: the comprehension plug-in, first in the manifest, has its own in `fusion`; step 6 wrote the other's into its file.
-sed --in-place '0,/^fusion/!{/^fusion/d}; /^\[sha256\]/,$d' "$new/model.toml"
+# What a user is warned of was measured after the model was begun.
+caution=$(grep '^caution' assets/recipes/nano/2-new.toml)
+sed --in-place "/^caution/d; s/^licence/$caution\nlicence/; /^\[sha256\]/,\$d" "$new/model.toml"
 (
     cd "$new"
     echo "[sha256]"
