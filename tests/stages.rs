@@ -17,7 +17,7 @@ use engine::training::stage::{BasePrecision, DataEntry, Schedule, Stage, StageCo
 use engine::training::step::TrainStep;
 use image::{Rgb, RgbImage};
 
-use crate::support::{load, tiny_model};
+use crate::support::{load, steps, tiny_model};
 
 /// Four pictures of squares; the question is which half is bright, the conversion inverts the levels.
 pub fn write_records(folder: &Path) -> [PathBuf; 2] {
@@ -125,17 +125,9 @@ pub fn write_config(root: &Path, steps: u64) -> PathBuf {
 
 /// Its steps; `stop_at` interrupts it.
 pub fn run(config: &StageConfig, stop_at: u64) -> Vec<TrainStep> {
-    let mut steps = Vec::new();
-    let _ = train(config, &Device::flex(), &mut |step| {
-        steps.push(step.clone());
-        if step.step == stop_at {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+    steps(stop_at, |on_step| {
+        train(config, &Device::flex(), on_step).unwrap()
     })
-    .unwrap();
-    steps
 }
 
 /// Values by tensor name of a weight file.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use engine::DeviceChoice;
 use engine::device::choose;
 use engine::model::{Answer, AskInput, HealthGpt, Sampling};
+use engine::training::step::TrainStep;
 use image::RgbImage;
 
 /// A path in the repository.
@@ -59,4 +60,21 @@ pub fn copy_of(dir: &Path) -> tempfile::TempDir {
     let scratch = tempfile::tempdir().unwrap();
     copy(dir, scratch.path());
     scratch
+}
+
+/// The steps of a run; it is stopped after step `stop_at`.
+pub fn steps(
+    stop_at: u64,
+    train: impl FnOnce(&mut dyn FnMut(&TrainStep) -> ControlFlow<()>) -> u64,
+) -> Vec<TrainStep> {
+    let mut steps = Vec::new();
+    let _ = train(&mut |step| {
+        steps.push(step.clone());
+        if step.step == stop_at {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    steps
 }

@@ -15,6 +15,7 @@ use engine::training::pairs::load_pairs;
 use engine::training::step::TrainStep;
 
 use crate::fixtures::Nifti;
+use crate::support::steps;
 
 /// A leg: a bright disc in both modalities, with a bone that is bright in CT and dark in MR.
 pub fn write_subject(folder: &Path, shift: i32) {
@@ -95,17 +96,9 @@ pub fn config(root: &Path, out: &str, steps: u64) -> AutoencoderConfig {
 }
 
 fn run(config: &AutoencoderConfig, stop_at: u64) -> Vec<TrainStep> {
-    let mut steps = Vec::new();
-    let _ = train(config, &Device::flex(), &mut |step| {
-        steps.push(step.clone());
-        if step.step == stop_at {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+    steps(stop_at, |on_step| {
+        train(config, &Device::flex(), on_step).unwrap()
     })
-    .unwrap();
-    steps
 }
 
 #[test]

@@ -352,3 +352,30 @@ fn linked_files_are_read_and_a_link_in_a_circle_is_skipped() {
     assert_eq!((scan.series.len(), scan.series[0].size[2]), (1, 2));
     assert_eq!((scan.skipped.len(), scan.skipped[0].kind), (1, "io"));
 }
+
+#[test]
+fn one_path_of_several_that_is_gone_is_named_and_the_others_are_opened() {
+    let folder = folder();
+    let file = folder.path().join("a.dcm");
+    Dicom::ct_slice(0, 0.0).write(&file);
+    let gone = folder.path().join("gone");
+    let all = |paths: &[PathBuf]| scan(paths, &mut |_, _| ControlFlow::Continue(()));
+    let found = all(&[gone.clone(), file]).unwrap();
+    assert_eq!(found.series.len(), 1);
+    assert_eq!(found.skipped.len(), 1, "{:?}", found.skipped);
+    assert_eq!(
+        (found.skipped[0].path.clone(), found.skipped[0].kind),
+        (gone.clone(), "io")
+    );
+    // Nothing is left: then why is the answer.
+    for paths in [
+        vec![gone.clone()],
+        vec![gone.clone(), folder.path().join("away")],
+    ] {
+        let error = all(&paths).unwrap_err();
+        assert!(
+            matches!(&error, ImagingError::Io { path, .. } if *path == gone),
+            "{error}"
+        );
+    }
+}

@@ -45,9 +45,8 @@ pub fn scan_showing(
     let started = Instant::now();
     let mut shown = false;
     let mut found = Scan::default();
-    let files = files_in(paths, &mut found.skipped)?;
+    let (files, mut last_error) = files_in(paths, &mut found.skipped)?;
     let mut dicom_files = Vec::new();
-    let mut last_error = None;
     for (done, path) in files.iter().enumerate() {
         if on_progress(done, files.len()).is_break() {
             return Err(ImagingError::Stopped);
@@ -95,7 +94,9 @@ pub fn scan_showing(
     });
     match (found.series.is_empty(), last_error) {
         (false, _) => Ok(found),
-        (true, Some(error)) if files.len() == 1 && paths.iter().all(|path| path.is_file()) => {
+        (true, Some(error))
+            if files.is_empty() || files.len() == 1 && paths.iter().all(|path| path.is_file()) =>
+        {
             Err(error)
         }
         (true, _) => {
@@ -116,12 +117,14 @@ pub fn scan_showing(
     }
 }
 
-/// Every file once, in the order of names. What cannot be listed is skipped, except a path that was asked for.
+/// Every file once, in the order of names. What cannot be listed is skipped, except the only path that was asked for: one of
+/// several that is gone does not keep the others from being opened. Beside the files, why a path was left out, if one was.
 fn files_in(
     paths: &[PathBuf],
     skipped_files: &mut Vec<SkippedFile>,
-) -> Result<BTreeSet<PathBuf>, ImagingError> {
-    let mut files = BTreeSet::new();
+) -> Result<(BTreeSet<PathBuf>, Option<ImagingError>), ImagingError> {
+    let alone = paths.len() == 1;
+    let (mut files, mut left_out) = (BTreeSet::new(), None);
     for path in paths {
         if let Some(listed) = listed_files(path) {
             files.extend(listed);
@@ -134,8 +137,11 @@ fn files_in(
                     if (file == *path || named_zip(&file)) && archive::is_archive(&file) {
                         match members(&file, skipped_files) {
                             Ok(members) => files.extend(members),
-                            Err(error) if file == *path => return Err(error),
-                            Err(error) => skipped_files.push(skipped(&file, &error)),
+                            Err(error) if file == *path && alone => return Err(error),
+                            Err(error) => {
+                                skipped_files.push(skipped(&file, &error));
+                                left_out = left_out.or((file == *path).then_some(error));
+                            }
                         }
                     } else {
                         files.insert(file);
@@ -149,17 +155,18 @@ fn files_in(
                         .io_error()
                         .map_or("a folder contains itself".to_owned(), ToString::to_string);
                     let error = ImagingError::Io { why, path: at };
-                    if depth == 0 {
+                    if depth == 0 && alone {
                         return Err(error);
                     }
                     if let ImagingError::Io { path, .. } = &error {
                         skipped_files.push(skipped(path, &error));
                     }
+                    left_out = left_out.or((depth == 0).then_some(error));
                 }
             }
         }
     }
-    Ok(files)
+    Ok((files, left_out))
 }
 
 /// Documents of office programs are archives too: in folders the name decides which are opened.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::TrainError;
@@ -108,19 +109,31 @@ fn taming_groups() -> usize {
     32
 }
 
+/// A configuration as it is written.
+///
+/// # Errors
+/// [`TrainError::Config`].
+pub fn read_config<T: DeserializeOwned>(path: &Path) -> Result<T, TrainError> {
+    let text = fs::read_to_string(path).map_err(|error| wrong(path, error.to_string()))?;
+    toml::from_str(&text).map_err(|error| wrong(path, error.message().to_owned()))
+}
+
+/// What is wrong with a configuration.
+pub fn wrong(path: &Path, what: String) -> TrainError {
+    TrainError::Config {
+        what,
+        path: path.to_owned(),
+    }
+}
+
 impl AutoencoderConfig {
     /// Reads a configuration; its paths are relative to the file.
     ///
     /// # Errors
     /// [`TrainError::Config`].
     pub fn open(path: &Path) -> Result<Self, TrainError> {
-        let wrong = |what: String| TrainError::Config {
-            what,
-            path: path.to_owned(),
-        };
-        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        let mut config: Self =
-            toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
+        let wrong = |what: String| wrong(path, what);
+        let mut config: Self = read_config(path)?;
         let base = path.parent().unwrap_or(Path::new("."));
         for entry in [&mut config.train, &mut config.val, &mut config.out] {
             *entry = base.join(&*entry);

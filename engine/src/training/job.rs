@@ -1,12 +1,11 @@
 //! A configuration file to the run that it describes.
 
-use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
-use super::config::AutoencoderConfig;
+use super::config::{AutoencoderConfig, read_config, wrong};
 use super::error::TrainError;
 use super::new_model::NewModelConfig;
 use super::stage::StageConfig;
@@ -20,7 +19,7 @@ pub enum Job {
     Vqgan(AutoencoderConfig),
     /// `stage = "new"`: a model directory with random weights and a tokenizer of its own.
     New(NewModelConfig),
-    /// `stage = "base"`, `"alignment"`, `"heterogeneous"`, `"instruction"` or `"mixed"`.
+    /// `stage = "vision"`, `"base"`, `"alignment"`, `"heterogeneous"`, `"instruction"` or `"mixed"`.
     Language(StageConfig),
 }
 
@@ -30,18 +29,13 @@ impl Job {
     /// # Errors
     /// [`TrainError::Config`].
     pub fn open(path: &Path) -> Result<Self, TrainError> {
-        let wrong = |what: String| TrainError::Config {
-            what,
-            path: path.to_owned(),
-        };
-        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        let table: toml::Table =
-            toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
+        let table: toml::Table = read_config(path)?;
         match table.get("stage").and_then(toml::Value::as_str) {
             Some("vqgan") => AutoencoderConfig::open(path).map(Self::Vqgan),
             Some("new") => NewModelConfig::open(path).map(Self::New),
             Some(_) => StageConfig::open(path).map(Self::Language),
             None => Err(wrong(
+                path,
                 "there is no stage; it is vqgan, new, vision, base, alignment, heterogeneous, instruction or mixed".to_owned(),
             )),
         }

@@ -10,6 +10,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::config::{read_config, wrong};
 use super::error::TrainError;
 use super::look_back::LookBack;
 use super::model_dir::write_manifest;
@@ -120,13 +121,7 @@ impl NewModelConfig {
     /// # Errors
     /// [`TrainError::Config`].
     pub fn open(path: &Path) -> Result<Self, TrainError> {
-        let wrong = |what: String| TrainError::Config {
-            what,
-            path: path.to_owned(),
-        };
-        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        let mut config: Self =
-            toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
+        let mut config: Self = read_config(path)?;
         let base = path.parent().unwrap_or(Path::new("."));
         config.out = base.join(&config.out);
         config.vqgan = base.join(&config.vqgan);
@@ -312,10 +307,7 @@ fn look_back(
     codes: usize,
 ) -> Result<Option<LookBack>, TrainError> {
     let heads = config.look_back;
-    let wrong = |what: String| TrainError::Config {
-        what,
-        path: config.out.clone(),
-    };
+    let wrong = |what: String| wrong(&config.out, what);
     if heads == 0 {
         return Ok(None);
     }

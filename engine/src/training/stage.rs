@@ -1,11 +1,11 @@
 //! Which parts of HealthGPT a training stage changes (paper, section 4.4), and its configuration.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use super::config::{read_config, wrong};
 use super::error::TrainError;
 use crate::hex::sha256_hex;
 use crate::model::config::LlmConfig;
@@ -223,13 +223,8 @@ impl StageConfig {
     /// # Errors
     /// [`TrainError::Config`].
     pub fn open(path: &Path) -> Result<Self, TrainError> {
-        let wrong = |what: String| TrainError::Config {
-            what,
-            path: path.to_owned(),
-        };
-        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        let mut config: Self =
-            toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
+        let wrong = |what: String| wrong(path, what);
+        let mut config: Self = read_config(path)?;
         let base = path.parent().unwrap_or(Path::new("."));
         config.model = base.join(&config.model);
         config.out = base.join(&config.out);
