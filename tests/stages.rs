@@ -101,6 +101,7 @@ pub fn config(root: &Path, out: &str, stage: Stage, steps: u64) -> StageConfig {
         corruption: 0.5,
         corruption_from: 0.0,
         code_kernel: 1.0,
+        questions_together: 1,
         augment: true,
         skip_bad: false,
         checkpoint_every: 100,

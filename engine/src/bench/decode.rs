@@ -161,20 +161,27 @@ fn host(bench: &mut Bench<'_>, plan: &mut Plan, size: &Size) -> Result<(), GpuEr
     bench
         .report
         .add("host", "read back for one token", 4.0, "B", "");
-    // Flat memory: as many tokens as an image has.
+    // Flat memory: as many tokens as an image has. The first time, a driver in software touches the pages of keys and values, which
+    // were reserved and not yet taken; the second time nothing may be added.
     let tokens: u32 = if bench.options.quick { 128 } else { 1000 };
-    plan.begin(&[Column::default()]);
-    let before = memory_mib();
-    let mut step = 0;
-    while step < tokens {
-        let steps = step..(step + 8).min(tokens);
-        step = steps.end;
-        let ticket = plan.submit(Some(0), None, 1, &choosing, steps)?;
-        let _ = plan.collect(ticket)?;
+    let mut held = vec![memory_mib()];
+    for _ in 0..2 {
+        plan.begin(&[Column::default()]);
+        let mut step = 0;
+        while step < tokens {
+            let steps = step..(step + 8).min(tokens);
+            step = steps.end;
+            let ticket = plan.submit(Some(0), None, 1, &choosing, steps)?;
+            let _ = plan.collect(ticket)?;
+        }
+        held.push(memory_mib());
     }
-    if let (Some(before), Some(after)) = (before, memory_mib()) {
+    if let [Some(before), Some(first), Some(second)] = held[..] {
         let name = format!("growth over {tokens} tokens");
-        bench.report.add("memory", name, after - before, "MiB", "");
+        let note = format!("{:.0} MiB the first time", first - before);
+        bench
+            .report
+            .add("memory", name, second - first, "MiB", note);
     }
     Ok(())
 }

@@ -22,8 +22,10 @@ pub struct Example {
     pub image: Option<RgbImage>,
     /// Ids of the response that are given, one less than `targets`: the first follows from the prompt.
     pub given: Vec<u32>,
-    /// Ids of the response, its end included.
+    /// Ids of the response, its end included; in a conversation, of everything from the first answer to the end of the last.
     pub targets: Vec<u32>,
+    /// Which of them make the loss: those of answers.
+    pub counted: Vec<bool>,
 }
 
 /// How a record becomes an example.
@@ -35,7 +37,7 @@ pub struct Preparation {
     pub augment: bool,
 }
 
-/// Makes an example of a record. Records with several turns train on the last answer, with the earlier ones given.
+/// Makes an example of a record. Records with several turns train on all answers; before a picture, turns are given.
 ///
 /// # Errors
 /// A picture that cannot be read, a task without an image decoder, or codes that are none of the model's.
@@ -96,7 +98,7 @@ pub fn example(
         usize::from(image.is_some()),
         generates,
     );
-    let prompt = pieces(&model.tokenizer, &text);
+    let (mut prompt, mut counted) = (pieces(&model.tokenizer, &text), Vec::new());
 
     let targets = if generates {
         let codes = match &record.target_image {
@@ -106,8 +108,12 @@ pub fn example(
         };
         image_response(model, &codes).ok_or_else(|| refused("a code is none of the model's"))?
     } else {
-        text_response(model, &text, answer)
+        let turns: Vec<(&str, &str)> = history.iter().copied().chain([(*asked, *answer)]).collect();
+        let response;
+        (prompt, response, counted) = conversation(model, &turns, image.is_some());
+        response
     };
+    counted.resize(targets.len(), true);
     let mut given: Vec<u32> = targets
         .split_last()
         .map(|(_, given)| given.to_vec())
@@ -128,6 +134,7 @@ pub fn example(
         image,
         given,
         targets,
+        counted,
     })
 }
 
@@ -161,14 +168,35 @@ fn image_response(model: &HealthGpt, codes: &[u32]) -> Option<Vec<u32>> {
     Some(ids)
 }
 
-/// The ids that follow the prompt's when the answer and its end stand in the text.
-fn text_response(model: &HealthGpt, prompt: &str, answer: &str) -> Vec<u32> {
-    let end = model.layout.manifest.template.end();
-    let last = |text: &str| {
-        let chunk = text.rsplit("<image>").next().unwrap_or_default().to_owned();
-        model.tokenizer.encode(&chunk)
+/// The prompt up to the first answer, all ids from there to the end of the last, and which of those are answers (their ends
+/// included). The picture, if any, belongs to the first question.
+fn conversation(
+    model: &HealthGpt,
+    turns: &[(&str, &str)],
+    picture: bool,
+) -> (Vec<PromptPiece>, Vec<u32>, Vec<bool>) {
+    let template = model.layout.manifest.template;
+    let end = template.end();
+    // Ids after the picture: everything that the model says lies there.
+    let ids = |text: &str| {
+        let chunk = text.rsplit("<image>").next().unwrap_or_default();
+        model.tokenizer.encode(chunk)
     };
-    let before = last(prompt).len();
-    let whole = last(&format!("{prompt}{answer}{end}"));
-    whole.get(before..).unwrap_or_default().to_vec()
+    let (mut prompt, mut first) = (Vec::new(), 0);
+    let (mut all, mut counted) = (Vec::new(), Vec::new());
+    for (turn, (asked, answer)) in turns.iter().enumerate() {
+        let asked = asked.replace("<image>\n", "").replace("<image>", "");
+        let history = turns.get(..turn).unwrap_or_default();
+        let text = template.text(history, &asked, usize::from(picture), false);
+        let before = ids(&text).len();
+        if turn == 0 {
+            prompt = pieces(&model.tokenizer, &text);
+            first = before;
+        }
+        all = ids(&format!("{text}{answer}{end}"));
+        counted.resize(before - first, false);
+        counted.resize(all.len() - first, true);
+    }
+    let response = all.get(first..).unwrap_or_default().to_vec();
+    (prompt, response, counted)
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,7 +28,7 @@ use super::step::{Log, TrainStep};
 use super::validation::{self, Found, ValidationSet, question, response};
 use super::vision::{self, Probe, Probed, Truth};
 use super::workers::share_out;
-use crate::dataset::{OnBad, Records};
+use crate::dataset::{OnBad, Record, Records};
 use crate::model::adapter::Dropout;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::config::LlmConfig;
@@ -42,8 +42,34 @@ use crate::model::{HealthGpt, LlmChoice, ModelError};
 /// Records of one file and the plug-in that they train.
 struct Source {
     records: Records,
+    /// Records that answer, by their picture.
+    of_picture: BTreeMap<PathBuf, Vec<usize>>,
     plugin: usize,
     weight: f64,
+}
+
+impl Source {
+    /// A record that answers, among up to `together` others about the same picture in any order.
+    fn conversation(&self, record: &Record, together: usize, random: &mut Random) -> Record {
+        let mut record = record.clone();
+        let of = record
+            .image
+            .as_ref()
+            .and_then(|image| self.of_picture.get(image));
+        let Some(of) = of.filter(|of| together > 1 && of.len() > 1) else {
+            return record;
+        };
+        let mut chosen = of.clone();
+        for i in (1..chosen.len()).rev() {
+            chosen.swap(i, random.below(i + 1));
+        }
+        chosen.truncate(together);
+        let others = chosen.iter().filter_map(|i| self.records.records.get(*i));
+        record.conversations = others
+            .flat_map(|other| other.conversations.clone())
+            .collect();
+        record
+    }
 }
 
 /// A record that a step takes, and where its own randomness begins.
@@ -309,11 +335,13 @@ impl Run {
         let source = self.sources.get(drawn.source).ok_or_else(missing)?;
         let records = &source.records;
         let record = records.records.get(drawn.record).ok_or_else(missing)?;
+        let together = self.config.questions_together;
+        let record = source.conversation(record, together, &mut random);
         Ok(Sequence {
             source: drawn.source,
             record: drawn.record,
             plugin: source.plugin,
-            example: example(&self.model, records, record, how, &mut random)?,
+            example: example(&self.model, records, &record, how, &mut random)?,
             dropout: Random(random.bits()),
         })
     }
@@ -500,8 +528,16 @@ fn sources(
                 path: entry.records.clone(),
             });
         }
+        let mut of_picture: BTreeMap<PathBuf, Vec<usize>> = BTreeMap::new();
+        for (i, record) in records.records.iter().enumerate() {
+            if let (Some(image), Some(false)) = (&record.image, record.task.map(|t| t.generates()))
+            {
+                of_picture.entry(image.clone()).or_default().push(i);
+            }
+        }
         Ok(Source {
             records,
+            of_picture,
             plugin,
             weight: entry.weight,
         })

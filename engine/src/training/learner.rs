@@ -195,7 +195,15 @@ impl Learner {
         }
         let targets: Vec<i32> = example.targets.iter().map(|id| *id as i32).collect();
         let targets = Tensor::<3, Int>::from_data(TensorData::new(targets, [1, keep, 1]), device);
-        Ok(log_softmax(logits, 2).gather(2, targets).mean().neg())
+        let counted = example
+            .counted
+            .iter()
+            .map(|counted| f32::from(u8::from(*counted)));
+        let counted: Vec<f32> = counted.collect();
+        let answers = counted.iter().sum::<f32>().max(1.0);
+        let counted = Tensor::<3>::from_data(TensorData::new(counted, [1, keep, 1]), device);
+        let each = log_softmax(logits, 2).gather(2, targets) * counted;
+        Ok(each.sum().div_scalar(answers).neg())
     }
 
     fn features(

@@ -137,6 +137,14 @@ fn one() -> f64 {
     1.0
 }
 
+fn one_question() -> usize {
+    1
+}
+
+fn is_one(questions: &usize) -> bool {
+    *questions == 1
+}
+
 fn one_worker() -> usize {
     1
 }
@@ -196,6 +204,10 @@ pub struct StageConfig {
     /// code to its nearest neighbour; 0 is the one right code. Wider makes smoother pictures.
     #[serde(default)]
     pub code_kernel: f64,
+    /// So many questions about the same picture, in any order, are one conversation: the picture's tokens, most of a sequence, are
+    /// computed once for all of their answers.
+    #[serde(default = "one_question", skip_serializing_if = "is_one")]
+    pub questions_together: usize,
     /// Are pictures moved, turned, mirrored and zoomed (input and target alike; answers about places are left alone)?
     #[serde(default)]
     pub augment: bool,
