@@ -440,3 +440,81 @@ fn corruption_replaces_the_share_of_codes_that_was_asked_for() {
     let error = StageConfig::open(&path).unwrap_err();
     assert!(error.to_string().contains("corruption_from"), "{error}");
 }
+
+#[test]
+fn every_answer_of_a_conversation_is_learned_and_no_question() {
+    let root = tempfile::tempdir().unwrap();
+    let [questions, _] = write_records(root.path());
+    let model = load(&tiny_model()).unwrap();
+    let records = Records::read(&questions, OnBad::Refuse).unwrap();
+    let made = |record: &Record| {
+        example(
+            &model,
+            &records,
+            record,
+            Preparation::default(),
+            &mut Random(1),
+        )
+        .unwrap()
+    };
+    let answers = |record: &Record| -> Vec<u32> {
+        let made = made(record);
+        assert_eq!(made.targets.len(), made.counted.len());
+        let both = made.targets.iter().zip(&made.counted);
+        both.filter_map(|(id, counted)| counted.then_some(*id))
+            .collect()
+    };
+    let first = records.records[0].clone();
+    let second = Record {
+        conversations: records.records[1].conversations.clone(),
+        ..first.clone()
+    };
+    let mut together = first.clone();
+    together.conversations.extend(second.conversations.clone());
+    assert_eq!(
+        answers(&together),
+        [answers(&first), answers(&second)].concat()
+    );
+    let made = made(&together);
+    assert!(
+        made.targets.len() > answers(&together).len() + 4,
+        "the second question is given"
+    );
+    assert_eq!(made.given.len() + 1, made.targets.len());
+}
+
+#[test]
+fn questions_about_one_picture_are_learned_together() {
+    let root = tempfile::tempdir().unwrap();
+    let alone = config(root.path(), "alone", Stage::Instruction, 1);
+    let [questions, _] = write_records(&root.path().join("data"));
+    let mut records = Records::read(&questions, OnBad::Refuse).unwrap().records;
+    for record in &mut records {
+        record.image = Some("0_in.png".into());
+    }
+    records::write(&questions, &records).unwrap();
+    let one_file = |config: &StageConfig, out: &str, together: usize| {
+        let config = StageConfig {
+            out: root.path().join(out),
+            data: vec![config.data[0].clone()],
+            validation: Vec::new(),
+            questions_together: together,
+            dropout: 0.0,
+            augment: false,
+            ..config.clone()
+        };
+        train(&config, &Device::flex(), &mut |_| ControlFlow::Continue(())).map(|_| ())
+    };
+    one_file(&alone, "one", 1).unwrap();
+    // Four questions do not fit where one does.
+    let short = StageConfig {
+        max_tokens: 90,
+        ..alone
+    };
+    one_file(&short, "still one", 1).unwrap();
+    let error = one_file(&short, "four", 4).unwrap_err();
+    assert!(
+        matches!(error, TrainError::TooLong { limit: 90, .. }),
+        "{error}"
+    );
+}
