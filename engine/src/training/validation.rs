@@ -126,7 +126,7 @@ impl Reader for HealthGpt {
             sampling: &Sampling::default(),
             max_new_tokens: 96,
         };
-        let answer = HealthGpt::answer(self, &input, &mut |_| ControlFlow::Continue(()))?;
+        let answer = Self::answer(self, &input, &mut |_| ControlFlow::Continue(()))?;
         Ok(Some(answer.text))
     }
 }
