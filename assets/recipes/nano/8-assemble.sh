@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts nano together: the model of step 7, with the decoder of step 8 if that was run. Usage: assets/recipes/nano/9-assemble.sh [OUT]
+# Puts nano together: the model of step 6, with the decoder of step 7 if that was run. Usage: assets/recipes/nano/8-assemble.sh [OUT]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 out=${1:-assets/models/nano}
@@ -7,7 +7,7 @@ work=target/nano
 new=$work/assembled
 
 rm -rf "$new"
-cp --recursive "$work/answers/model" "$new"
+cp --recursive "$work/plugins/model" "$new"
 if [ -d "$work/decoder/vqgan" ]; then
     cp "$work/decoder/vqgan/"* "$new/vqgan/"
 fi
