@@ -1,6 +1,5 @@
 //! A model of one's own: what it begins with, and its vision tower trained alone.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -12,7 +11,7 @@ use engine::training::new_model::{ClipSizes, LlmSizes, NewModelConfig, PlugInSiz
 use engine::training::stage::{Stage, StageConfig};
 use engine::training::{TrainError, autoencoder};
 
-use crate::stages::{changed, config, run, write_records};
+use crate::stages::{changed, config, resumes_to_the_bit, run, write_records};
 use crate::support::load;
 use crate::training;
 
@@ -169,18 +168,12 @@ fn a_resumed_vision_stage_gives_the_very_weights_of_an_uninterrupted_one() {
         model: new(root.path()),
         ..config(root.path(), "whole", Stage::Vision, 5)
     };
-    let broken = StageConfig {
-        out: root.path().join("broken"),
-        workers: 2,
-        ..whole.clone()
-    };
-    assert_eq!(run(&whole, 0).len(), 5);
-    assert_eq!(run(&broken, 2).len(), 2);
-    assert_eq!(run(&broken, 0).len(), 3);
-    for name in ["last/weights.safetensors", "model/clip/model.safetensors"] {
-        let read = |config: &StageConfig| fs::read(config.out.join(name)).unwrap();
-        assert!(read(&whole) == read(&broken), "{name}");
-    }
+    let files = [
+        "last/weights.safetensors",
+        "last/moments.safetensors",
+        "model/clip/model.safetensors",
+    ];
+    resumes_to_the_bit(&whole, &root.path().join("broken"), &files);
 }
 
 #[test]

@@ -239,30 +239,32 @@ fn training_lowers_the_loss() {
     );
 }
 
+/// Five steps at once, and with an interruption after the second, on two threads: not one bit of these files may differ.
+pub fn resumes_to_the_bit(whole: &StageConfig, broken: &Path, files: &[&str]) {
+    let broken = StageConfig {
+        out: broken.to_owned(),
+        workers: 2,
+        ..whole.clone()
+    };
+    assert_eq!(run(whole, 0).len(), 5);
+    assert_eq!(run(&broken, 2).len(), 2);
+    assert_eq!(run(&broken, 0).first().map(|step| step.step), Some(3));
+    for name in files {
+        let read = |config: &StageConfig| fs::read(config.out.join(name)).unwrap();
+        assert!(read(whole) == read(&broken), "{name}");
+    }
+}
+
 #[test]
 fn a_resumed_stage_gives_the_very_weights_of_an_uninterrupted_one() {
     let root = tempfile::tempdir().unwrap();
     let whole = config(root.path(), "whole", Stage::Mixed, 5);
-    // On two threads too: their number changes no bit.
-    let broken = StageConfig {
-        out: root.path().join("broken"),
-        workers: 2,
-        ..whole.clone()
-    };
-    assert_eq!(run(&whole, 0).len(), 5);
-    assert_eq!(run(&broken, 2).len(), 2);
-    assert_eq!(run(&broken, 0).first().map(|step| step.step), Some(3));
-    for name in [
+    let files = [
         "last/weights.safetensors",
         "last/moments.safetensors",
         "model/plugins/generation.safetensors",
-    ] {
-        let read = |config: &StageConfig| fs::read(config.out.join(name)).unwrap();
-        assert!(
-            read(&whole) == read(&broken),
-            "{name}: not one bit may differ"
-        );
-    }
+    ];
+    resumes_to_the_bit(&whole, &root.path().join("broken"), &files);
 }
 
 #[test]
@@ -517,4 +519,25 @@ fn questions_about_one_picture_are_learned_together() {
         matches!(error, TrainError::TooLong { limit: 90, .. }),
         "{error}"
     );
+}
+
+#[test]
+fn a_stage_that_would_train_nothing_or_ask_nothing_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let good = config(root.path(), "out", Stage::Vision, 1);
+    let refused = |bad: StageConfig| {
+        let path = root.path().join("bad.toml");
+        fs::write(&path, toml::to_string(&bad).unwrap()).unwrap();
+        StageConfig::open(&path).unwrap_err().to_string()
+    };
+    let frozen = refused(StageConfig {
+        vision_learning_rate: Some(0.0),
+        ..good.clone()
+    });
+    assert!(frozen.contains("cannot be 0"), "{frozen}");
+    let none = refused(StageConfig {
+        questions_together: 0,
+        ..good
+    });
+    assert!(none.contains("at least 1"), "{none}");
 }

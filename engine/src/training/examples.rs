@@ -91,29 +91,24 @@ pub fn example(
     let plain = |text: &str| text.replace("<image>\n", "").replace("<image>", "");
     let history: Vec<(String, &str)> = history.iter().map(|(q, a)| (plain(q), *a)).collect();
     let history: Vec<(&str, &str)> = history.iter().map(|(q, a)| (q.as_str(), *a)).collect();
-    let template = model.layout.manifest.template;
-    let text = template.text(
-        &history,
-        &plain(asked),
-        usize::from(image.is_some()),
-        generates,
-    );
-    let (mut prompt, mut counted) = (pieces(&model.tokenizer, &text), Vec::new());
-
-    let targets = if generates {
+    let (prompt, targets, counted) = if generates {
         let codes = match &record.target_image {
             Some(path) => encode(model, &motion.apply(&open(path)?))
                 .ok_or_else(|| refused("the model has no image decoder"))?,
             None => written_codes(answer).ok_or_else(|| refused("the answer holds no codes"))?,
         };
-        image_response(model, &codes).ok_or_else(|| refused("a code is none of the model's"))?
+        let template = model.layout.manifest.template;
+        let text = template.text(&history, &plain(asked), usize::from(image.is_some()), true);
+        let response = image_response(model, &codes);
+        let response = response.ok_or_else(|| refused("a code is none of the model's"))?;
+        let counted = vec![true; response.len()];
+        (pieces(&model.tokenizer, &text), response, counted)
     } else {
-        let turns: Vec<(&str, &str)> = history.iter().copied().chain([(*asked, *answer)]).collect();
-        let response;
-        (prompt, response, counted) = conversation(model, &turns, image.is_some());
-        response
+        let asked = plain(asked);
+        let last = (asked.as_str(), *answer);
+        let turns: Vec<(&str, &str)> = history.iter().copied().chain([last]).collect();
+        conversation(model, &turns, image.is_some())
     };
-    counted.resize(targets.len(), true);
     let mut given: Vec<u32> = targets
         .split_last()
         .map(|(_, given)| given.to_vec())
@@ -185,9 +180,8 @@ fn conversation(
     let (mut prompt, mut first) = (Vec::new(), 0);
     let (mut all, mut counted) = (Vec::new(), Vec::new());
     for (turn, (asked, answer)) in turns.iter().enumerate() {
-        let asked = asked.replace("<image>\n", "").replace("<image>", "");
         let history = turns.get(..turn).unwrap_or_default();
-        let text = template.text(history, &asked, usize::from(picture), false);
+        let text = template.text(history, asked, usize::from(picture), false);
         let before = ids(&text).len();
         if turn == 0 {
             prompt = pieces(&model.tokenizer, &text);

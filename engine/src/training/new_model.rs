@@ -171,20 +171,15 @@ pub fn create(config: &NewModelConfig, device: &Device) -> Result<(), TrainError
     }
     let mut vocabulary = Vocabulary::learn(&words, config.merges);
     let llm = new.join("llm");
-    text(
-        llm.join("tokenizer_config.json"),
-        &vocabulary.tokenizer_config(),
-    )?;
-    text(llm.join("tokenizer.json"), &vocabulary.tokenizer_json())?;
-    if config.look_back > 0 {
-        let tasks = picture_tasks(config);
-        let tokenizer = || Tokenizer::open(&llm, 0);
-        while vocabulary.level(&tokenizer()?, &tasks) {
-            text(
-                llm.join("tokenizer_config.json"),
-                &vocabulary.tokenizer_config(),
-            )?;
-            text(llm.join("tokenizer.json"), &vocabulary.tokenizer_json())?;
+    let tasks = picture_tasks(config);
+    loop {
+        text(
+            llm.join("tokenizer_config.json"),
+            &vocabulary.tokenizer_config(),
+        )?;
+        text(llm.join("tokenizer.json"), &vocabulary.tokenizer_json())?;
+        if config.look_back == 0 || !vocabulary.level(&Tokenizer::open(&llm, 0)?, &tasks) {
+            break;
         }
     }
     text(llm.join("config.json"), &llm_json(&config.llm, &vocabulary))?;

@@ -267,6 +267,14 @@ impl StageConfig {
         if !(0.0..=config.corruption).contains(&config.corruption_from) {
             return Err(wrong("corruption_from is from 0 to corruption".to_owned()));
         }
+        if config.stage == Stage::Vision && !config.trainable().vision {
+            return Err(wrong(
+                "stage vision trains the tower: its vision_learning_rate cannot be 0".to_owned(),
+            ));
+        }
+        if config.questions_together == 0 {
+            return Err(wrong("questions_together is at least 1".to_owned()));
+        }
         if !(0.0..=10.0).contains(&config.code_kernel) {
             return Err(wrong("code_kernel is from 0 to 10".to_owned()));
         }
