@@ -7,8 +7,10 @@ use engine::model::manifest::PlugInKind;
 use engine::model::prompt::{PromptPiece, Template, pieces};
 use engine::model::tokenizer::Tokenizer;
 use engine::task::Task;
+use engine::training::language::train;
 use engine::training::new_model::{ClipSizes, LlmSizes, NewModelConfig, PlugInSizes, create};
 use engine::training::stage::{Stage, StageConfig};
+use engine::training::step::TrainStep;
 use engine::training::{TrainError, autoencoder};
 
 use crate::stages::{changed, config, resumes_to_the_bit, run, write_records};
@@ -67,12 +69,17 @@ fn sizes(root: &Path) -> NewModelConfig {
 
 /// A new model of an untrained VQGAN in `root`.
 fn new(root: &Path) -> PathBuf {
+    new_with(root, &|_| ())
+}
+
+fn new_with(root: &Path, edit: &dyn Fn(&mut NewModelConfig)) -> PathBuf {
     let vqgan = training::config(root, "vqgan", 1);
     let _ = autoencoder::train(&vqgan, &Device::flex(), &mut |_| {
         std::ops::ControlFlow::Continue(())
     })
     .unwrap();
-    let sizes = sizes(root);
+    let mut sizes = sizes(root);
+    edit(&mut sizes);
     create(&sizes, &Device::flex()).unwrap();
     sizes.out
 }
@@ -172,6 +179,107 @@ fn a_resumed_vision_stage_gives_the_very_weights_of_an_uninterrupted_one() {
         "last/weights.safetensors",
         "last/moments.safetensors",
         "model/clip/model.safetensors",
+    ];
+    resumes_to_the_bit(&whole, &root.path().join("broken"), &files);
+}
+
+#[test]
+fn blocks_of_a_tower_can_stay_while_later_ones_are_trained() {
+    let root = tempfile::tempdir().unwrap();
+    let model = new_with(root.path(), &|sizes| sizes.plugins[0].vit_hidden_state = -1);
+    let mut sight = StageConfig {
+        model: model.clone(),
+        frozen_blocks: 1,
+        ..config(root.path(), "sight", Stage::Vision, 3)
+    };
+    sight.data.truncate(1);
+    let _ = run(&sight, 0);
+    let name = "clip/model.safetensors";
+    let moved = changed(&model.join(name), &sight.out.join("model").join(name));
+    assert!(!moved.is_empty());
+    let second = "vision_model.encoder.layers.1.";
+    assert!(
+        moved.iter().all(|name| name.starts_with(second)),
+        "{moved:?}"
+    );
+
+    sight.frozen_blocks = 2;
+    sight.out = root.path().join("nothing");
+    let go_on = &mut |_: &TrainStep| std::ops::ControlFlow::Continue(());
+    let error = train(&sight, &Device::flex(), go_on)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("frozen_blocks"), "{error}");
+}
+
+#[test]
+fn stage_decoder_trains_the_image_decoder_alone_on_what_the_model_writes() {
+    let root = tempfile::tempdir().unwrap();
+    let model = new(root.path());
+    let mut decoder = StageConfig {
+        model: model.clone(),
+        batch: 4,
+        learning_rate: 1e-2,
+        augment: false,
+        ..config(root.path(), "decoder", Stage::Decoder, 20)
+    };
+    decoder.data.remove(0);
+    let steps = run(&decoder, 0);
+    let mean = |of: std::ops::Range<usize>| -> f64 {
+        let count = of.len() as f64;
+        steps[of].iter().map(|step| step.loss).sum::<f64>() / count
+    };
+    let (first, last) = (mean(0..4), mean(16..20));
+    assert!(last < 0.8 * first, "{first} -> {last}");
+    let trained = decoder.out.join("model");
+    let moved = |name: &str| changed(&model.join(name), &trained.join(name));
+    let autoencoder = moved("vqgan/model.safetensors");
+    assert!(autoencoder.len() > 10, "{autoencoder:?}");
+    let after_codes = ["decoder.", "post_quant_conv."];
+    for name in autoencoder {
+        assert!(
+            after_codes.iter().any(|part| name.starts_with(part)),
+            "{name}"
+        );
+    }
+    for name in [
+        "clip/model.safetensors",
+        "llm/model.safetensors",
+        "plugins/generation.safetensors",
+        "plugins/comprehension.safetensors",
+    ] {
+        assert!(moved(name).is_empty(), "{name}");
+    }
+    let _ = load(&trained).unwrap();
+
+    let questions = StageConfig {
+        out: root.path().join("questions"),
+        ..config(root.path(), "questions", Stage::Decoder, 1)
+    };
+    let go_on = &mut |_: &TrainStep| std::ops::ControlFlow::Continue(());
+    let questions = StageConfig {
+        model: model.clone(),
+        data: questions.data[..1].to_vec(),
+        ..questions
+    };
+    let error = train(&questions, &Device::flex(), go_on)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("target picture"), "{error}");
+}
+
+#[test]
+fn a_resumed_decoder_stage_gives_the_very_weights_of_an_uninterrupted_one() {
+    let root = tempfile::tempdir().unwrap();
+    let mut whole = StageConfig {
+        model: new(root.path()),
+        ..config(root.path(), "whole", Stage::Decoder, 5)
+    };
+    whole.data.remove(0);
+    let files = [
+        "last/weights.safetensors",
+        "last/moments.safetensors",
+        "model/vqgan/model.safetensors",
     ];
     resumes_to_the_bit(&whole, &root.path().join("broken"), &files);
 }

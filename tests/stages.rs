@@ -102,6 +102,7 @@ pub fn config(root: &Path, out: &str, stage: Stage, steps: u64) -> StageConfig {
         corruption_from: 0.0,
         code_kernel: 1.0,
         questions_together: 1,
+        frozen_blocks: 0,
         augment: true,
         skip_bad: false,
         checkpoint_every: 100,

@@ -6,7 +6,7 @@ use super::synthetic::{Size, synthetic_plan};
 use super::{Bench, Stopwatch, memory_mib, peak_memory_mib};
 use crate::gpu::packer::Formats;
 use crate::gpu::plan::{Choosing, Column, PromptRow};
-use crate::gpu::{Format, GpuError, Plan};
+use crate::gpu::{Dispatch, Format, GpuError, Plan};
 use crate::model::Sampling;
 
 /// Layers of M3.
@@ -115,6 +115,7 @@ pub fn decoding(bench: &mut Bench<'_>) -> Result<(), GpuError> {
         if format == Format::Q8 {
             host(bench, &mut plan, &size)?;
         }
+        by_kernel(bench, &mut plan, &size, &name("a token's time"))?;
     }
     if let Some(peak) = peak_memory_mib() {
         bench
@@ -124,10 +125,50 @@ pub fn decoding(bench: &mut Bench<'_>) -> Result<(), GpuError> {
     Ok(())
 }
 
+/// Where a token's time goes: the dispatches of each kernel alone, as often as a token has them.
+fn by_kernel(
+    bench: &mut Bench<'_>,
+    plan: &mut Plan,
+    size: &Size,
+    name: &str,
+) -> Result<(), GpuError> {
+    plan.begin(&[Column {
+        token: 5,
+        position: 64,
+        ..Column::default()
+    }]);
+    let all = plan.dispatches(Some(0), &choosing(size))?;
+    let mut stems: Vec<&str> = Vec::new();
+    for dispatch in &all {
+        if !stems.contains(&dispatch.stem) {
+            stems.push(dispatch.stem);
+        }
+    }
+    let of = |stem: &&str| -> Vec<Dispatch> {
+        let own = all.iter().filter(|dispatch| dispatch.stem == *stem);
+        own.cloned().collect()
+    };
+    let lists: Vec<Vec<Dispatch>> = stems.iter().map(of).collect();
+    let seconds = bench.seconds(&lists, 4)?;
+    let sum: f64 = seconds.iter().sum();
+    for ((stem, list), seconds) in stems.iter().zip(&lists).zip(seconds) {
+        let share = 100.0 * seconds / sum;
+        let note = format!("{} dispatches, {share:.0} % of the kernels", list.len());
+        bench.report.add(
+            "where a token's time goes",
+            format!("{name}, {stem}"),
+            1e3 * seconds,
+            "ms",
+            note,
+        );
+    }
+    Ok(())
+}
+
 /// What the host does for a token, and what it keeps.
 fn host(bench: &mut Bench<'_>, plan: &mut Plan, size: &Size) -> Result<(), GpuError> {
     let choosing = choosing(size);
-    let all = plan.dispatches(Some(0))?;
+    let all = plan.dispatches(Some(0), &choosing)?.len();
     let fixed = {
         let body = plan.dispatches_of_body(Some(0))?;
         let embedding = 1;

@@ -407,14 +407,19 @@ impl Plan {
         self.set_columns(columns);
     }
 
-    /// Dispatches of one token with this plug-in.
+    /// Dispatches of one token with this plug-in, in their order.
     ///
     /// # Errors
     /// [`GpuError::NoRoom`].
-    pub fn dispatches(&mut self, plugin: Option<usize>) -> Result<usize, GpuError> {
-        let vocabulary = self.weights.head.rows as u32;
-        let body = self.body(plugin, 1)?.len();
-        Ok(body + self.head(plugin, 0, 1, 0..vocabulary)?.len() + 1)
+    pub fn dispatches(
+        &mut self,
+        plugin: Option<usize>,
+        choosing: &Choosing,
+    ) -> Result<Vec<Dispatch>, GpuError> {
+        let mut all = self.body(plugin, 1)?.to_vec();
+        all.extend_from_slice(&self.head(plugin, 0, 1, choosing.tokens.clone())?);
+        all.push(self.choose(1, choosing)?);
+        Ok(all)
     }
 
     /// Dispatches of one token's embedding and blocks.

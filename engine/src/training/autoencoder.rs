@@ -25,6 +25,7 @@ use super::error::TrainError;
 use super::learner::Leaves;
 use super::pairs::{Pair, SIDE, load_pairs, rgb};
 use super::params::{NamedOptimizer, save_module};
+use super::picture::difference;
 use super::ssim::Ssim;
 use super::step::{Log, TrainStep};
 use super::workers::share_out;
@@ -301,14 +302,8 @@ impl<'a> Run<'a> {
         let decoded = model.decode(quantized.z);
 
         let l1 = (decoded.clone() - x.clone()).abs().mean();
-        let similarity = self.ssim.mean(grey(decoded.clone()), grey(x.clone()));
-        let loss = l1.clone()
-            + edges(decoded, x).mul_scalar(config.edge_weight)
-            + similarity
-                .neg()
-                .add_scalar(1.0)
-                .mul_scalar(config.ssim_weight)
-            + quantized.loss;
+        let weights = [config.edge_weight, config.ssim_weight];
+        let loss = difference(decoded, x, &self.ssim, weights) + quantized.loss;
         let (loss_value, l1): (f32, f32) = (loss.clone().into_scalar(), l1.into_scalar());
         let mean = loss.div_scalar(config.batch as f64);
         Part {
@@ -458,18 +453,6 @@ fn mix(weights: Tensor<4>, model: &Vqgan) -> Tensor<4> {
 }
 
 /// The mean of the channels. Shapes: `[batch, 3, side, side]` to `[batch, side, side]`.
-fn grey(x: Tensor<4>) -> Tensor<3> {
-    x.mean_dim(1).squeeze_dim(1)
-}
-
-/// Mean absolute difference of the differences between neighbours, along rows and along columns.
-fn edges(a: Tensor<4>, b: Tensor<4>) -> Tensor<1> {
-    let difference = a - b;
-    let [_, _, h, w] = difference.dims();
-    let right = difference.clone().narrow(3, 1, w - 1) - difference.clone().narrow(3, 0, w - 1);
-    let down = difference.clone().narrow(2, 1, h - 1) - difference.narrow(2, 0, h - 1);
-    right.abs().mean() + down.abs().mean()
-}
 
 /// `sum_k p_k ln(p_k K)`, averaged over positions: 0 when every code is equally likely.
 fn divergence(logits: Tensor<4>) -> Tensor<1> {

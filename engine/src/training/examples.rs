@@ -20,6 +20,8 @@ pub struct Example {
     pub prompt: Vec<PromptPiece>,
     /// The picture.
     pub image: Option<RgbImage>,
+    /// The picture that the response's codes are of, where the record has it.
+    pub target: Option<RgbImage>,
     /// Ids of the response that are given, one less than `targets`: the first follows from the prompt.
     pub given: Vec<u32>,
     /// Ids of the response, its end included; in a conversation, of everything from the first answer to the end of the last.
@@ -91,10 +93,14 @@ pub fn example(
     let plain = |text: &str| text.replace("<image>\n", "").replace("<image>", "");
     let history: Vec<(String, &str)> = history.iter().map(|(q, a)| (plain(q), *a)).collect();
     let history: Vec<(&str, &str)> = history.iter().map(|(q, a)| (q.as_str(), *a)).collect();
+    let target = record.target_image.as_deref().filter(|_| generates);
+    let target = target.map(|path| Ok::<_, TrainError>(motion.apply(&open(path)?)));
+    let target = target.transpose()?;
     let (prompt, targets, counted) = if generates {
-        let codes = match &record.target_image {
-            Some(path) => encode(model, &motion.apply(&open(path)?))
-                .ok_or_else(|| refused("the model has no image decoder"))?,
+        let codes = match &target {
+            Some(target) => {
+                encode(model, target).ok_or_else(|| refused("the model has no image decoder"))?
+            }
             None => written_codes(answer).ok_or_else(|| refused("the answer holds no codes"))?,
         };
         let template = model.layout.manifest.template;
@@ -127,6 +133,7 @@ pub fn example(
     Ok(Example {
         prompt,
         image,
+        target,
         given,
         targets,
         counted,

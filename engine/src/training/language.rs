@@ -21,8 +21,10 @@ use super::examples::{Example, Preparation, example};
 use super::learner::{Learner, Leaves, LossOptions, with_values};
 use super::model_dir::write_model;
 use super::params::{NamedOptimizer, write_f32};
+use super::picture;
 use super::plan::MemoryPlan;
 use super::soft_codes::SoftCodes;
+use super::ssim::Ssim;
 use super::stage::{DataEntry, Stage, StageConfig};
 use super::step::{Log, TrainStep};
 use super::validation::{self, Found, ValidationSet, question, response};
@@ -31,6 +33,7 @@ use super::workers::share_out;
 use crate::dataset::{OnBad, Record, Records};
 use crate::model::adapter::Dropout;
 use crate::model::checkpoint::Checkpoint;
+use crate::model::clip::hidden_state_index;
 use crate::model::config::LlmConfig;
 use crate::model::initializer::Initializer;
 use crate::model::loader::Source as Weights;
@@ -49,6 +52,18 @@ struct Source {
 }
 
 impl Source {
+    /// A record that answers, then others about the same picture, in all up to `together`.
+    fn about_same_picture(&self, record: usize, together: usize) -> impl Iterator<Item = &Record> {
+        let image = self.records.records.get(record);
+        let image = image.and_then(|record| record.image.as_ref());
+        let of = image.and_then(|image| self.of_picture.get(image));
+        let others = of.into_iter().flatten().copied();
+        std::iter::once(record)
+            .chain(others.filter(move |other| *other != record))
+            .take(together)
+            .filter_map(|i| self.records.records.get(i))
+    }
+
     /// A record that answers, among up to `together` others about the same picture in any order.
     fn conversation(&self, record: &Record, together: usize, random: &mut Random) -> Record {
         let mut record = record.clone();
@@ -187,6 +202,8 @@ struct Run {
     untouched: HashMap<ParamId, Vec<f32>>,
     sources: Vec<Source>,
     soft: Option<SoftCodes>,
+    /// Of stage `decoder`.
+    ssim: Option<Ssim>,
     /// Of stage `vision`, one for each source, with its plug-in's index.
     probes: Vec<(usize, Probe)>,
     /// Trained parameters.
@@ -216,7 +233,7 @@ impl Run {
             .collect();
         let trainable = config.trainable();
         let untouched = super::learner::values(&model.plugins);
-        let mut learner = Learner::new(&mut model, trainable, &trained)?;
+        let mut learner = Learner::new(&mut model, trainable, &trained, config.frozen_blocks)?;
         let sources = sources(config, &model, &config.data)?;
         let probes = match config.stage {
             Stage::Vision => probes(config, &model, &sources, &mut learner, &autodiff)?,
@@ -251,8 +268,11 @@ impl Run {
         model.device = device.clone();
         model.vqgan = model.vqgan.map(|(vqgan, sizes)| (vqgan.valid(), sizes));
         let counted = |param: &NamedParam| param.shape.iter().product::<usize>() as u64;
+        let side = learner.vqgan.as_ref().and(model.vqgan.as_ref());
+        let ssim = side.map(|(_, sizes)| Ssim::new(sizes.resolution, &autodiff));
         Ok(Self {
             soft: SoftCodes::new(&model, config.code_kernel),
+            ssim,
             config: config.clone(),
             trained_weights: params.iter().map(counted).sum(),
             model,
@@ -371,9 +391,14 @@ impl Run {
             rate: config.dropout,
             random: std::cell::Cell::new(sequence.dropout),
         };
-        let loss = match self.probes.get(sequence.source) {
-            Some((_, probe)) => self.probe_loss(learner, sequence, probe)?,
-            None => learner.loss(
+        let loss = match (self.probes.get(sequence.source), &self.ssim) {
+            (Some((_, probe)), _) => self.probe_loss(learner, sequence, probe)?,
+            (None, Some(ssim)) => {
+                let (plugin, random) = (sequence.plugin, sequence.dropout);
+                let (model, example) = (&self.model, &sequence.example);
+                picture::loss(learner, model, plugin, example, ssim, random, &self.device)?
+            }
+            (None, None) => learner.loss(
                 &self.model,
                 sequence.plugin,
                 &sequence.example,
@@ -408,20 +433,29 @@ impl Run {
             }));
         };
         let patches = learner.patches(&self.model, plugin, image, &self.device)?;
-        let of = self.sources.get(sequence.source);
-        let record = of.and_then(|source| source.records.records.get(sequence.record));
-        let asked = record.map(question).unwrap_or_default();
-        let codes: Vec<u32> = sequence
-            .example
-            .targets
-            .iter()
-            .filter_map(|id| self.model.tokenizer.code_of(*id))
-            .collect();
-        let truth = match probe {
-            Probe::Codes(_) => Truth::Codes(&codes),
-            Probe::Answers { .. } => Truth::Answer(&asked, record.map_or("", response)),
-        };
-        vision::loss(probe, weights, patches, &truth, self.soft.as_ref())
+        let soft = self.soft.as_ref();
+        if let Probe::Codes(_) = probe {
+            let targets = sequence.example.targets.iter();
+            let codes: Vec<u32> = targets
+                .filter_map(|id| self.model.tokenizer.code_of(*id))
+                .collect();
+            return vision::loss(probe, weights, patches, &Truth::Codes(&codes), soft);
+        }
+        // Other questions about the same picture cost a probe nothing.
+        let source = self.sources.get(sequence.source);
+        let together = self.config.questions_together;
+        let asked = source.map(|source| source.about_same_picture(sequence.record, together));
+        let mut losses = asked.into_iter().flatten().map(|record| {
+            let asked = question(record);
+            let truth = Truth::Answer(&asked, response(record));
+            vision::loss(probe, weights, patches.clone(), &truth, soft)
+        });
+        let first = losses.next().unwrap_or_else(|| {
+            Err(TrainError::Model(ModelError::Invalid {
+                what: "a drawn record is not in its file".to_owned(),
+            }))
+        })?;
+        losses.try_fold(first, |sum, loss| Ok(sum + loss?))
     }
 
     /// Scores by name, of free-running greedy decoding; in stage `vision`, of the probes.
@@ -431,6 +465,9 @@ impl Run {
             *decoder = self.learner.decoder.valid();
         }
         self.model.plugins = self.learner.plugins.valid();
+        if let (Some(trained), Some((vqgan, _))) = (&self.learner.vqgan, &mut self.model.vqgan) {
+            *vqgan = trained.valid();
+        }
         let learner = self.learner.valid();
         let probed = Probed {
             model: &self.model,
@@ -567,6 +604,21 @@ fn probes(
         None => 0,
     };
     let hidden = model.clip_config.hidden_size;
+    let mut read = 0;
+    for source in sources {
+        if let Some(plugin) = model.plugins.get(source.plugin) {
+            let blocks = model.clip_config.num_hidden_layers;
+            read = read.max(hidden_state_index(plugin.entry.vit_hidden_state, blocks)?);
+        }
+    }
+    if read <= config.frozen_blocks && config.frozen_blocks > 0 {
+        return Err(TrainError::Model(ModelError::Invalid {
+            what: format!(
+                "frozen_blocks = {} leaves nothing to train: the plug-ins read the tower after block {read}",
+                config.frozen_blocks
+            ),
+        }));
+    }
     let mut made = Vec::new();
     for source in sources {
         let probe = Probe::new(&source.records)?;

@@ -9,6 +9,7 @@ use image::RgbImage;
 
 use super::error::TrainError;
 use super::examples::Example;
+use super::picture::decoder_only;
 use super::soft_codes::SoftCodes;
 use super::stage::Trainable;
 use crate::model::adapter::Dropout;
@@ -20,6 +21,7 @@ use crate::model::loader::NamedParam;
 use crate::model::plugin::PlugIn;
 use crate::model::preprocess::clip_pixels;
 use crate::model::prompt::PromptPiece;
+use crate::model::vqgan::Vqgan;
 use crate::model::{HealthGpt, ModelError};
 use crate::task::Task;
 
@@ -34,11 +36,14 @@ pub struct Learner {
     pub plugins: Vec<PlugIn>,
     /// What the vision tower is trained by alone, one for each file of records; else none.
     pub probes: Vec<Param<Tensor<2>>>,
+    /// Where the image decoder is trained.
+    pub vqgan: Option<Vqgan>,
 }
 
 impl Learner {
     /// The model's modules on an autodiff device, frozen but for `trainable`. Where embeddings are trained, one table serves all
-    /// plug-ins (the paper's shared word embeddings): the first plug-in's own, if it has one, or the base's.
+    /// plug-ins (the paper's shared word embeddings): the first plug-in's own, if it has one, or the base's. Of a tower that is
+    /// trained, the embeddings and so many blocks stay.
     ///
     /// # Errors
     /// The model is held as kernels, which have no backward pass.
@@ -46,6 +51,7 @@ impl Learner {
         model: &mut HealthGpt,
         trainable: Trainable,
         trained: &[String],
+        frozen_blocks: usize,
     ) -> Result<Self, ModelError> {
         if trainable.embeddings {
             share_embeddings(model);
@@ -59,6 +65,8 @@ impl Learner {
         let mut clip = model.clip.clone();
         if !trainable.vision {
             clip = clip.no_grad();
+        } else if frozen_blocks > 0 {
+            clip = first_blocks_frozen(clip, frozen_blocks);
         }
         if !trainable.base {
             let table = |param: Param<Tensor<2>>| param.set_require_grad(trainable.embeddings);
@@ -100,6 +108,11 @@ impl Learner {
             decoder,
             plugins,
             probes: Vec::new(),
+            vqgan: model
+                .vqgan
+                .as_ref()
+                .filter(|_| trainable.image_decoder)
+                .map(|(vqgan, _)| decoder_only(vqgan.clone())),
         })
     }
 
@@ -153,6 +166,68 @@ impl Learner {
         how: LossOptions<'_>,
         device: &Device,
     ) -> Result<Tensor<1>, TrainError> {
+        let logits = self.logits(model, plugin, example, &example.given, how, device)?;
+        let [_, keep, vocabulary] = logits.dims();
+        let first_code = example
+            .targets
+            .first()
+            .and_then(|id| model.tokenizer.code_of(*id));
+        if let (Some(soft), Some(_)) = (how.soft, first_code) {
+            let targets = soft.targets(&example.targets, vocabulary);
+            return Ok(cross_entropy(logits.squeeze_dim(0), targets));
+        }
+        let targets: Vec<i32> = example.targets.iter().map(|id| *id as i32).collect();
+        let targets = Tensor::<3, Int>::from_data(TensorData::new(targets, [1, keep, 1]), device);
+        let counted = example
+            .counted
+            .iter()
+            .map(|counted| f32::from(u8::from(*counted)));
+        let counted: Vec<f32> = counted.collect();
+        let answers = counted.iter().sum::<f32>().max(1.0);
+        let counted = Tensor::<3>::from_data(TensorData::new(counted, [1, keep, 1]), device);
+        let each = log_softmax(logits, 2).gather(2, targets) * counted;
+        Ok(each.sum().div_scalar(answers).neg())
+    }
+
+    /// The likeliest codes of an example's picture behind `given`, all at once.
+    ///
+    /// # Errors
+    /// As [`Self::loss`].
+    pub fn written(
+        &self,
+        model: &HealthGpt,
+        plugin: usize,
+        example: &Example,
+        given: &[u32],
+        device: &Device,
+    ) -> Result<Vec<u32>, TrainError> {
+        let how = LossOptions {
+            max_tokens: usize::MAX,
+            dropout: None,
+            soft: None,
+        };
+        let logits = self.logits(model, plugin, example, given, how, device)?;
+        let tokens = &model.tokenizer;
+        let (Some(start), Some(end)) = (tokens.start_index(), tokens.end_index()) else {
+            return Ok(Vec::new());
+        };
+        // The last target ends the picture.
+        let codes = example.targets.len().saturating_sub(1);
+        let (first, count) = (start as usize + 1, (end - start - 1) as usize);
+        let logits = logits.narrow(1, 0, codes).narrow(2, first, count);
+        Ok(logits.argmax(2).into_data().iter::<u32>().collect())
+    }
+
+    /// Of an example's response, behind its prompt and `given`: `[1, targets, vocabulary]`.
+    fn logits(
+        &self,
+        model: &HealthGpt,
+        plugin: usize,
+        example: &Example,
+        given: &[u32],
+        how: LossOptions<'_>,
+        device: &Device,
+    ) -> Result<Tensor<3>, TrainError> {
         let plugin = self
             .plugins
             .get(plugin)
@@ -169,8 +244,8 @@ impl Learner {
                 }
             }
         }
-        if !example.given.is_empty() {
-            rows.push(self.decoder.embed(plugin, &example.given, device));
+        if !given.is_empty() {
+            rows.push(self.decoder.embed(plugin, given, device));
         }
         let x = Tensor::cat(rows, 1);
         let [_, tokens, _] = x.dims();
@@ -181,29 +256,9 @@ impl Learner {
             });
         }
         let keep = example.targets.len();
-        let first_code = example
-            .targets
-            .first()
-            .and_then(|id| model.tokenizer.code_of(*id));
         let y = self.decoder.forward_sequence(plugin, x, keep, how.dropout);
         let head = plugin.lm_head.as_ref().unwrap_or(&self.decoder.lm_head);
-        let logits = matmul_rows(y, head.val()); // [1, keep, vocabulary]
-        if let (Some(soft), Some(_)) = (how.soft, first_code) {
-            let [_, _, vocabulary] = logits.dims();
-            let targets = soft.targets(&example.targets, vocabulary);
-            return Ok(cross_entropy(logits.squeeze_dim(0), targets));
-        }
-        let targets: Vec<i32> = example.targets.iter().map(|id| *id as i32).collect();
-        let targets = Tensor::<3, Int>::from_data(TensorData::new(targets, [1, keep, 1]), device);
-        let counted = example
-            .counted
-            .iter()
-            .map(|counted| f32::from(u8::from(*counted)));
-        let counted: Vec<f32> = counted.collect();
-        let answers = counted.iter().sum::<f32>().max(1.0);
-        let counted = Tensor::<3>::from_data(TensorData::new(counted, [1, keep, 1]), device);
-        let each = log_softmax(logits, 2).gather(2, targets) * counted;
-        Ok(each.sum().div_scalar(answers).neg())
+        Ok(matmul_rows(y, head.val()))
     }
 
     fn features(
@@ -252,6 +307,14 @@ pub struct LossOptions<'a> {
     pub dropout: Option<&'a Dropout>,
     /// How the targets of image tokens are spread.
     pub soft: Option<&'a SoftCodes>,
+}
+
+/// A tower whose embeddings and first `blocks` stay; 0 is none of them.
+fn first_blocks_frozen(mut clip: ClipVision, blocks: usize) -> ClipVision {
+    let rest = clip.layers.split_off(blocks.min(clip.layers.len()));
+    clip = clip.no_grad();
+    clip.layers.extend(rest);
+    clip
 }
 
 /// One table for the base and all plug-ins.

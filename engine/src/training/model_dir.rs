@@ -44,13 +44,15 @@ pub fn write_model(
 
     let llm = new.join(&manifest.parts.llm);
     let clip = new.join(&manifest.parts.clip);
+    let vqgan = manifest.parts.vqgan.as_ref().map(|folder| new.join(folder));
     for (folder, part, changed) in [
-        (&clip, "vision tower", trainable.vision),
-        (&llm, "language model", trainable.base),
+        (Some(&clip), "vision tower", trainable.vision),
+        (Some(&llm), "language model", trainable.base),
+        (vqgan.as_ref(), "image decoder", trainable.image_decoder),
     ] {
-        if !changed {
+        let Some(folder) = folder.filter(|_| changed) else {
             continue; // Gigabytes that did not change are not written again.
-        }
+        };
         remove_weights(folder).map_err(failed(folder))?;
         let mut tensors = named(model, part, &values);
         if part == "language model" {
@@ -228,7 +230,7 @@ fn remove_weights(folder: &Path) -> std::io::Result<()> {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        let weights = [".safetensors", ".bin", ".index.json"];
+        let weights = [".safetensors", ".bin", ".ckpt", ".index.json"];
         if weights.iter().any(|end| name.ends_with(end)) {
             fs::remove_file(path)?;
         }

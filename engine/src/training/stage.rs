@@ -25,6 +25,8 @@ pub enum Stage {
     Heterogeneous,
     /// Stage 3: plug-ins and adapters.
     Instruction,
+    /// After everything: the image decoder alone, on codes that the model writes ([`super::picture`]).
+    Decoder,
     /// The comparison: plug-ins, adapters, embeddings and head at once, on mixed data.
     Mixed,
 }
@@ -44,6 +46,8 @@ pub struct Trainable {
     pub generation_plugin: bool,
     /// The same of plug-ins that answer.
     pub comprehension_plugin: bool,
+    /// Codes to pixels.
+    pub image_decoder: bool,
 }
 
 impl Stage {
@@ -56,6 +60,7 @@ impl Stage {
             adapter: false,
             generation_plugin: false,
             comprehension_plugin: false,
+            image_decoder: false,
         };
         match self {
             Self::Vision => Trainable {
@@ -82,6 +87,10 @@ impl Stage {
                 adapter: true,
                 generation_plugin: true,
                 comprehension_plugin: true,
+                ..none
+            },
+            Self::Decoder => Trainable {
+                image_decoder: true,
                 ..none
             },
             Self::Mixed => Trainable {
@@ -141,6 +150,10 @@ fn one_question() -> usize {
     1
 }
 
+fn is_none_of_them(blocks: &usize) -> bool {
+    *blocks == 0
+}
+
 fn is_one(questions: &usize) -> bool {
     *questions == 1
 }
@@ -172,6 +185,10 @@ pub struct StageConfig {
     /// Learning rate of a vision tower that is trained; 0 freezes it, which spares a base its tower's backward pass.
     #[serde(default)]
     pub vision_learning_rate: Option<f64>,
+    /// Embeddings and so many first blocks of a vision tower that is trained stay as they are: what plug-ins read from there on does
+    /// not change.
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
+    pub frozen_blocks: usize,
     /// How the rates go.
     pub schedule: Schedule,
     /// Steps of warm-up.
@@ -355,21 +372,15 @@ mod tests {
                 t.adapter,
                 t.generation_plugin,
                 t.comprehension_plugin,
+                t.image_decoder,
             ]
         };
-        assert_eq!(
-            of(Stage::Alignment),
-            [false, false, false, true, true, false]
-        );
-        assert_eq!(
-            of(Stage::Heterogeneous),
-            [false, false, true, false, false, false]
-        );
-        assert_eq!(
-            of(Stage::Instruction),
-            [false, false, false, true, true, true]
-        );
-        assert_eq!(of(Stage::Mixed), [false, false, true, true, true, true]);
-        assert_eq!(of(Stage::Base), [true, true, true, true, false, false]);
+        let named = |parts: [u8; 7]| parts.map(|part| part == 1);
+        assert_eq!(of(Stage::Alignment), named([0, 0, 0, 1, 1, 0, 0]));
+        assert_eq!(of(Stage::Heterogeneous), named([0, 0, 1, 0, 0, 0, 0]));
+        assert_eq!(of(Stage::Instruction), named([0, 0, 0, 1, 1, 1, 0]));
+        assert_eq!(of(Stage::Mixed), named([0, 0, 1, 1, 1, 1, 0]));
+        assert_eq!(of(Stage::Base), named([1, 1, 1, 1, 0, 0, 0]));
+        assert_eq!(of(Stage::Decoder), named([0, 0, 0, 0, 0, 0, 1]));
     }
 }

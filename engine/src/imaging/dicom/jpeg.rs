@@ -1,10 +1,11 @@
-//! JPEG baseline and lossless frames (ISO 10918-1) through `jpeg-decoder`. The frame header is compared with the
-//! DICOM header first, and what that crate cannot decode is refused by name.
+//! JPEG baseline and lossless frames (ISO 10918-1) through `jpeg-decoder`, those of 12 bits through [`super::jpeg_extended`]. The
+//! frame header is compared with the DICOM header first, and what cannot be decoded is refused by name.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jpeg_decoder::{ColorTransform, Decoder, PixelFormat};
 
+use super::jpeg_extended;
 use super::matrix::Image;
 use super::pixels::{Refusal, Samples};
 
@@ -18,12 +19,7 @@ pub fn decode(frame: &[u8], image: &Image) -> Result<Samples, Refusal> {
         return Err(damaged("has no frame header".to_owned()));
     };
     match (head.process, head.precision) {
-        (0xC0..=0xC2, 8) | (0xC3, 2..=16) => {}
-        (0xC1 | 0xC2, 12) => {
-            return Err(Refusal::Unsupported(
-                "JPEG Extended with 12 bits".to_owned(),
-            ));
-        }
+        (0xC0..=0xC2, 8) | (0xC3, 2..=16) | (0xC1, 12) => {}
         (process, bits) => {
             return Err(Refusal::Unsupported(format!(
                 "JPEG process SOF{} with {bits} bits",
@@ -44,6 +40,15 @@ pub fn decode(frame: &[u8], image: &Image) -> Result<Samples, Refusal> {
             "has {} bits where {} are allocated",
             head.precision, image.bits_allocated
         )));
+    }
+    if (head.process, head.precision) == (0xC1, 12) {
+        let size = [head.rows, head.columns, head.components];
+        let samples = jpeg_extended::decode(frame, size).map_err(damaged)?;
+        return Ok(Samples {
+            bytes: samples.into_iter().flat_map(u16::to_le_bytes).collect(),
+            bytes_each,
+            big_endian: false,
+        });
     }
     let expected = image.frame_samples() * bytes_each;
     // The crate is not ours: if it panics, the file is damaged and the program goes on.

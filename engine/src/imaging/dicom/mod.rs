@@ -11,6 +11,7 @@ mod fields;
 mod header;
 mod inspect;
 mod jpeg;
+mod jpeg_extended;
 mod load;
 mod matrix;
 mod packing;

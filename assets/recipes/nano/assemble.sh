@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts nano together: the model of step 6, with the decoder of step 7 if that was run. Usage: assets/recipes/nano/8-assemble.sh [OUT]
+# Puts nano together: the model of step 8 with the image decoder of step 9. Usage: assets/recipes/nano/assemble.sh [OUT]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 out=${1:-assets/models/nano}
@@ -7,10 +7,9 @@ work=target/nano
 new=$work/assembled
 
 rm -rf "$new"
-cp --recursive "$work/plugins/model" "$new"
-if [ -d "$work/decoder/vqgan" ]; then
-    cp "$work/decoder/vqgan/"* "$new/vqgan/"
-fi
+cp --recursive "$work/words/model" "$new"
+rm -r "$new/vqgan"
+cp --recursive "$work/decoder/model/vqgan" "$new/"
 # What a user is warned of was measured after the model was begun.
 caution=$(grep '^caution' assets/recipes/nano/2-new.toml)
 sed --in-place "/^caution/d; s/^licence/$caution\nlicence/; /^\[sha256\]/,\$d" "$new/model.toml"
