@@ -103,6 +103,7 @@ pub fn config(root: &Path, out: &str, stage: Stage, steps: u64) -> StageConfig {
         code_kernel: 1.0,
         questions_together: 1,
         frozen_blocks: 0,
+        each_patch_answers: false,
         augment: true,
         skip_bad: false,
         checkpoint_every: 100,

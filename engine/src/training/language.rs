@@ -439,16 +439,19 @@ impl Run {
             let codes: Vec<u32> = targets
                 .filter_map(|id| self.model.tokenizer.code_of(*id))
                 .collect();
-            return vision::loss(probe, weights, patches, &Truth::Codes(&codes), soft);
+            return vision::loss(probe, weights, patches, &Truth::Codes(&codes), soft, false);
         }
         // Other questions about the same picture cost a probe nothing.
         let source = self.sources.get(sequence.source);
-        let together = self.config.questions_together;
+        let (together, each) = (
+            self.config.questions_together,
+            self.config.each_patch_answers,
+        );
         let asked = source.map(|source| source.about_same_picture(sequence.record, together));
         let mut losses = asked.into_iter().flatten().map(|record| {
             let asked = question(record);
             let truth = Truth::Answer(&asked, response(record));
-            vision::loss(probe, weights, patches.clone(), &truth, soft)
+            vision::loss(probe, weights, patches.clone(), &truth, soft, each)
         });
         let first = losses.next().unwrap_or_else(|| {
             Err(TrainError::Model(ModelError::Invalid {

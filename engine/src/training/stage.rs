@@ -150,6 +150,10 @@ fn one_question() -> usize {
     1
 }
 
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 fn is_none_of_them(blocks: &usize) -> bool {
     *blocks == 0
 }
@@ -189,6 +193,9 @@ pub struct StageConfig {
     /// not change.
     #[serde(default, skip_serializing_if = "is_none_of_them")]
     pub frozen_blocks: usize,
+    /// In stage `vision`, every patch has to know an answer by itself; else the mean of all patches.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub each_patch_answers: bool,
     /// How the rates go.
     pub schedule: Schedule,
     /// Steps of warm-up.

@@ -100,7 +100,8 @@ pub enum Truth<'a> {
     Answer(&'a str, &'a str),
 }
 
-/// Mean cross-entropy of a probe over the hidden state `[1, patches, hidden]`; codes are spread over those that look alike.
+/// Mean cross-entropy of a probe over the hidden state `[1, patches, hidden]`; codes are spread over those that look alike. With
+/// `each_patch`, every patch has to know the answer by itself, not their mean alone: a language model then finds it wherever it looks.
 ///
 /// # Errors
 /// A picture with another number of codes than patches, or an answer that the file did not have.
@@ -110,6 +111,7 @@ pub fn loss(
     patches: Tensor<3>,
     truth: &Truth<'_>,
     soft: Option<&SoftCodes>,
+    each_patch: bool,
 ) -> Result<Tensor<1>, TrainError> {
     let [_, count, _] = patches.dims();
     match (probe, truth) {
@@ -133,8 +135,9 @@ pub fn loss(
                     "a question or answer is not in the file".to_owned(),
                 ));
             };
-            let logits = answer_logits(weights, patches, *first, answers.len());
-            Ok(cross_entropy(logits, one_hot(right, answers.len())))
+            let logits = answer_logits(weights, patches, *first, answers.len(), each_patch);
+            let [asked, classes] = logits.dims();
+            Ok(cross_entropy(logits, one_hot(right, classes).repeat(asked)))
         }
         (Probe::Codes(_), Truth::Codes(codes)) => Err(invalid(format!(
             "stage vision needs as many patches as codes; there are {count} and {}",
@@ -154,15 +157,19 @@ fn one_hot(at: usize, classes: usize) -> Vec<f32> {
     (0..classes).map(|k| f32::from(u8::from(k == at))).collect()
 }
 
-/// `[1, answers]`.
+/// `[1, answers]` of the mean of the patches, or `[patches, answers]`.
 fn answer_logits(
     weights: &Param<Tensor<2>>,
     patches: Tensor<3>,
     first: usize,
     answers: usize,
+    each_patch: bool,
 ) -> Tensor<2> {
-    let mean = patches.mean_dim(1); // [1, 1, hidden]
-    matmul_rows(mean, weights.val().narrow(0, first, answers)).squeeze_dim(0)
+    let read = match each_patch {
+        true => patches,
+        false => patches.mean_dim(1), // [1, 1, hidden]
+    };
+    matmul_rows(read, weights.val().narrow(0, first, answers)).squeeze_dim(0)
 }
 
 /// Tower and probes as they validate.
@@ -227,7 +234,7 @@ impl Reader for Probed<'_> {
         let Some((first, answers)) = questions.get(asked) else {
             return Ok(None);
         };
-        let logits = answer_logits(weights, patches, *first, answers.len());
+        let logits = answer_logits(weights, patches, *first, answers.len(), false);
         let best = logits.argmax(1).into_data().iter::<u32>().next();
         Ok(best.and_then(|i| answers.get(i as usize)).cloned())
     }
