@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command as Process;
 
-use engine::imaging::{load_series, scan};
+use engine::imaging::{PatientLabel, load_series, scan};
 use engine::session::{Event, EventKind, JobId};
 use workbench::action::{Action, Effect};
 use workbench::cli::{Streams, run};
@@ -219,9 +219,13 @@ fn leave_traces(folder: &Path) {
     let found = scan(&[study], &mut |_, _| ControlFlow::Continue(())).unwrap();
     let _ = std::thread::Builder::new()
         .spawn(move || {
-            let named: Result<(), _> = Err(found.series[0].patient.clone());
-            named.unwrap();
+            refused(found.series[0].patient.clone()).unwrap();
         })
         .unwrap()
         .join();
+}
+
+/// A failure that holds a patient.
+fn refused(patient: PatientLabel) -> Result<(), PatientLabel> {
+    Err(patient)
 }
