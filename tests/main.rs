@@ -16,6 +16,7 @@ mod new_model;
 mod packaging;
 mod packed;
 mod paint;
+mod privacy;
 mod screen;
 mod session;
 mod shaders;

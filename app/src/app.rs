@@ -361,6 +361,7 @@ impl Workbench {
 
     /// The window is gone; `for_good` unless it comes back.
     fn closed(&mut self, for_good: bool) {
+        self.state.remember_layout();
         let settings = &mut self.state.settings;
         settings.window = place_of(&self.ctx, settings.window);
         if let Some([library, assistant]) = view::panel_widths(&self.ctx) {

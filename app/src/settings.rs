@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::keys::Keymap;
+use crate::state::{Links, Viewer};
 use crate::strings::Language;
 use crate::theme::ThemeName;
 
@@ -50,6 +51,12 @@ pub struct Panels {
     pub assistant: Option<f32>,
     /// The list of measurements was closed.
     pub measurements_closed: bool,
+    /// Viewports of one volume that were beside each other: 1 to 4.
+    pub viewports: Option<u8>,
+    /// The lines of the crosshair were off.
+    pub crosshair_off: bool,
+    /// What carried over between series.
+    pub links: Links,
 }
 
 /// Where a window is and how large, in points at 100 %.
@@ -115,6 +122,11 @@ impl Settings {
         let width = |width: f32| width.is_finite() && (100.0..4000.0).contains(&width);
         self.panels.library = self.panels.library.filter(|w| width(*w));
         self.panels.assistant = self.panels.assistant.filter(|w| width(*w));
+        let most = Viewer::MOST as u8;
+        self.panels.viewports = self
+            .panels
+            .viewports
+            .filter(|count| (1..=most).contains(count));
         self.window = self.window.filter(|place| {
             let large = |len: &f32| len.is_finite() && (200.0..20_000.0).contains(len);
             let near = |at: &f32| at.is_finite() && at.abs() < 30_000.0;
@@ -234,7 +246,8 @@ mod tests {
             panels: Panels {
                 library: Some(f32::NAN),
                 assistant: Some(300.0),
-                measurements_closed: false,
+                viewports: Some(9),
+                ..Panels::default()
             },
             window: Some(WindowPlace {
                 size: [0.0, 5.0],
@@ -245,6 +258,7 @@ mod tests {
         let sound = odd.sound();
         assert_eq!(sound.scale_percent, 200);
         assert_eq!((sound.panels.library, sound.window), (None, None));
+        assert_eq!(sound.panels.viewports, None);
         assert_eq!(sound.panels.assistant, Some(300.0));
     }
 

@@ -254,9 +254,15 @@ strings! {
     inverted_corner: "  inverted", "  invertiert";
     picture_size: "{0} × {1} pixels", "{0} × {1} Pixel";
     lossy: "Lossy source", "Verlustbehaftete Quelle";
+    no_sides: "Sides are unknown: the files do not say how the patient lay", "Seiten unbekannt: die Dateien sagen nicht, wie der Patient lag";
+    at_detector: "Lengths are those on the detector: in the patient they are shorter", "Längen gelten am Detektor: im Patienten sind sie kürzer";
+    detector_suffix: "{0} at the detector", "{0} am Detektor";
+    slice_thickness: "thickness {0} mm", "Dicke {0} mm";
+    study_date: "Study {0}", "Studie {0}";
     no_geometry: "No geometry: sides and lengths are unknown", "Keine Geometrie: Seiten und Längen sind unbekannt";
     value_hu: "{0} HU", "{0} HE";
     unit_hu: "HU", "HE";
+    value_padding: "padding, no image", "Füllwert, kein Bild";
     value_plain: "value {0}", "Wert {0}";
     voxel_value: "{0}voxel {1}, {2}, {3}   {4}", "{0}Voxel {1}, {2}, {3}   {4}";
     rotated_right: "rotated 90° right", "90° nach rechts gedreht";

@@ -3,7 +3,7 @@
 use super::*;
 use egui_kittest::kittest::AccessKitNode;
 use workbench::settings::Change;
-use workbench::state::Dialog;
+use workbench::state::{CompareMode, Dialog};
 use workbench::theme::ThemeName;
 
 /// Focusable nodes without a name, by role and place.
@@ -18,6 +18,20 @@ fn unnamed(harness: &Harness<'_, Desk>) -> Vec<String> {
         })
         .map(|node| format!("{:?} {:?}", node.role(), node.bounding_box()))
         .collect()
+}
+
+/// An MR of the same place beside the open series.
+fn beside(desk: &mut Desk) {
+    let mr = series("mr", "T1", Modality::Mr);
+    desk.state.library.series.push(mr);
+    desk.perform(Action::ShowBeside("mr".to_owned()));
+    let loaded = Loaded::Volume(Arc::new(Volume {
+        modality: Modality::Mr,
+        ..ct_volume()
+    }));
+    let id = "mr".to_owned();
+    desk.event(desk.last_job(), EventKind::SeriesLoaded { id, loaded });
+    assert!(desk.state.viewer.pair().is_some());
 }
 
 /// Everything the window can show, one state after the other.
@@ -76,6 +90,44 @@ fn states() -> Vec<(&'static str, Desk)> {
                 desk.perform(Action::Ask);
             }),
         ),
+        ("planes", with(&|desk| desk.perform(Action::ShowPlanes))),
+        (
+            "four viewports",
+            with(&|desk| {
+                desk.perform(Action::ShowPlanes);
+                desk.perform(Action::SetViewports(4));
+            }),
+        ),
+        ("pair", with(&|desk| beside(desk))),
+        (
+            "swipe",
+            with(&|desk| {
+                beside(desk);
+                desk.perform(Action::CompareSeries(CompareMode::Swipe(0.5)));
+            }),
+        ),
+        (
+            "training",
+            with(&|desk| desk.perform(Action::Toggle(Dialog::Training))),
+        ),
+        (
+            "recovery",
+            with(&|desk| {
+                let session = desk.state.session().map(Box::new);
+                desk.state.left = Some(workbench::state::Left {
+                    session,
+                    gone: 1,
+                    report: Some("/data/crashes/crash-1.txt".to_owned()),
+                });
+            }),
+        ),
+        (
+            "4d",
+            with(&|desk| {
+                let open = desk.state.viewer.open_mut().unwrap();
+                open.series.volumes = 5;
+            }),
+        ),
         (
             "message",
             with(&|desk| {
@@ -120,6 +172,26 @@ fn the_entries_of_menus_have_names() {
                 .perform(Action::Toggle(Dialog::Settings));
             harness.run_steps(3);
         }
+    }
+}
+
+/// What a screen reader says of the open menus of the toolbar.
+#[test]
+fn the_entries_of_the_toolbars_menus_have_names() {
+    for (menu, entry) in [
+        ("Layout", "4 viewports"),
+        ("Display", "Viridis"),
+        ("Window preset Automatic", "6   Bone   C 350 W 2000"),
+    ] {
+        let mut harness = harness(ct_desk());
+        harness.get_by_label(menu).click();
+        harness.run_steps(4);
+        assert!(
+            harness.query_by_label(entry).is_some(),
+            "{menu}: no {entry}"
+        );
+        let unnamed = unnamed(&harness);
+        assert!(unnamed.is_empty(), "{menu}: {unnamed:?}");
     }
 }
 

@@ -235,6 +235,7 @@ fn without_geometry_lengths_are_in_pixels() {
     desk.event(1, EventKind::ScanDone { series, skipped });
     let volume = Volume {
         calibrated: false,
+        scale: engine::imaging::Scale::Unknown,
         ..ct_volume()
     };
     let loaded = Loaded::Volume(Arc::new(volume));

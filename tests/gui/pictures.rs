@@ -3,7 +3,7 @@
 //! `UPDATE_SNAPSHOTS=true cargo test --release` writes them anew; look at each before it is committed.
 
 use egui_kittest::SnapshotResults;
-use engine::imaging::{ColourMap, Plane, Projection, Slab};
+use engine::imaging::{ColourMap, Direction, Plane, Projection, Scale, Slab};
 use workbench::state::{CompareMode, ViewTurn};
 
 use super::*;
@@ -264,7 +264,17 @@ fn what_cannot_be_shown_says_why() {
     let view = desk.state.viewer.volume_mut().unwrap();
     view.volume = Arc::new(Volume {
         calibrated: false,
+        scale: Scale::Unknown,
         ..head()
     });
     check(&mut results, "uncalibrated", desk);
+    let mut desk = head_desk(head());
+    let view = desk.state.viewer.volume_mut().unwrap();
+    view.volume = Arc::new(Volume {
+        calibrated: false,
+        scale: Scale::Detector,
+        sides: Some([Direction([1.0, 0.0, 0.0]), Direction([0.0, 0.0, -1.0])]),
+        ..head()
+    });
+    check(&mut results, "on_a_detector", desk);
 }

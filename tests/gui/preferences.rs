@@ -396,3 +396,61 @@ fn measurements_are_filed_under_hashes_only() {
     let files = folder.path().join("data/measurements").read_dir().unwrap();
     assert_eq!(files.count(), 0, "without measurements there is no file");
 }
+
+#[test]
+fn the_layout_of_the_last_run_is_there_after_a_start() {
+    use workbench::state::{Link, Links};
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::at(folder.path());
+    let next_start = |mut desk: Desk| {
+        desk.state.remember_layout();
+        store.keep_settings(&desk.state.settings).unwrap();
+        let mut next = Desk {
+            state: State::with_settings(store.settings().value, None),
+            ..Desk::default()
+        };
+        next.perform(Action::OpenPaths(vec!["scans".into()]));
+        let series = vec![series("s1", "Knee thin", Modality::Ct)];
+        let skipped = Vec::new();
+        next.event(1, EventKind::ScanDone { series, skipped });
+        let id = "s1".to_owned();
+        let loaded = Loaded::Volume(Arc::new(ct_volume()));
+        next.event(2, EventKind::SeriesLoaded { id, loaded });
+        next
+    };
+    let planes = |desk: &Desk| -> Vec<engine::imaging::Plane> {
+        let viewports = desk.state.viewer.viewports.iter();
+        viewports.filter_map(|v| Some(v.volume()?.plane)).collect()
+    };
+    let mut desk = ct_desk();
+    desk.perform(Action::ShowPlanes);
+    desk.perform(Action::SetViewports(4));
+    desk.perform(Action::ToggleLink(Link::Zoom));
+    desk.perform(Action::ToggleCrosshair);
+    let mut next = next_start(desk);
+    let shown = planes(&next);
+    assert_eq!(
+        (shown.len(), &shown[..3]),
+        (4, &engine::imaging::Plane::ALL[..])
+    );
+    let links = Links {
+        zoom: false,
+        ..Links::default()
+    };
+    assert_eq!(next.state.viewer.links, links);
+    assert!(!next.state.viewer.crosshair_visible);
+    // Only the first volume is laid out so, and one viewport stays one.
+    next.perform(Action::SetViewports(1));
+    next.perform(Action::ToggleCrosshair);
+    let mut one = next_start(next);
+    assert_eq!(planes(&one).len(), 1);
+    assert!(one.state.viewer.crosshair_visible);
+    // A start that opens nothing forgets nothing.
+    one.perform(Action::ShowPlanes);
+    one.state.remember_layout();
+    let settings = one.state.settings.clone();
+    let mut idle = State::with_settings(settings.clone(), None);
+    idle.remember_layout();
+    assert_eq!(idle.settings.panels.viewports, settings.panels.viewports);
+    assert_eq!(settings.panels.viewports, Some(3));
+}

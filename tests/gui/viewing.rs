@@ -285,3 +285,75 @@ fn the_picture_on_screen_is_the_picture_the_model_gets() {
     }
     assert!(levels.len() > 1, "the picture is not flat");
 }
+
+#[test]
+fn page_down_goes_on_from_a_series_whose_third_volume_is_shown() {
+    let mut desk = ct_desk();
+    let mut first = series("s0", "Scout", Modality::Ct);
+    first.number = Some(1);
+    desk.state.library.series.insert(0, first);
+    let next = series("s2", "Knee thick", Modality::Ct);
+    desk.state.library.series.push(next);
+    desk.state.library.series[1].volumes = 5;
+    let open = desk.state.viewer.open_mut().unwrap();
+    open.series.volumes = 5;
+    desk.perform(Action::ShowVolume(2));
+    assert_eq!(desk.state.viewer.series_id(), Some("s1-3"));
+    desk.perform(Action::StepSeries(1));
+    assert_eq!(desk.state.viewer.series_id(), Some("s2"));
+}
+
+#[test]
+fn a_map_of_small_numbers_has_a_window_as_narrow_as_its_range() {
+    let mut desk = ct_desk();
+    let samples = (0..40 * 32 * 20).map(|at| (at % 100) as f32 * 1e-5);
+    let volume = Volume {
+        modality: Modality::Mr,
+        voxels: Voxels::F32(samples.collect()),
+        ..ct_volume()
+    };
+    let view = desk.state.viewer.volume_mut().unwrap();
+    *view = workbench::state::VolumeView::new(Arc::new(volume));
+    let mut harness = harness(desk);
+    harness.run_steps(3);
+    let name = slice_name(&harness);
+    assert!(name.contains("window C 0.000495 W 0.000990"), "{name}");
+    let width = harness.get_by_label("Window width").accesskit_node();
+    let shown = width.value().unwrap();
+    assert!(shown.contains("0.00099"), "{shown}");
+    drag(&harness, PointerButton::Primary);
+    harness.run_steps(4);
+    let window = harness
+        .state()
+        .state
+        .viewer
+        .viewport()
+        .volume()
+        .unwrap()
+        .window;
+    assert!(
+        window.width < 0.01 && window.center.abs() < 0.01,
+        "{window:?}"
+    );
+    assert_ne!(slice_name(&harness), name, "the drag changed it");
+}
+
+#[test]
+fn a_dose_is_in_gray_and_padding_is_called_so() {
+    let mut desk = ct_desk();
+    let view = desk.state.viewer.volume_mut().unwrap();
+    let volume = Volume {
+        modality: Modality::Other("RTDOSE".to_owned()),
+        unit: Some("Gy".to_owned()),
+        padding: Some([-1000.0; 2]),
+        ..ct_volume()
+    };
+    *view = workbench::state::VolumeView::new(Arc::new(volume));
+    let at = |view: &workbench::state::VolumeView, voxel| {
+        workbench::view::probe::words_at(view, view.volume.position_mm(voxel)).unwrap()
+    };
+    let words = at(view, [25, 12, 9]);
+    assert!(words.ends_with("217 Gy"), "{words}");
+    let words = at(view, [0, 0, 0]);
+    assert!(words.ends_with("padding, no image"), "{words}");
+}

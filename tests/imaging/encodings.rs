@@ -266,3 +266,117 @@ fn a_colour_jpeg_has_the_colours_that_went_in() {
         }
     }
 }
+
+fn report_of(file: &Dicom) -> engine::imaging::FileReport {
+    let folder = series(std::slice::from_ref(file));
+    engine::imaging::inspect_file(&folder.path().join("1000.dcm"))
+}
+
+/// As pydicom's `SC_rgb_small_odd_big_endian.dcm`: 27 bytes in words of two, most significant byte first.
+#[test]
+fn an_odd_number_of_bytes_in_big_endian_words_keeps_its_last_one() {
+    let swapped = |bytes: &[u8]| {
+        let padded = [bytes, &[0][..bytes.len() % 2]].concat();
+        let words = padded.chunks(2).flat_map(|word| [word[1], word[0]]);
+        words.collect::<Vec<u8>>()
+    };
+    let big_endian = |samples: u16, frames: u8| {
+        let bytes: Vec<u8> = (1..=9 * samples as u8 * frames).collect();
+        let mut file = Dicom::ct_slice(1, 0.0);
+        (file.transfer_syntax, file.big_endian) = ("1.2.840.10008.1.2.2".to_owned(), true);
+        file.shorts(0x0028_0002, &[samples])
+            .shorts(0x0028_0006, &[0])
+            .text(0x0028_0008, "IS", &frames.to_string())
+            .size(3, 3)
+            .bits(8, 8, false)
+            .set(0x7FE0_0010, "OW", swapped(&bytes));
+        (file, bytes)
+    };
+    let (mut colours, bytes) = big_endian(3, 1);
+    assert_eq!(picture_of(colours.text(0x0028_0004, "CS", "RGB")), bytes);
+    // The second frame of 9 bytes begins in the middle of a word.
+    let (mut grey, bytes) = big_endian(1, 3);
+    let folder = series(&[grey.remove(0x0020_0032).clone()]);
+    let volume = only_volume(folder.path());
+    let read: Vec<u8> = (0..27).map(|i| volume.voxels.get(i) as u8).collect();
+    assert_eq!(read, bytes);
+}
+
+#[test]
+fn a_palette_in_segments_is_put_together_and_indices_need_none() {
+    let words = |words: &[u16]| {
+        words
+            .iter()
+            .flat_map(|x| x.to_le_bytes())
+            .collect::<Vec<u8>>()
+    };
+    let mut file = Dicom::ct_slice(1, 0.0);
+    file.text(0x0028_0004, "CS", "PALETTE COLOR")
+        .size(4, 1)
+        .bits(8, 8, false)
+        .set(0x7FE0_0010, "OB", vec![0, 1, 3, 5]);
+    // Without a palette the indices can be checked, but there is nothing to show.
+    let indices = report_of(&file);
+    assert_eq!(
+        (indices.error.clone(), indices.max),
+        (None, Some(engine::imaging::Number(5.0)))
+    );
+    let folder = series(std::slice::from_ref(&file));
+    let error = load(&scan_one(folder.path()).unwrap().series[0]).unwrap_err();
+    assert!(
+        error.to_string().contains("incomplete colour palette"),
+        "{error}"
+    );
+    // Two entries as they are, and four steps from 0x1000 to 0x5000.
+    let segments = words(&[0, 2, 0x0000, 0x1000, 1, 4, 0x5000]);
+    for colour in 0..3 {
+        file.shorts(0x0028_1101 + colour, &[6, 0, 16]).set(
+            0x0028_1221 + colour,
+            "OW",
+            segments.clone(),
+        );
+    }
+    let levels = [0x00, 0x10, 0x30, 0x50].map(|level| [level; 3]).concat();
+    assert_eq!(picture_of(&file), levels);
+    assert_eq!(
+        report_of(&file).sha256_first_frame,
+        indices.sha256_first_frame
+    );
+    let cut = words(&[0, 2, 0x0000, 0x1000, 1, 3, 0x5000]);
+    file.set(0x0028_1222, "OW", cut);
+    let folder = series(std::slice::from_ref(&file));
+    let error = load(&scan_one(folder.path()).unwrap().series[0]).unwrap_err();
+    assert!(
+        error.to_string().contains("incomplete colour palette"),
+        "{error}"
+    );
+}
+
+#[test]
+fn frames_that_are_there_are_shown_where_the_header_promises_more() {
+    let frame = |level: i16| rle(&[level; 12]);
+    let mut file = Dicom::ct_slice(1, 0.0);
+    file.text(0x0028_0008, "IS", "3").remove(0x0020_0032);
+    file.fragments("1.2.840.10008.1.2.5", &[&frame(7), &frame(8)]);
+    let folder = series(&[file]);
+    let volume = only_volume(folder.path());
+    assert_eq!(volume.size, [4, 3, 2]);
+    assert_eq!([0, 1].map(|k| volume.sample([3, 2, k])), [7.0, 8.0]);
+    let note = volume
+        .notes
+        .iter()
+        .any(|note| note.contains("2 of 3 frames"));
+    assert!(note, "{:?}", volume.notes);
+    let report = engine::imaging::inspect_file(&folder.path().join("1000.dcm"));
+    assert_eq!((report.error, report.frames), (None, Some(3)));
+}
+
+#[test]
+fn frames_without_subsampling_are_read_whole_whatever_they_are_called() {
+    let bytes = [128, 128, 128, 76, 85, 255];
+    let named = picture_of(&colour_file("YBR_FULL_422", 0, &bytes));
+    assert_eq!(named, picture_of(&colour_file("YBR_FULL", 0, &bytes)));
+    assert_eq!(named, [128, 128, 128, 254, 0, 0]);
+    let planes = [128, 76, 128, 85, 128, 255];
+    assert_eq!(picture_of(&colour_file("YBR_FULL_422", 1, &planes)), named);
+}

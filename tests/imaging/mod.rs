@@ -20,6 +20,8 @@ mod dicom;
 mod encodings;
 mod nifti;
 mod orientation;
+mod padding;
+mod placing;
 mod second_reader;
 mod voi;
 

@@ -273,3 +273,39 @@ fn a_flat_rgb_file_is_a_picture() {
     };
     assert_eq!(picture.as_raw(), &[255, 0, 0, 0, 0, 255]);
 }
+
+/// The refusal comes before memory is asked for: what a load needs is known from its header.
+#[test]
+fn a_load_that_does_not_fit_into_memory_is_refused_with_the_numbers() {
+    use engine::imaging::memory::with_available;
+    let folder = folder();
+    let nifti = folder.path().join("a.nii");
+    // 1.5 MiB of voxels.
+    fs::write(
+        &nifti,
+        Nifti::of_i16([64, 64, 192], &vec![1; 64 * 64 * 192]).bytes(),
+    )
+    .unwrap();
+    let slices = folder.path().join("slices");
+    fs::create_dir(&slices).unwrap();
+    for k in 0..3 {
+        let mut slice = Dicom::ct_slice(k, k as f64);
+        slice.size(512, 512).pixels_i16(&vec![2; 512 * 512]);
+        slice.write(&slices.join(k.to_string()));
+    }
+    for path in [nifti, slices] {
+        let series = &scan_one(&path).unwrap().series[0];
+        let free = |mib: u64| with_available(mib << 20, || load(series));
+        match free(1).unwrap_err() {
+            ImagingError::TooLarge {
+                needed_mib,
+                free_mib,
+                ..
+            } => {
+                assert_eq!((needed_mib, free_mib), (1, 1));
+            }
+            other => panic!("{other}"),
+        }
+        assert!(free(8).is_ok());
+    }
+}

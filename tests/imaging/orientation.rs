@@ -100,7 +100,9 @@ fn assert_shown_right_way_round(volume: &Arc<Volume>, what: &str) {
         let mut view = VolumeView::new(Arc::clone(volume));
         view.plane = plane;
         view.window = window;
-        let letters = edge_directions(&view, Orientation::default()).map(|edge| edge.letters());
+        let letters = edge_directions(&view, Orientation::default())
+            .unwrap()
+            .map(|edge| edge.letters());
         assert_eq!(letters, edges, "{what}, {plane:?}");
         for index in 0..view.count() {
             view.set_index(index);

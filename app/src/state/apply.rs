@@ -289,6 +289,7 @@ impl State {
             thumbnails.insert(id.to_owned(), Arc::new(small));
         }
         self.fill(id, &content);
+        self.lay_out_at_start();
     }
 
     /// Puts a series into the viewports that wait for it.

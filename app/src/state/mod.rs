@@ -44,7 +44,7 @@ pub use tags::{Header, Tags};
 pub use training::{End, Training};
 pub use viewer::{Link, Links, Viewer};
 pub use viewport::{Camera, Cine, Content, LoadingSeries, OpenSeries, Viewport};
-pub use volume_view::{Preset, VolumeView, plane_words, window_words};
+pub use volume_view::{Finest, Preset, VolumeView, decimals, plane_words, window_words};
 
 /// Everything the window shows.
 #[derive(Debug, Default)]
@@ -97,6 +97,8 @@ pub struct State {
     pub model_dir: Option<PathBuf>,
     /// What the last run left, until the user says what is to be done with it.
     pub left: Option<Left>,
+    /// Viewports that the first volume is to be shown in, as at the end of the last run.
+    pub viewports_at_start: Option<usize>,
     /// Where the series of a restored session go, once they are found.
     pub restoring: Option<Layout>,
 }

@@ -38,9 +38,10 @@ impl State {
             Action::ShowSeries(id) => self.switch_series(&id),
             Action::StepSeries(step) => {
                 let series = &self.library.series;
+                let shown = self.viewer.series_id();
                 let at = series
                     .iter()
-                    .position(|s| Some(s.id.as_str()) == self.viewer.series_id())
+                    .position(|series| shown.is_some_and(|id| series.has_volume(id)))
                     .unwrap_or(0);
                 let next = series.get(at.saturating_add_signed(step));
                 match next.map(|series| series.id.clone()) {

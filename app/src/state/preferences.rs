@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use engine::imaging::Plane;
+
 use super::measurements::{Book, Tool};
 use super::{Notice, State};
 use crate::action::{Action, Effect};
@@ -17,7 +19,11 @@ impl State {
             settings_place: place,
             ..Self::default()
         };
-        state.measurements.listed = !state.settings.panels.measurements_closed;
+        let panels = state.settings.panels;
+        state.measurements.listed = !panels.measurements_closed;
+        state.viewer.links = panels.links;
+        state.viewer.crosshair_visible = !panels.crosshair_off;
+        state.viewports_at_start = panels.viewports.map(usize::from);
         crate::strings::speak(state.settings.language);
         let (keymap, bad) = state.settings.keymap();
         state.keymap = keymap;
@@ -75,6 +81,48 @@ impl State {
             _ => return None,
         }
         Some(self.keep_settings())
+    }
+
+    /// Puts how the viewports are laid out into the settings. A comparison of two series is not: the next start does
+    /// not have them.
+    pub fn remember_layout(&mut self) {
+        let viewer = &self.viewer;
+        let first = viewer
+            .viewports
+            .first()
+            .and_then(|viewport| viewport.series_id());
+        let one_series = viewer
+            .viewports
+            .iter()
+            .all(|viewport| viewport.series_id() == first);
+        let count = u8::try_from(viewer.viewports.len()).unwrap_or(1);
+        let panels = &mut self.settings.panels;
+        // Where nothing was opened, what was set before still holds.
+        if first.is_some() {
+            panels.viewports = Some(if one_series { count } else { 1 });
+        }
+        panels.links = viewer.links;
+        panels.crosshair_off = !viewer.crosshair_visible;
+    }
+
+    /// Lays the first volume out as the settings have it.
+    pub(super) fn lay_out_at_start(&mut self) {
+        let Some(view) = self.viewer.viewport().volume() else {
+            return;
+        };
+        let planes = Plane::ALL
+            .iter()
+            .all(|plane| view.check_plane(*plane).is_ok());
+        let Some(count) = self.viewports_at_start.take().filter(|_| planes) else {
+            return;
+        };
+        if self.viewer.viewports.len() > 1 {
+            return; // the user was faster
+        }
+        if count > 2 {
+            self.viewer.show_planes();
+        }
+        self.viewer.set_count(count);
     }
 
     pub(super) fn keep_settings(&self) -> Effect {

@@ -317,6 +317,7 @@ impl State {
     /// Opens what was open, where it was, once the files are found again. Nothing if there is no such layout.
     pub(super) fn lay_out(&mut self) -> Option<Vec<Effect>> {
         let layout = self.restoring.take()?;
+        self.viewports_at_start = None;
         let mut loads: Vec<SeriesInfo> = Vec::new();
         let mut viewports = Vec::new();
         for kept in layout.viewports.into_iter().take(Viewer::MOST) {

@@ -131,6 +131,20 @@ impl VolumeView {
         self.invert = view.invert;
     }
 
+    /// The narrowest window that makes sense: one step of whole numbers, or a millionth of the range of real ones.
+    pub fn finest(&self) -> Finest {
+        let fractional = self.volume.fractional();
+        let range = self.automatic.width.max(1e-30);
+        Finest {
+            width: if fractional {
+                (range * 1e-6).min(1.0)
+            } else {
+                1.0
+            },
+            fractional,
+        }
+    }
+
     /// Goes back to the first window.
     pub fn reset_window(&mut self) {
         let first = self.volume.windows.first();
@@ -191,6 +205,26 @@ impl VolumeView {
     }
 }
 
+/// How narrow a window may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Finest {
+    /// Its width.
+    pub width: f32,
+    /// Samples lie between whole numbers.
+    pub fractional: bool,
+}
+
+impl Finest {
+    /// A window whose width may go down to this, with the same grey levels: LINEAR is never narrower than 1.
+    pub fn fitting(self, window: Window) -> Window {
+        if self.fractional {
+            window.exact()
+        } else {
+            window
+        }
+    }
+}
+
 /// What a CT preset is called.
 fn preset_words(name: &str) -> &str {
     match name {
@@ -223,10 +257,22 @@ pub fn plane_words(plane: Plane) -> &'static str {
     }
 }
 
+/// Decimals that tell a hundredth of a range.
+pub fn decimals(range: f32) -> usize {
+    if range.is_finite() && range > 0.0 {
+        (2.0 - range.log10().floor()).clamp(0.0, 12.0) as usize
+    } else {
+        2
+    }
+}
+
 /// `C 40 W 400`.
 pub fn window_words(window: Window) -> String {
+    let fine = decimals(window.width);
     let number = |x: f32| {
-        if x.abs() >= 10.0 || x.fract() == 0.0 {
+        if window.width > 0.0 && window.width < 0.5 {
+            format!("{x:.fine$}")
+        } else if x.abs() >= 10.0 || x.fract() == 0.0 {
             format!("{x:.0}")
         } else {
             format!("{x:.2}")
@@ -245,5 +291,7 @@ mod tests {
         assert_eq!(window(40.0, 400.0), "C 40 W 400");
         assert_eq!(window(-445.5, 1109.0), "C -446 W 1109");
         assert_eq!(window(0.25, 0.5), "C 0.25 W 0.50");
+        assert_eq!(window(0.000_5, 0.001), "C 0.00050 W 0.00100");
+        assert_eq!([1500.0, 60.0, 0.02].map(decimals), [0, 1, 4]);
     }
 }

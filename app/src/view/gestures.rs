@@ -5,7 +5,7 @@ use engine::imaging::Window;
 
 use super::probe::{pixel_at, place_of};
 use crate::action::Action;
-use crate::state::{Content, OpenSeries, Tool, Viewer};
+use crate::state::{Content, Finest, OpenSeries, Tool, Viewer};
 
 /// What is asked for over the picture that lies at `place` in `area`. `window` is what a drag changes.
 pub fn gestures(
@@ -14,7 +14,7 @@ pub fn gestures(
     open: &OpenSeries,
     response: &Response,
     [area, place]: [Rect; 2],
-    window: Option<Window>,
+    window: Option<(Window, Finest)>,
     tool: Tool,
 ) -> Option<Action> {
     if response.double_clicked() {
@@ -44,11 +44,11 @@ pub fn gestures(
                 about: from_middle(origin.unwrap_or(area.center())),
             });
         }
-        if let Some(window) = window
+        if let Some((window, finest)) = window
             && primary
             && tool == Tool::Window
         {
-            return Some(Action::SetWindow(dragged_window(window, moved)));
+            return Some(Action::SetWindow(dragged_window(window, finest, moved)));
         }
     }
     if !response.contains_pointer() {
@@ -67,10 +67,11 @@ pub fn gestures(
 }
 
 /// Right widens, down raises the centre (darker), both in proportion to the width.
-fn dragged_window(window: Window, moved: Vec2) -> Window {
+fn dragged_window(window: Window, finest: Finest, moved: Vec2) -> Window {
+    let window = finest.fitting(window);
     window.moved(
-        window.center + moved.y * window.width.max(4.0) / 400.0,
-        (window.width * (moved.x / 250.0).exp()).clamp(1.0, 200_000.0),
+        window.center + moved.y * window.width.max(4.0 * finest.width) / 400.0,
+        (window.width * (moved.x / 250.0).exp()).clamp(finest.width, 200_000.0),
     )
 }
 
@@ -102,4 +103,29 @@ fn wheel_steps(ui: &Ui, id: egui::Id) -> isize {
     let steps = rest.trunc();
     ui.data_mut(|data| data.insert_temp(rest_id, rest - steps));
     steps as isize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drag_narrows_a_window_of_small_real_numbers_and_keeps_its_grey_levels() {
+        let finest = Finest {
+            width: 1e-6,
+            fractional: true,
+        };
+        let window = dragged_window(Window::from_range(0.0, 0.001), finest, Vec2::ZERO);
+        assert!((window.width - 0.001).abs() < 1e-6 && (window.center - 0.0005).abs() < 1e-6);
+        let dragged = dragged_window(window, finest, egui::vec2(-250.0, 400.0));
+        assert!((dragged.width / window.width - (-1_f32).exp()).abs() < 1e-3);
+        assert!((dragged.center - window.center - window.width).abs() < 1e-6);
+        // Whole numbers keep a width of at least 1.
+        let whole = Finest {
+            width: 1.0,
+            fractional: false,
+        };
+        let narrow = dragged_window(Window::linear(5.0, 1.5), whole, egui::vec2(-900.0, 0.0));
+        assert_eq!((narrow.center, narrow.width), (5.0, 1.0));
+    }
 }

@@ -70,10 +70,12 @@ pub fn canvas_ui(
         size: view.volume.slice_size(view.plane),
         orientation: open.orientation,
     };
-    let unit = if view.volume.modality == engine::imaging::Modality::Ct {
-        crate::strings::words().unit_hu
-    } else {
-        ""
+    let unit = match &view.volume.unit {
+        Some(unit) => unit.as_str(),
+        None if view.volume.modality == engine::imaging::Modality::Ct => {
+            crate::strings::words().unit_hu
+        }
+        None => "",
     };
     let painter = ui.painter_at(area);
     let selected = measurements.selected_in(&slice.series);

@@ -6,7 +6,7 @@ use engine::imaging::measure::Histogram;
 
 use super::numbers::{kind_words, measurement_words};
 use crate::action::Action;
-use crate::state::{HistogramOf, Measure, Measurement, State, plane_words};
+use crate::state::{HistogramOf, Measure, Measurement, State, decimals, plane_words};
 use crate::strings::{fill, words};
 use crate::theme;
 
@@ -134,9 +134,18 @@ fn edit_ui(
     wish
 }
 
+/// The ends of a histogram, in as many digits as their distance is worth.
+fn ends_words(histogram: &Histogram) -> [String; 2] {
+    let ends = [histogram.low, histogram.high];
+    let whole = ends.iter().all(|end| end.fract() == 0.0);
+    let range = (histogram.high - histogram.low) as f32;
+    let digits = if whole { 0 } else { decimals(range) };
+    ends.map(|end| format!("{end:.digits$}"))
+}
+
 fn histogram_ui(ui: &mut Ui, of: &HistogramOf, histogram: &Histogram, items: &[Measurement]) {
     let total: u64 = histogram.counts.iter().map(|count| u64::from(*count)).sum();
-    let ends = [histogram.low, histogram.high].map(|end| format!("{end:.0}"));
+    let ends = ends_words(histogram);
     let [low, high] = &ends;
     let region = of.region.as_ref();
     let item = region.and_then(|(number, _)| items.iter().find(|item| item.number == *number));
@@ -165,4 +174,23 @@ fn histogram_ui(ui: &mut Ui, of: &HistogramOf, histogram: &Histogram, items: &[M
         painter.rect_filled(bar, 0.0, theme::now().accent);
     }
     ui.add(Label::new(RichText::new(name).color(theme::now().quiet).size(12.0)).wrap());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ends_of_a_small_range_are_told_apart() {
+        let ends = |low, high| {
+            ends_words(&Histogram {
+                low,
+                high,
+                counts: Vec::new(),
+            })
+        };
+        assert_eq!(ends(-1000.0, 3071.0), ["-1000", "3071"]);
+        assert_eq!(ends(0.000_1, 0.000_9), ["0.000100", "0.000900"]);
+        assert_eq!(ends(-1.5, 1999.25), ["-2", "1999"]);
+    }
 }

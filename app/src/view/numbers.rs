@@ -15,9 +15,10 @@ pub fn kind_words(shape: &Shape) -> &'static str {
     }
 }
 
-/// Two decimals for small numbers, one for larger ones, none for very large ones.
+/// Two decimals for small numbers, one for larger ones, none for very large ones; very small ones keep three digits.
 fn number(x: f64) -> String {
     let decimals = match x.abs() {
+        size if size > 0.0 && size < 0.1 => (2.0 - size.log10().floor()).min(12.0) as usize,
         size if size < 10.0 => 2,
         size if size < 1000.0 => 1,
         _ => 0,
@@ -105,6 +106,7 @@ mod tests {
     fn numbers_have_as_many_digits_as_they_are_worth() {
         let words = [0.123_4, 12.345, -999.96, 1234.5].map(number);
         assert_eq!(words, ["0.12", "12.3", "-1000.0", "1234"]);
+        assert_eq!([0.0, 0.000_123].map(number), ["0.00", "0.000123"]);
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use egui::{Align2, Color32, FontId, Painter, Pos2, Rect, Stroke, Ui, Vec2};
-use engine::imaging::{Axes, ColourMap, Direction, Plane, Projection, Slab};
+use engine::imaging::{Axes, ColourMap, Direction, Plane, Projection, Scale, Slab};
 
+use super::probe::side_words;
 use crate::state::{
     Content, OpenSeries, Orientation, Viewer, VolumeView, plane_words, window_words,
 };
@@ -88,7 +89,12 @@ pub fn overlay_ui(
             let wide = words.inner.width() >= BOTH_CORNERS_WIDTH;
             let mut bar_bottom = words.inner.bottom() - 6.0;
             if wide {
-                let right = format!("{zoom}\n{}", spacing_words(view));
+                let mut right = format!("{zoom}\n{}", spacing_words(view));
+                let date = &series.patient.study_date;
+                if !date.is_empty() {
+                    let date = fill(crate::strings::words().study_date, &[date]);
+                    right = format!("{date}\n{right}");
+                }
                 let corner = words.put(Align2::RIGHT_BOTTOM, &right, theme::TEXT);
                 bar_bottom = corner.top() - 10.0;
             }
@@ -96,8 +102,8 @@ pub fn overlay_ui(
             if viewer.viewports.len() > 1 {
                 plane_mark(&painter, view.plane, place_words);
             }
-            if view.volume.calibrated {
-                letters(&words, view, open.orientation);
+            letters(&words, view, open.orientation);
+            if view.volume.scale != Scale::Unknown {
                 scale_bar(&words, view, open.orientation, place, bar_bottom);
             }
             if view.colours != ColourMap::Grey {
@@ -183,7 +189,15 @@ fn levels_words(view: &VolumeView) -> String {
         .slab
         .map_or(String::new(), |slab| format!("  {}", slab_words(slab)));
     let window = window_words(view.window);
-    format!("{slice}{axes}{slab}\n{window}{inverted}")
+    let mut lines = vec![
+        format!("{slice}{axes}{slab}"),
+        format!("{window}{inverted}"),
+    ];
+    let depth = depth_words(view);
+    if !depth.is_empty() {
+        lines.insert(1, depth);
+    }
+    lines.join("\n")
 }
 
 /// `MIP 20 mm`.
@@ -210,8 +224,16 @@ fn notes(words: &Words<'_>, view: &VolumeView) {
     if view.volume.lossy {
         lines.push(crate::strings::words().lossy);
     }
-    if !view.volume.calibrated {
-        lines.push(crate::strings::words().no_geometry);
+    let sides = view.volume.calibrated || view.volume.sides.is_some();
+    match view.volume.scale {
+        Scale::Unknown if !view.volume.calibrated => {
+            lines.push(crate::strings::words().no_geometry);
+        }
+        _ if !sides => lines.push(crate::strings::words().no_sides),
+        _ => {}
+    }
+    if view.volume.scale == Scale::Detector {
+        lines.push(crate::strings::words().at_detector);
     }
     lines.extend(view.volume.notes.iter().map(String::as_str));
     // Wrapped, so that a long sentence leaves the picture free.
@@ -230,7 +252,7 @@ fn notes(words: &Words<'_>, view: &VolumeView) {
 fn spacing_words(view: &VolumeView) -> String {
     let grid = view.grid();
     let [columns, rows, _] = grid.size;
-    if view.volume.calibrated {
+    if view.volume.scale != Scale::Unknown {
         let [dx, dy, _] = grid.patient_from_grid.spacing_mm();
         fill(
             words().slice_spacing,
@@ -248,7 +270,9 @@ fn spacing_words(view: &VolumeView) -> String {
 
 /// Orientation letters on the four edges.
 fn letters(words: &Words<'_>, view: &VolumeView, orientation: Orientation) {
-    let [right, down] = edge_directions(view, orientation);
+    let Some([right, down]) = edge_directions(view, orientation) else {
+        return;
+    };
     for (direction, align) in [
         (right.opposite(), Align2::LEFT_CENTER),
         (right, Align2::RIGHT_CENTER),
@@ -264,12 +288,36 @@ fn letters(words: &Words<'_>, view: &VolumeView, orientation: Orientation) {
     }
 }
 
-/// Where the right and the lower edge of the screen point in the patient.
-pub fn edge_directions(view: &VolumeView, orientation: Orientation) -> [Direction; 2] {
-    let grid = view.grid();
-    orientation
-        .on_screen(grid.right().0, grid.down().0)
-        .map(Direction)
+/// Where the right and the lower edge of the screen point in the patient, where the files say so.
+pub fn edge_directions(view: &VolumeView, orientation: Orientation) -> Option<[Direction; 2]> {
+    let volume = &view.volume;
+    let [right, down] = if volume.calibrated {
+        let grid = view.grid();
+        [grid.right(), grid.down()]
+    } else {
+        volume
+            .sides
+            .filter(|_| view.plane == volume.acquired_plane())?
+    };
+    Some(orientation.on_screen(right.0, down.0).map(Direction))
+}
+
+/// `S 12.1 mm  thickness 5.0 mm`: where the slice lies along its normal, and how thick it was acquired.
+fn depth_words(view: &VolumeView) -> String {
+    let volume = &view.volume;
+    let mut parts = Vec::new();
+    if volume.calibrated {
+        let middle = view.middle_mm();
+        let [.., (axis, _)] = view.plane.axes();
+        parts.push(fill(words().mm, &[&side_words(axis, middle[axis])]));
+    }
+    if view.plane == volume.acquired_plane()
+        && view.axes == Axes::Acquired
+        && let Some(mm) = volume.thickness_mm
+    {
+        parts.push(fill(words().slice_thickness, &[&format_args!("{mm:.1}")]));
+    }
+    parts.join("  ")
 }
 
 /// A length to measure by, at the lower right.
@@ -307,6 +355,10 @@ fn scale_bar(
     let above = Words {
         inner: words.inner.with_max_y(bottom - 7.0),
         ..*words
+    };
+    let text = match view.volume.scale {
+        Scale::Detector => fill(crate::strings::words().detector_suffix, &[&text]),
+        _ => text,
     };
     above.put_sized(Align2::RIGHT_BOTTOM, &text, theme::TEXT, words.size - 1.5);
 }

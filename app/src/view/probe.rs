@@ -2,7 +2,7 @@
 
 use engine::imaging::{Modality, Rescale};
 
-use crate::state::{Orientation, VolumeView};
+use crate::state::{Orientation, VolumeView, decimals};
 use crate::strings::{fill, words};
 use egui::{Pos2, Rect};
 
@@ -30,6 +30,18 @@ pub fn place_of(view: &VolumeView, [x, y]: [usize; 2]) -> [f64; 3] {
     view.grid().patient_from_grid.apply(pixel)
 }
 
+/// `R 17.6`: how far to which side along a patient axis (0 x, 1 y, 2 z).
+pub fn side_words(axis: usize, mm: f64) -> String {
+    let (plus, minus) = match axis {
+        0 => ('L', 'R'),
+        1 => ('P', 'A'),
+        _ => ('S', 'I'),
+    };
+    // What is written as 0.0 has no side.
+    let letter = if mm <= -0.05 { minus } else { plus };
+    format!("{letter} {:.1}", mm.abs())
+}
+
 /// `R 17.6  P 35.3  S 12.1 mm   voxel 120, 88, 11   raw 1067   43 HU`.
 pub fn words_at(view: &VolumeView, patient_mm: [f64; 3]) -> Option<String> {
     let volume = &view.volume;
@@ -44,32 +56,27 @@ pub fn words_at(view: &VolumeView, patient_mm: [f64; 3]) -> Option<String> {
     }
     let [i, j, k] = nearest;
     let sample = volume.sample(nearest);
+    let stored = volume.voxels.get(volume.offset(nearest));
+    let digits = decimals(view.window.width).max(3);
     let number = |x: f32| {
         if x.fract() == 0.0 {
             format!("{x:.0}")
         } else {
-            format!("{x:.3}")
+            format!("{x:.digits$}")
         }
     };
-    let value = match volume.modality {
-        Modality::Ct => fill(words().value_hu, &[&format_args!("{sample:.0}")]),
+    let value = match (&volume.modality, &volume.unit) {
+        _ if volume.pads(stored) => words().value_padding.to_owned(),
+        (_, Some(unit)) => format!("{} {unit}", number(sample)),
+        (Modality::Ct, None) => fill(words().value_hu, &[&format_args!("{sample:.0}")]),
         _ => fill(words().value_plain, &[&number(sample)]),
     };
     let raw = match volume.rescale_of(k) {
         Rescale::NONE if volume.modality != Modality::Ct => String::new(),
-        _ => fill(
-            words().value_raw,
-            &[&number(volume.voxels.get(volume.offset(nearest)))],
-        ),
+        _ => fill(words().value_raw, &[&number(stored)]),
     };
     let position = if volume.calibrated {
-        let [x, y, z] = patient_mm;
-        let part = |mm: f64, plus: char, minus: char| {
-            // What is written as 0.0 has no side.
-            let letter = if mm <= -0.05 { minus } else { plus };
-            format!("{letter} {:.1}", mm.abs())
-        };
-        let parts = [part(x, 'L', 'R'), part(y, 'P', 'A'), part(z, 'S', 'I')];
+        let parts = [0, 1, 2].map(|axis| side_words(axis, patient_mm[axis]));
         fill(words().position, &[&parts.join("  ")])
     } else {
         String::new()

@@ -218,12 +218,12 @@ fn open_ui(
             }
             let line = full.with_min_y(area.bottom());
             read_out_ui(ui, viewer, open, line, place, &response, measurements.tool);
-            let window = viewer.viewport().volume().map(|view| view.window);
-            let window = match &open.content {
-                Content::Volume(view) if !viewer.overlaid() => Some(view.window),
-                Content::Volume(_) => window,
+            let windowed = match &open.content {
+                Content::Volume(view) if !viewer.overlaid() => Some(view),
+                Content::Volume(_) => viewer.viewport().volume(),
                 Content::Picture(_) => None,
             };
+            let window = windowed.map(|view| (view.window, view.finest()));
             let free = !viewer.overlaid();
             let measured = free
                 .then(|| measure::canvas_ui(ui, measurements, open, &response, [area, place]))

@@ -7,7 +7,9 @@ use super::overlay::slab_words;
 use super::slice::scale_id;
 use crate::action::Action;
 use crate::keys::Keymap;
-use crate::state::{Cine, Content, OpenSeries, ViewTurn, Viewer, VolumeView, window_words};
+use crate::state::{
+    Cine, Content, OpenSeries, ViewTurn, Viewer, VolumeView, decimals, window_words,
+};
 use crate::strings::{fill, words};
 
 /// Slabs on offer.
@@ -325,21 +327,28 @@ fn window_ui(ui: &mut Ui, view: &VolumeView, keys: &Keymap) -> Option<Action> {
         });
     menu.response
         .accessible_name(fill(words().window_preset, &[&shown]));
+    let finest = view.finest();
+    let window = finest.fitting(view.window);
     let Window {
         mut center,
         mut width,
         ..
-    } = view.window;
-    let speed = f64::from(width / 300.0).max(0.01);
+    } = window;
+    let speed = f64::from(width / 300.0).max(f64::from(finest.width) * 0.01);
+    let digits = decimals(width).max(2);
+    // Fewer would be written where the rest is small, but there all is small.
+    let least = if width < 0.5 { digits } else { 0 };
     let center_field = DragValue::new(&mut center)
         .prefix(words().center_prefix)
         .speed(speed)
-        .max_decimals(2);
+        .min_decimals(least)
+        .max_decimals(digits);
     let width_field = DragValue::new(&mut width)
         .prefix(words().width_prefix)
         .speed(speed)
-        .range(1.0..=100_000.0)
-        .max_decimals(2);
+        .range(finest.width..=100_000.0)
+        .min_decimals(least)
+        .max_decimals(digits);
     let changed = ui
         .add(center_field)
         .on_hover_text(words().window_center)
@@ -350,7 +359,7 @@ fn window_ui(ui: &mut Ui, view: &VolumeView, keys: &Keymap) -> Option<Action> {
             .accessible_name(words().window_width)
             .changed();
     if changed {
-        action = Some(Action::SetWindow(view.window.moved(center, width)));
+        action = Some(Action::SetWindow(window.moved(center, width)));
     }
     let invert = Button::selectable(view.invert, words().invert);
     if ui

@@ -286,7 +286,7 @@ pub fn bright_level(mr: &Volume, share: f64) -> f32 {
     (percentile(samples, share) as f32).max(1e-6)
 }
 
-/// Every sample of a volume.
+/// Every sample of a volume that is a number.
 pub(super) fn all_samples(volume: &Volume) -> Vec<f32> {
     let [width, height, depth] = volume.size;
     let mut samples = Vec::with_capacity(width * height * depth);
@@ -295,6 +295,7 @@ pub(super) fn all_samples(volume: &Volume) -> Vec<f32> {
             samples.extend((0..width).map(|i| volume.sample([i, j, k])));
         }
     }
+    samples.retain(|sample| !sample.is_nan()); // padding
     samples
 }
 

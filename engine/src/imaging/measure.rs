@@ -1,13 +1,13 @@
 //! Lengths, angles and regions on a slice: what a drawn shape measures, in the samples and the geometry of its volume.
 //!
 //! A point is given in columns and rows of the slice as it is stored (`voxel_at`): pixel (c, r) covers the square from
-//! (c, r) to (c + 1, r + 1). Lengths are in mm only where the files give a geometry, and in pixels otherwise.
+//! (c, r) to (c + 1, r + 1). Lengths are in mm only where the files give a spacing, and in pixels otherwise.
 //! A region's numbers are those of the pixels whose centre lies in it; samples that are no number are left out.
 
 use serde::{Deserialize, Serialize};
 
 use super::geometry::length;
-use super::volume::{Plane, Volume};
+use super::volume::{Plane, Scale, Volume};
 
 /// Column and row on a slice.
 pub type Point = [f64; 2];
@@ -186,7 +186,8 @@ fn set(points: &mut [Point], number: usize, to: Point) {
 /// What a shape on this slice measures.
 pub fn measure(volume: &Volume, plane: Plane, index: usize, shape: &Shape) -> Reading {
     let spacing = volume.slice_spacing_mm(plane);
-    let [across, along] = if volume.calibrated { spacing } else { [1.0; 2] };
+    let spaced = volume.scale != Scale::Unknown;
+    let [across, along] = if spaced { spacing } else { [1.0; 2] };
     let between = |from: Point, to: Point| [to[0] - from[0], to[1] - from[1]];
     let in_mm = |[dx, dy]: Point| [dx * across, dy * along, 0.0];
     match *shape {
@@ -194,7 +195,7 @@ pub fn measure(volume: &Volume, plane: Plane, index: usize, shape: &Shape) -> Re
             let step @ [dx, dy] = between(from, to);
             Reading::Length {
                 pixels: dx.hypot(dy),
-                mm: volume.calibrated.then(|| length(in_mm(step))),
+                mm: spaced.then(|| length(in_mm(step))),
             }
         }
         Shape::Angle([from, at, to]) => {
@@ -216,7 +217,7 @@ pub fn measure(volume: &Volume, plane: Plane, index: usize, shape: &Shape) -> Re
             Reading::Region(Region {
                 statistics: statistics(&samples_in(volume, plane, index, Some(shape))),
                 area_pixels,
-                area_mm2: volume.calibrated.then_some(area_pixels * across * along),
+                area_mm2: spaced.then_some(area_pixels * across * along),
             })
         }
     }
@@ -329,7 +330,7 @@ mod tests {
         };
         assert_eq!((pixels, mm), (10_f64.sqrt(), Some(2.5)));
         let unknown = Volume {
-            calibrated: false,
+            scale: Scale::Unknown,
             ..sheet()
         };
         let Reading::Length { pixels, mm } = reading(&unknown, shape) else {

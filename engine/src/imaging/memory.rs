@@ -1,5 +1,6 @@
 //! Whether a volume fits into memory, asked before it is loaded.
 
+use std::cell::Cell;
 use std::path::Path;
 
 use super::error::ImagingError;
@@ -19,8 +20,24 @@ pub fn check_fits(needed: u64, path: &Path) -> Result<(), ImagingError> {
     }
 }
 
+thread_local! {
+    static PRETENDED: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Does `work` as if so many bytes were free, on this thread: how tests see that a load is refused before it asks for
+/// memory.
+pub fn with_available<T>(bytes: u64, work: impl FnOnce() -> T) -> T {
+    let before = PRETENDED.replace(Some(bytes));
+    let result = work();
+    PRETENDED.set(before);
+    result
+}
+
 /// Bytes that are free, where the system tells (Linux).
 pub fn available() -> Option<u64> {
+    if let Some(pretended) = PRETENDED.get() {
+        return Some(pretended);
+    }
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     available_bytes(&text)
 }

@@ -189,18 +189,18 @@ impl Volume {
             return one(view.index);
         };
         let slices = grid.slab(view.index, slab.mm);
-        let count = slices.len() as f32;
         // Each thread projects a part of the slab, and the parts are projected in turn.
         let part = slices.len().div_ceil(threads()).max(1);
         let starts = slices.clone().step_by(part);
         let project = |start: usize| {
             let mut rest = start..(start + part).min(slices.end);
             let first = rest.next().map_or_else(|| Ok(grid.empty_slice(self)), one);
-            rest.try_fold(first?, |so_far, index| {
-                Ok(projected(slab.projection, so_far, &one(index)?))
+            rest.try_fold(Part::of(slab.projection, first?), |mut so_far, index| {
+                so_far.add(slab.projection, &Part::of(slab.projection, one(index)?));
+                Ok(so_far)
             })
         };
-        let parts: Vec<Result<Slice, ImagingError>> = thread::scope(|scope| {
+        let parts: Vec<Result<Part, ImagingError>> = thread::scope(|scope| {
             let running: Vec<_> = starts
                 .map(|start| {
                     let project = &project;
@@ -211,14 +211,14 @@ impl Volume {
             ended.collect()
         });
         let mut parts = parts.into_iter();
-        let first = parts.next().unwrap_or_else(|| Ok(grid.empty_slice(self)));
-        let mut slice = parts.try_fold(first?, |so_far, part| {
-            Ok::<_, ImagingError>(projected(slab.projection, so_far, &part?))
+        let first = parts
+            .next()
+            .unwrap_or_else(|| Ok(Part::of(slab.projection, grid.empty_slice(self))));
+        let whole = parts.try_fold(first?, |mut so_far, part| {
+            so_far.add(slab.projection, &part?);
+            Ok::<_, ImagingError>(so_far)
         })?;
-        if slab.projection == Projection::Mean {
-            slice.samples.iter_mut().for_each(|sum| *sum /= count);
-        }
-        Ok(slice)
+        Ok(whole.slice())
     }
 
     /// One slice along the voxels, `index` from 0.
@@ -254,6 +254,13 @@ impl Volume {
             Voxels::I32(v) => walk.collect(v, |x| x as f32),
             Voxels::F32(v) => walk.collect(v, |x| x),
         };
+        if self.padding.is_some() {
+            let padded = slice
+                .samples
+                .iter_mut()
+                .filter(|stored| self.pads(**stored));
+            padded.for_each(|stored| *stored = f32::NAN);
+        }
         let rescaled = |sample: &mut f32, k: usize| {
             let Rescale { slope, intercept } = self.rescale_of(k);
             *sample = *sample * slope + intercept;
@@ -307,9 +314,8 @@ impl Volume {
         let [width, height, _] = grid.size;
         let area = self.size[0] * self.size[1];
         let sample = |[i, j, k]: [usize; 3]| {
-            let Rescale { slope, intercept } = self.rescale_of(k);
             let stored = voxels.get(k * area + j * self.size[0] + i);
-            stored.map_or(f32::NAN, |x| convert(*x) * slope + intercept)
+            stored.map_or(f32::NAN, |x| self.rescaled(convert(*x), k))
         };
         let mut samples = vec![0.0; width * height];
         let dx = voxel_from_grid.step(0);
@@ -363,8 +369,8 @@ impl Volume {
                 }
             });
             let weight = weights[0] * weights[1] * weights[2];
-            // A corner without weight may lie outside.
-            if weight > 0.0 {
+            // A corner without weight may lie outside, or be no number: what rounding makes of none does not count.
+            if weight > 1e-6 {
                 sum += weight * sample([0, 1, 2].map(|axis| low[axis] + upper[axis]));
             }
         }
@@ -372,15 +378,51 @@ impl Volume {
     }
 }
 
-/// Samples of two slices, or of two parts of a slab, as one.
-fn projected(projection: Projection, mut a: Slice, b: &Slice) -> Slice {
-    let pairs = a.samples.iter_mut().zip(&b.samples);
-    match projection {
-        Projection::Maximum => pairs.for_each(|(a, b)| *a = a.max(*b)),
-        Projection::Minimum => pairs.for_each(|(a, b)| *a = a.min(*b)),
-        Projection::Mean => pairs.for_each(|(a, b)| *a += b),
+/// Slices of a slab as one: their largest or smallest samples, or the sums. What is not a number is left out.
+struct Part {
+    projected: Slice,
+    /// How many samples each sum has.
+    counts: Vec<f32>,
+}
+
+impl Part {
+    fn of(projection: Projection, mut slice: Slice) -> Self {
+        let mut counts = Vec::new();
+        if projection == Projection::Mean {
+            counts.reserve_exact(slice.samples.len());
+            for sample in &mut slice.samples {
+                counts.push(f32::from(u8::from(!sample.is_nan())));
+                if sample.is_nan() {
+                    *sample = 0.0;
+                }
+            }
+        }
+        Self {
+            projected: slice,
+            counts,
+        }
     }
-    a
+
+    fn add(&mut self, projection: Projection, other: &Self) {
+        let pairs = self.projected.samples.iter_mut();
+        let pairs = pairs.zip(&other.projected.samples);
+        match projection {
+            Projection::Maximum => pairs.for_each(|(a, b)| *a = a.max(*b)),
+            Projection::Minimum => pairs.for_each(|(a, b)| *a = a.min(*b)),
+            Projection::Mean => pairs.for_each(|(a, b)| *a += b),
+        }
+        for (a, b) in self.counts.iter_mut().zip(&other.counts) {
+            *a += b;
+        }
+    }
+
+    /// The samples, the sums by now means; not a number where nothing was.
+    fn slice(mut self) -> Slice {
+        for (sum, count) in self.projected.samples.iter_mut().zip(&self.counts) {
+            *sum /= count;
+        }
+        self.projected
+    }
 }
 
 /// Threads that cut at once.

@@ -80,6 +80,15 @@ pub struct SeriesInfo {
 }
 
 impl SeriesInfo {
+    /// Does this id name the series, or another one of its volumes?
+    pub fn has_volume(&self, id: &str) -> bool {
+        let number = |rest: &str| {
+            rest.strip_prefix('-')
+                .is_some_and(|n| n.parse::<usize>().is_ok())
+        };
+        id == self.id || (self.volumes > 1 && id.strip_prefix(&self.id).is_some_and(number))
+    }
+
     /// The same series with another of its volumes, from 0: the last one if there are not so many.
     pub fn volume(&self, number: usize) -> Self {
         let number = number.min(self.volumes.saturating_sub(1));

@@ -155,6 +155,18 @@ impl Plane {
     }
 }
 
+/// What a distance in a slice means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scale {
+    /// Nothing says how far pixels are apart: distances are in pixels.
+    #[default]
+    Unknown,
+    /// mm in the patient.
+    Patient,
+    /// mm on the detector of a projection, where the patient is enlarged (PS3.3 10.7.1.3).
+    Detector,
+}
+
 /// One plane of a volume as rescaled samples, row by row.
 #[derive(Clone, Debug)]
 pub struct Slice {
@@ -185,8 +197,18 @@ pub struct Volume {
     pub rescale: Vec<Rescale>,
     /// LPS mm of a voxel centre.
     pub patient_from_voxel: Affine,
-    /// False when the files give no geometry: lengths in mm and letters are then not shown.
+    /// The files say where it lies in the patient: places and letters are shown, and other volumes may be linked.
     pub calibrated: bool,
+    /// What the files say of the distance of pixels: lengths are in mm where that is known.
+    pub scale: Scale,
+    /// Where the right and the lower edge of the acquired slices point, for files that say only that.
+    pub sides: Option<[Direction; 2]>,
+    /// The unit of rescaled samples, where it is not HU of a CT.
+    pub unit: Option<String>,
+    /// The lowest and the highest stored value that stand for no image: such samples are not numbers.
+    pub padding: Option<[f32; 2]>,
+    /// Slice Thickness (0018,0050), which may differ from the distance of slices.
+    pub thickness_mm: Option<f64>,
     /// How it was made.
     pub modality: Modality,
     /// BodyPartExamined (0018,0015), as written.
@@ -218,6 +240,11 @@ impl Volume {
             rescale: vec![Rescale::NONE],
             patient_from_voxel,
             calibrated: true,
+            scale: Scale::Patient,
+            sides: None,
+            unit: None,
+            padding: None,
+            thickness_mm: None,
             modality: Modality::Unknown,
             body_part: None,
             windows: Vec::new(),
@@ -316,10 +343,30 @@ impl Volume {
         (k * self.size[1] + j) * self.size[0] + i
     }
 
-    /// The rescaled sample of a voxel (HU for CT).
+    /// The rescaled sample of a voxel (HU for CT); not a number where it is padding.
     pub fn sample(&self, voxel: [usize; 3]) -> f32 {
-        let rescale = self.rescale_of(voxel[2]);
-        self.voxels.get(self.offset(voxel)) * rescale.slope + rescale.intercept
+        self.rescaled(self.voxels.get(self.offset(voxel)), voxel[2])
+    }
+
+    /// A stored value of slice `k`, rescaled; not a number where it is padding.
+    pub(super) fn rescaled(&self, stored: f32, k: usize) -> f32 {
+        if self.pads(stored) {
+            return f32::NAN;
+        }
+        let Rescale { slope, intercept } = self.rescale_of(k);
+        stored * slope + intercept
+    }
+
+    /// Does a stored value stand for no image (PS3.3 C.7.5.1.1.2)?
+    pub fn pads(&self, stored: f32) -> bool {
+        self.padding
+            .is_some_and(|[low, high]| (low..=high).contains(&stored))
+    }
+
+    /// Samples lie between whole numbers: real numbers, or integers times a fraction.
+    pub fn fractional(&self) -> bool {
+        let whole = |rescale: &Rescale| rescale.slope.fract() == 0.0;
+        matches!(self.voxels, Voxels::F32(_)) || !self.rescale.iter().all(whole)
     }
 
     /// The rescale of slice `k`.
@@ -346,12 +393,13 @@ impl Volume {
         let count = self.voxels.len();
         let stride = (count / 100_000).max(1) | 1; // odd, so that it does not walk along one column
         let area = (self.size[0] * self.size[1]).max(1);
-        let sample = |index: usize| {
-            let rescale = self.rescale_of(index / area);
-            self.voxels.get(index) * rescale.slope + rescale.intercept
-        };
+        let sample = |index: usize| self.rescaled(self.voxels.get(index), index / area);
         let samples: Vec<f32> = (0..count).step_by(stride).map(sample).collect();
-        Window::automatic(&samples)
+        if self.fractional() {
+            Window::automatic_exact(&samples)
+        } else {
+            Window::automatic(&samples)
+        }
     }
 
     /// The windows a menu offers: the file's own, then the CT presets for CT.

@@ -116,6 +116,19 @@ impl Window {
         }
     }
 
+    /// A window of the LINEAR function as one of LINEAR_EXACT with the same grey levels; others as they are.
+    #[must_use]
+    pub fn exact(self) -> Self {
+        match self.function {
+            VoiFunction::Linear => Self {
+                center: self.center - 0.5,
+                width: (self.width - 1.0).max(f32::MIN_POSITIVE),
+                function: VoiFunction::LinearExact,
+            },
+            _ => self,
+        }
+    }
+
     /// The grey level 0..=255 of a sample, rounded to the nearest level. A sample that is not a number is black.
     ///
     /// - LINEAR: `((x - (c - 0.5)) / (w - 1) + 0.5) * 255` between `c - 0.5 - (w - 1) / 2` and `c - 0.5 + (w - 1) / 2`
@@ -153,21 +166,36 @@ impl Window {
 
     /// The window from the 0.1 to the 99.9 percentile of the samples: the default when a file names none.
     pub fn automatic(samples: &[f32]) -> Self {
-        // Every n-th of a large volume: the percentiles of 100 000 samples are the same for the eye.
-        let stride = (samples.len() / 100_000).max(1);
-        let mut sorted: Vec<f32> = samples
-            .iter()
-            .step_by(stride)
-            .copied()
-            .filter(|x| x.is_finite())
-            .collect();
-        if sorted.is_empty() {
-            return Self::linear(0.5, 1.0);
-        }
-        sorted.sort_by(f32::total_cmp);
-        let at = |q: f32| sorted[((sorted.len() - 1) as f32 * q).round() as usize];
-        Self::from_range(at(0.001), at(0.999))
+        percentiles(samples).map_or(Self::linear(0.5, 1.0), |[low, high]| {
+            Self::from_range(low, high)
+        })
     }
+
+    /// The same for real numbers, as a window of the LINEAR_EXACT function: a range far below 1 keeps its digits.
+    pub fn automatic_exact(samples: &[f32]) -> Self {
+        let [low, high] = percentiles(samples).unwrap_or([0.0, 1.0]);
+        Self {
+            center: low + (high - low) / 2.0,
+            width: (high - low).max(f32::MIN_POSITIVE),
+            function: VoiFunction::LinearExact,
+        }
+    }
+}
+
+/// The 0.1 and the 99.9 percentile of the finite samples; nothing without any.
+fn percentiles(samples: &[f32]) -> Option<[f32; 2]> {
+    // Every n-th of a large volume: the percentiles of 100 000 samples are the same for the eye.
+    let stride = (samples.len() / 100_000).max(1);
+    let mut sorted: Vec<f32> = samples
+        .iter()
+        .step_by(stride)
+        .copied()
+        .filter(|x| x.is_finite())
+        .collect();
+    sorted.sort_by(f32::total_cmp);
+    let last = sorted.len().checked_sub(1)?;
+    let at = |q: f32| sorted.get((last as f32 * q).round() as usize).copied();
+    Some([at(0.001)?, at(0.999)?])
 }
 
 #[cfg(test)]
@@ -233,6 +261,20 @@ mod tests {
             ..Window::linear(0.0, 3.0)
         };
         assert!(window.moved(1.0, 2.0).function.is_linear());
+    }
+
+    #[test]
+    fn real_numbers_of_any_size_run_from_black_to_white() {
+        for unit in [1e-12_f32, 1e-3, 1.0, 1e9] {
+            let samples: Vec<f32> = (0..=100).map(|i| i as f32 * unit).collect();
+            let window = Window::automatic_exact(&samples);
+            let levels = [0.0, 50.0, 100.0].map(|x| window.apply(x * unit));
+            assert_eq!(levels, [0, 128, 255], "{unit}");
+        }
+        let linear = Window::from_range(3.0, 7.0);
+        for sample in [2.0, 3.0, 3.7, 5.0, 6.99, 8.0] {
+            assert_eq!(linear.apply(sample), linear.exact().apply(sample));
+        }
     }
 
     #[test]

@@ -6,18 +6,17 @@ use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 
 use super::dataset::DataSet;
-use super::matrix::{Image, image_of, lut_of};
+use super::matrix::{Image, image_of};
 use super::parser::PixelElement;
+use super::placing::{place_in_grid, sides_of};
 use super::source::Source;
 use super::text;
+use super::voi::{Tables, tables_of, windows_of};
 use crate::imaging::error::ImagingError;
-use crate::imaging::geometry::{dot, length, normalised};
+use crate::imaging::geometry::{Direction, dot, length, normalised};
 use crate::imaging::series::PatientLabel;
 use crate::imaging::volume::{Modality, Rescale};
-use crate::imaging::window::{NamedWindow, VoiFunction, VoiTable, Window};
-
-/// Windows and tables of one image, at most: each frame has its own copy.
-const MAX_WINDOWS: usize = 32;
+use crate::imaging::window::{NamedWindow, VoiTable};
 
 /// A file with an image in it.
 #[derive(Clone, Debug)]
@@ -46,6 +45,10 @@ pub struct Header {
     pub body_part: Option<String>,
     /// Lossy Image Compression (0028,2110), or a lossy transfer syntax.
     pub lossy: bool,
+    /// The unit of the samples, where it is not that of the modality: Dose Units (3004,0002).
+    pub unit: Option<String>,
+    /// Patient Orientation (0020,0020): where rows and where columns of pixels run to.
+    pub sides: Option<[Direction; 2]>,
     /// The pixel matrix.
     pub image: Image,
     /// One for each frame.
@@ -63,8 +66,14 @@ pub struct Frame {
     pub orientation: Option<[[f64; 3]; 2]>,
     /// Pixel Spacing (0028,0030): distance of rows, of columns.
     pub spacing_mm: Option<[f64; 2]>,
+    /// The spacing is Imager Pixel Spacing (0018,1164): that on the detector, not in the patient (PS3.3 10.7.1.3).
+    pub at_detector: bool,
+    /// Pixel Aspect Ratio (0028,0034): height and width of a pixel, where no spacing is known. No lengths.
+    pub aspect: Option<[f64; 2]>,
     /// Spacing Between Slices (0018,0088), or Slice Thickness (0018,0050).
     pub thickness_mm: Option<f64>,
+    /// Slice Thickness (0018,0050).
+    pub slice_mm: Option<f64>,
     /// Rescale Slope and Intercept, where written.
     pub rescale: Option<Rescale>,
     /// The file's windows.
@@ -95,6 +104,10 @@ fn header_of(
     let path = source.path();
     let modality = set.text(tags::MODALITY);
     let Some(pixels) = pixels else {
+        if cut_short(set, &modality) {
+            let what = "it describes an image but ends before its pixel data";
+            return Err(ImagingError::damaged(path, what));
+        }
         let what = match (set.text(tags::SOP_CLASS_UID).as_str(), modality.as_str()) {
             _ if set.get(tags::DIRECTORY_RECORD_SEQUENCE).is_some() => {
                 "a DICOM directory".to_owned()
@@ -112,14 +125,14 @@ fn header_of(
     let decoded = |tag: Tag| text::decode(set.bytes(tag).unwrap_or_default(), &character_sets);
     let frames = frames_of(set, image.frames, &character_sets);
     let transfer_syntax = source.transfer_syntax.clone();
-    let lossy_syntax = [
-        uids::JPEG_BASELINE8_BIT,
-        uids::JPEG_EXTENDED12_BIT,
-        uids::JPEGLS_NEAR_LOSSLESS,
-    ];
+    let unit = match set.text(tags::DOSE_UNITS).as_str() {
+        "GY" => Some("Gy".to_owned()),
+        _ => None,
+    };
     Ok(Header {
-        lossy: set.text(tags::LOSSY_IMAGE_COMPRESSION) == "01"
-            || lossy_syntax.contains(&transfer_syntax.as_str()),
+        lossy: lossy(&transfer_syntax, &set.text(tags::LOSSY_IMAGE_COMPRESSION)),
+        unit,
+        sides: sides_of(set),
         transfer_syntax,
         instance_uid: set.text(tags::SOP_INSTANCE_UID),
         study_uid: set.text(tags::STUDY_INSTANCE_UID),
@@ -143,6 +156,16 @@ fn header_of(
     })
 }
 
+/// Is this lost on the way? By the transfer syntax and Lossy Image Compression (0028,2110).
+fn lossy(transfer_syntax: &str, compression: &str) -> bool {
+    match transfer_syntax {
+        uids::JPEG_BASELINE8_BIT | uids::JPEG_EXTENDED12_BIT | uids::JPEGLS_NEAR_LOSSLESS => true,
+        // These may hold either: what the file does not call lossless is not taken for it.
+        uids::JPEG2000 | uids::HTJ2K => compression != "00",
+        _ => compression == "01",
+    }
+}
+
 /// What each frame says, from its own functional groups, the shared ones, or the data set itself (PS3.3 C.7.6.16).
 fn frames_of(set: &DataSet<'_>, count: usize, character_sets: &str) -> Vec<Frame> {
     let shared = set.item(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE);
@@ -164,9 +187,22 @@ fn frames_of(set: &DataSet<'_>, count: usize, character_sets: &str) -> Vec<Frame
         signed,
         tables: tables_of(tables, signed, character_sets),
     };
-    (0..count)
+    let mut frames: Vec<Frame> = (0..count)
         .map(|number| frame_of(&whole, per_frame.get(number)))
-        .collect()
+        .collect();
+    if per_frame.is_empty() {
+        place_in_grid(set, &mut frames);
+    }
+    frames
+}
+
+/// Does the data set describe pixels that it does not have? Plans and reports may, and are whole.
+fn cut_short(set: &DataSet<'_>, modality: &str) -> bool {
+    let without_pixels = ["RTSTRUCT", "RTPLAN", "RTRECORD", "SR", "KO", "PR", "REG"];
+    let described = [tags::ROWS, tags::COLUMNS, tags::PHOTOMETRIC_INTERPRETATION];
+    described.iter().any(|tag| set.get(*tag).is_some())
+        && set.get(tags::DIRECTORY_RECORD_SEQUENCE).is_none()
+        && !without_pixels.contains(&modality)
 }
 
 /// What all frames share.
@@ -178,13 +214,6 @@ struct Whole<'a> {
     /// Rescaled samples may be negative.
     signed: bool,
     tables: Tables,
-}
-
-/// VOI LUTs, and a window for each.
-#[derive(Clone)]
-struct Tables {
-    tables: Arc<[VoiTable]>,
-    windows: Vec<NamedWindow>,
 }
 
 fn frame_of(whole: &Whole<'_>, own: Option<&DataSet<'_>>) -> Frame {
@@ -224,18 +253,30 @@ fn frame_of(whole: &Whole<'_>, own: Option<&DataSet<'_>>) -> Frame {
         tags::PIXEL_SPACING,
         tags::IMAGER_PIXEL_SPACING,
         tags::NOMINAL_SCANNED_PIXEL_SPACING,
-        tags::PIXEL_ASPECT_RATIO,
     ];
     let positive = |number: &f64| number.is_finite() && *number > 0.0;
+    let pair = |tag: Tag| {
+        let numbers = measures.numbers(tag);
+        let pair: Option<[f64; 2]> = numbers.first_chunk().copied();
+        pair.filter(|pair| pair.iter().all(positive))
+    };
+    let spacing = spacing.iter().find_map(|tag| Some((*tag, pair(*tag)?)));
     let rescale = holder(
         tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE,
         tags::RESCALE_SLOPE,
     );
+    let dose = set
+        .number(tags::DOSE_GRID_SCALING)
+        .filter(|scaling| *scaling > 0.0);
+    let dose = dose.map(|slope| Rescale {
+        slope: slope as f32,
+        intercept: 0.0,
+    });
     let mut windows = windows_of(
         holder(tags::FRAME_VOILUT_SEQUENCE, tags::WINDOW_CENTER),
         whole.character_sets,
     );
-    let rescale = rescale_of(rescale);
+    let rescale = rescale_of(rescale).or(dose);
     let own_tables = own
         .and_then(|own| own.item(tags::FRAME_VOILUT_SEQUENCE))
         .filter(|item| item.get(tags::VOILUT_SEQUENCE).is_some())
@@ -250,15 +291,14 @@ fn frame_of(whole: &Whole<'_>, own: Option<&DataSet<'_>>) -> Frame {
     Frame {
         position,
         orientation: orientation.first_chunk().and_then(axes),
-        spacing_mm: spacing
-            .iter()
-            .map(|tag| measures.numbers(*tag))
-            .find_map(|numbers| numbers.first_chunk().copied())
-            .filter(|spacing: &[f64; 2]| spacing.iter().all(positive)),
+        spacing_mm: spacing.map(|(_, mm)| mm),
+        at_detector: spacing.is_some_and(|(tag, _)| tag == tags::IMAGER_PIXEL_SPACING),
+        aspect: pair(tags::PIXEL_ASPECT_RATIO),
         thickness_mm: [tags::SPACING_BETWEEN_SLICES, tags::SLICE_THICKNESS]
             .iter()
             .filter_map(|tag| thickness.number(*tag))
             .find(positive),
+        slice_mm: thickness.number(tags::SLICE_THICKNESS).filter(positive),
         rescale,
         windows,
         voi_tables: tables.tables,
@@ -292,72 +332,22 @@ fn rescale_of(set: &DataSet<'_>) -> Option<Rescale> {
     })
 }
 
-/// Windows at least one unit wide (PS3.3 C.11.2.1.2), or wider than nothing for the other functions (C.11.2.1.3).
-fn windows_of(set: &DataSet<'_>, character_sets: &str) -> Vec<NamedWindow> {
-    let centers = set.numbers(tags::WINDOW_CENTER);
-    let widths = set.numbers(tags::WINDOW_WIDTH);
-    let names = set.bytes(tags::WINDOW_CENTER_WIDTH_EXPLANATION);
-    let names = text::decode(names.unwrap_or_default(), character_sets);
-    let names: Vec<&str> = names.split('\\').map(str::trim).collect();
-    let function = VoiFunction::from_code(&set.text(tags::VOILUT_FUNCTION));
-    let narrowest = if function.is_linear() {
-        1.0
-    } else {
-        f64::MIN_POSITIVE
-    };
-    let windows = centers
-        .into_iter()
-        .zip(widths)
-        .take(MAX_WINDOWS)
-        .enumerate();
-    windows
-        .filter(|(_, (center, width))| {
-            center.is_finite() && width.is_finite() && *width >= narrowest
-        })
-        .map(|(number, (center, width))| NamedWindow {
-            name: match names.get(number) {
-                Some(name) if !name.is_empty() => (*name).to_owned(),
-                _ => format!("File {}", number + 1),
-            },
-            window: Window {
-                center: center as f32,
-                width: width as f32,
-                function,
-            },
-        })
-        .collect()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The VOI LUT Sequence (PS3.3 C.11.2.1.1).
-fn tables_of(set: &DataSet<'_>, signed: bool, character_sets: &str) -> Tables {
-    let mut windows = Vec::new();
-    let mut tables = Vec::new();
-    for item in set.items(tags::VOILUT_SEQUENCE).iter().take(MAX_WINDOWS) {
-        let Some(lut) = lut_of(item, tags::LUT_DESCRIPTOR, tags::LUT_DATA, signed) else {
-            continue;
-        };
-        let name = item.bytes(tags::LUT_EXPLANATION).unwrap_or_default();
-        let name = text::decode(name, character_sets);
-        let (first, last) = (lut.first as f32, lut.entries.len() as f32 - 1.0);
-        windows.push(NamedWindow {
-            name: if name.is_empty() {
-                format!("File table {}", tables.len() + 1)
-            } else {
-                name
-            },
-            window: Window {
-                function: VoiFunction::Table(tables.len()),
-                ..Window::from_range(first, first + last)
-            },
-        });
-        tables.push(VoiTable {
-            first,
-            bits: lut.bits,
-            entries: lut.entries,
-        });
-    }
-    Tables {
-        tables: tables.into(),
-        windows,
+    #[test]
+    fn jpeg_2000_counts_as_lossy_unless_the_file_says_otherwise() {
+        for syntax in [uids::JPEG2000, uids::HTJ2K] {
+            assert!(lossy(syntax, "") && lossy(syntax, "01") && !lossy(syntax, "00"));
+        }
+        for syntax in [
+            uids::JPEG2000_LOSSLESS,
+            uids::HTJ2K_LOSSLESS,
+            uids::RLE_LOSSLESS,
+        ] {
+            assert!(!lossy(syntax, "") && lossy(syntax, "01"));
+        }
+        assert!(lossy(uids::JPEGLS_NEAR_LOSSLESS, "00"));
     }
 }

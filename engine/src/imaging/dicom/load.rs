@@ -32,7 +32,8 @@ pub fn load_dicom(
     on_first: &mut dyn FnMut(Volume),
     on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Loaded, ImagingError> {
-    let places = places_of(series);
+    let mut places = places_of(series);
+    let missing = leave_out_missing(&mut places)?;
     // One slice is decoded before memory for all is asked for: a size may be a lie.
     let (header, first) = match middle_slice(series, &places)? {
         (_, picture @ Loaded::Picture(_)) => return Ok(picture),
@@ -42,7 +43,8 @@ pub fn load_dicom(
         on_first(Arc::unwrap_or_clone(first));
     }
     let (slices, voxels) = read_slices(&places, &header, on_progress)?;
-    let volume = volume_of(series, &header, &slices, voxels);
+    let mut volume = volume_of(series, &header, &slices, voxels);
+    volume.notes.extend(missing);
     Ok(Loaded::Volume(Arc::new(volume)))
 }
 
@@ -51,7 +53,30 @@ pub fn load_dicom(
 /// # Errors
 /// What is wrong with its file.
 pub fn dicom_slice(series: &SeriesInfo) -> Result<Loaded, ImagingError> {
-    Ok(middle_slice(series, &places_of(series))?.1)
+    let mut places = places_of(series);
+    let _ = leave_out_missing(&mut places)?;
+    Ok(middle_slice(series, &places)?.1)
+}
+
+/// Leaves out the frames that their file promises and does not hold; the result is a note about them.
+fn leave_out_missing(places: &mut Vec<Place<'_>>) -> Result<Option<String>, ImagingError> {
+    let promised = places.len();
+    let mut there: Vec<(&Path, usize)> = Vec::new();
+    for place in places.iter().filter(|place| place.number > 0) {
+        if there.last().is_none_or(|(path, _)| *path != place.path) {
+            there.push((place.path, FrameReader::open(place.path)?.frames_there()?));
+        }
+    }
+    places.retain(|place| {
+        let known = there.iter().find(|(path, _)| *path == place.path);
+        known.is_none_or(|(_, count)| place.number < *count)
+    });
+    let kept = places.len();
+    Ok((kept < promised).then(|| {
+        format!(
+            "the file is cut short: {kept} of {promised} frames are there, and only these are shown"
+        )
+    }))
 }
 
 fn middle_slice(
@@ -117,6 +142,10 @@ impl SliceOf {
 
 fn picture(reader: &mut FrameReader, slice: &Place<'_>) -> Result<RgbImage, ImagingError> {
     let image = reader.header.image.clone();
+    if image.photometric == "PALETTE COLOR" && image.palette.is_none() {
+        let what = "an incomplete colour palette";
+        return Err(ImagingError::unsupported(slice.path, what));
+    }
     let picture = if image.palette.is_some() {
         colour::from_palette(&reader.stored_values(slice.number)?, &image)
     } else {
@@ -390,6 +419,14 @@ fn volume_of(series: &SeriesInfo, header: &Header, slices: &[SliceOf], voxels: V
     Volume {
         rescale: rescales,
         calibrated: geometry.calibrated,
+        scale: geometry.scale,
+        sides: header.sides,
+        unit: header.unit.clone(),
+        padding: image
+            .padding
+            .filter(|_| image.modality_lut.is_none())
+            .map(|ends| ends.map(|end| end as f32)),
+        thickness_mm: middle.slice_mm,
         modality: header.modality.clone(),
         body_part: header.body_part.clone(),
         windows: middle.windows,

@@ -5,6 +5,7 @@ use dicom_dictionary_std::tags;
 
 use super::dataset::DataSet;
 use super::parser::PixelElement;
+use super::segmented;
 use super::source::Source;
 use crate::imaging::error::ImagingError;
 
@@ -42,6 +43,10 @@ pub struct Image {
     pub palette: Option<Palette>,
     /// Modality LUT Sequence (0028,3000): stored values are looked up instead of rescaled.
     pub modality_lut: Option<Lut>,
+    /// Two pixels share their chroma (`_422`) where the frame is not compressed.
+    pub subsampled: bool,
+    /// The lowest and the highest stored value that stand for no image (C.7.5.1.1.2).
+    pub padding: Option<[f64; 2]>,
 }
 
 /// A look-up table (PS3.3 C.11.1.1).
@@ -133,7 +138,7 @@ pub fn image_of(
             format!("{frames} frames in one file"),
         ));
     }
-    let image = Image {
+    let mut image = Image {
         rows: rows as usize,
         columns: columns as usize,
         frames: frames as usize,
@@ -147,8 +152,23 @@ pub fn image_of(
         modality_lut: set
             .item(tags::MODALITY_LUT_SEQUENCE)
             .and_then(|item| lut_of(item, tags::LUT_DESCRIPTOR, tags::LUT_DATA, signed)),
+        subsampled: samples == 3
+            && ["YBR_FULL_422", "YBR_PARTIAL_422"].contains(&photometric.as_str()),
+        padding: padding_of(set, pixels.tag, signed),
         photometric,
     };
+    // Some writers name a subsampled interpretation and write every sample: the length says which.
+    if image.subsampled {
+        let whole = Image {
+            subsampled: false,
+            ..image.clone()
+        };
+        let needed = whole.native_bytes();
+        image.subsampled = pixels
+            .length
+            .zip(needed)
+            .is_none_or(|(length, needed)| length < needed);
+    }
     check_length(source, &image, pixels)?;
     Ok(image)
 }
@@ -208,10 +228,7 @@ impl Image {
     /// Bits of one frame when it is not compressed.
     pub fn native_frame_bits(&self) -> usize {
         let bits = self.frame_samples() * self.bits_allocated as usize;
-        match self.photometric.as_str() {
-            "YBR_FULL_422" | "YBR_PARTIAL_422" if self.samples == 3 => bits / 3 * 2,
-            _ => bits,
-        }
+        if self.subsampled { bits / 3 * 2 } else { bits }
     }
 
     /// Bytes of all frames when they are not compressed, unless that overflows.
@@ -226,13 +243,7 @@ impl Image {
 
 /// A table of a look-up sequence or of a palette, unless it has fewer entries than it says.
 pub fn lut_of(set: &DataSet<'_>, descriptor: Tag, data: Tag, signed: bool) -> Option<Lut> {
-    let [count, first, bits] = *set.numbers(descriptor).first_chunk::<3>()?;
-    let count = if count == 0.0 { 65_536 } else { count as usize };
-    // The first value has the sign of the pixels, whatever its VR says (PS3.3 C.11.1.1.1).
-    let first = match first as i64 {
-        first if signed && first > 32_767 => first - 65_536,
-        first => first,
-    };
+    let (count, first, bits) = descriptor_of(set, descriptor, signed)?;
     let bytes = set.bytes(data)?;
     // 8-bit entries may be packed two in a word.
     let entries: Vec<u16> = if bytes.len() < count * 2 {
@@ -246,30 +257,89 @@ pub fn lut_of(set: &DataSet<'_>, descriptor: Tag, data: Tag, signed: bool) -> Op
     let entries: Vec<u16> = entries.into_iter().take(count).collect();
     (entries.len() == count).then_some(Lut {
         first,
-        bits: (bits as u32).clamp(1, 16),
+        bits,
         entries,
     })
 }
 
+/// A table that is written in segments.
+fn segmented_lut_of(set: &DataSet<'_>, descriptor: Tag, data: Tag, signed: bool) -> Option<Lut> {
+    let (count, first, bits) = descriptor_of(set, descriptor, signed)?;
+    let wide = bits > 8;
+    let values: Vec<u16> = if wide {
+        set.numbers(data)
+            .iter()
+            .map(|number| *number as u16)
+            .collect()
+    } else {
+        let bytes = set.bytes(data)?.iter();
+        bytes.map(|byte| u16::from(*byte)).collect()
+    };
+    let entries = segmented::expanded(&values, wide, count)?;
+    Some(Lut {
+        first,
+        bits,
+        entries,
+    })
+}
+
+/// Number of entries, the stored value of the first one, and the bits of an entry.
+fn descriptor_of(set: &DataSet<'_>, descriptor: Tag, signed: bool) -> Option<(usize, i64, u32)> {
+    let [count, first, bits] = *set.numbers(descriptor).first_chunk::<3>()?;
+    let count = if count == 0.0 { 65_536 } else { count as usize };
+    // The first value has the sign of the pixels, whatever its VR says (PS3.3 C.11.1.1.1).
+    let first = match first as i64 {
+        first if signed && first > 32_767 => first - 65_536,
+        first => first,
+    };
+    Some((count, first, (bits as u32).clamp(1, 16)))
+}
+
+/// Pixel Padding Value and Range Limit (C.7.5.1.1.2), with the sign of the pixels, whatever their VR says.
+fn padding_of(set: &DataSet<'_>, pixels: Tag, signed: bool) -> Option<[f64; 2]> {
+    let [value, limit] = match pixels {
+        tags::FLOAT_PIXEL_DATA => [
+            tags::FLOAT_PIXEL_PADDING_VALUE,
+            tags::FLOAT_PIXEL_PADDING_RANGE_LIMIT,
+        ],
+        tags::DOUBLE_FLOAT_PIXEL_DATA => [
+            tags::DOUBLE_FLOAT_PIXEL_PADDING_VALUE,
+            tags::DOUBLE_FLOAT_PIXEL_PADDING_RANGE_LIMIT,
+        ],
+        _ => [tags::PIXEL_PADDING_VALUE, tags::PIXEL_PADDING_RANGE_LIMIT],
+    };
+    let with_sign = |number: f64| match number {
+        number if pixels != tags::PIXEL_DATA => number,
+        number if signed && (32_768.0..65_536.0).contains(&number) => number - 65_536.0,
+        number if !signed && (-32_768.0..0.0).contains(&number) => number + 65_536.0,
+        number => number,
+    };
+    let value = with_sign(set.number(value)?);
+    let limit = set.number(limit).map_or(value, with_sign);
+    Some([value.min(limit), value.max(limit)])
+}
+
+/// Red, green and blue; each as it is, or in segments (PS3.3 C.7.9.2).
 fn palette_of(set: &DataSet<'_>, signed: bool) -> Option<Palette> {
+    let lut = |descriptor: Tag, data: Tag, segments: Tag| {
+        lut_of(set, descriptor, data, signed)
+            .or_else(|| segmented_lut_of(set, descriptor, segments, signed))
+    };
     Some([
-        lut_of(
-            set,
+        lut(
             tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
             tags::RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
-            signed,
+            tags::SEGMENTED_RED_PALETTE_COLOR_LOOKUP_TABLE_DATA,
         )?,
-        lut_of(
-            set,
+        lut(
             tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
             tags::GREEN_PALETTE_COLOR_LOOKUP_TABLE_DATA,
-            signed,
+            tags::SEGMENTED_GREEN_PALETTE_COLOR_LOOKUP_TABLE_DATA,
         )?,
-        lut_of(
-            set,
+        lut(
             tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DESCRIPTOR,
             tags::BLUE_PALETTE_COLOR_LOOKUP_TABLE_DATA,
-            signed,
+            tags::SEGMENTED_BLUE_PALETTE_COLOR_LOOKUP_TABLE_DATA,
         )?,
     ])
 }

@@ -17,11 +17,14 @@ mod matrix;
 mod packing;
 mod parser;
 mod pixels;
+mod placing;
 mod rle;
+mod segmented;
 mod series;
 mod source;
 mod stack;
 mod text;
+mod voi;
 
 pub use directory::directory_files;
 pub use fields::fields;

@@ -41,10 +41,7 @@ pub fn packing_of(path: &Path, header: &Header) -> Result<Packing, ImagingError>
     }
     match (image.photometric.as_str(), image.samples) {
         ("MONOCHROME1" | "MONOCHROME2" | "", 1) => {}
-        ("PALETTE COLOR", 1) if image.palette.is_some() => {}
-        ("PALETTE COLOR", 1) => {
-            return unsupported("a segmented or incomplete colour palette".to_owned());
-        }
+        ("PALETTE COLOR", 1) => {}
         ("RGB" | "YBR_FULL" | "YBR_FULL_422" | "YBR_RCT" | "YBR_ICT", 3)
             if bits >= 8 && !floats => {}
         (other, samples) => {
@@ -75,7 +72,7 @@ pub fn packing_of(path: &Path, header: &Header) -> Result<Packing, ImagingError>
         ));
     }
     if uncompressed {
-        if image.photometric == "YBR_FULL_422" && (bits != 8 || image.columns % 2 == 1) {
+        if image.subsampled && (bits != 8 || image.columns % 2 == 1) {
             return unsupported("YBR_FULL_422 with an odd width or 16 bits".to_owned());
         }
         return Ok(Packing::Native);

@@ -3,6 +3,8 @@
 //! Lengths are checked against the bytes there are before anything is allocated, and sequences nest to a limit, so
 //! that no file can exhaust memory or the stack. Pixel Data of the root data set is not read here, only found.
 
+use std::ops::Range;
+
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry, VirtualVr};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{StandardDataDictionary, tags};
@@ -103,11 +105,11 @@ pub fn parse(
     }
 }
 
-/// The fragments of encapsulated pixel data at `bytes[at..]`, without the offset table, and the offset table.
+/// The offset table of encapsulated pixel data at `bytes[at..]`, and where its fragments are.
 ///
 /// # Errors
 /// [`Broken`]: an item is cut short, or something else stands between the items.
-pub fn fragments(bytes: &[u8], at: usize) -> Result<(Vec<u32>, Vec<&[u8]>), Broken> {
+pub fn fragments(bytes: &[u8], at: usize) -> Result<(Vec<u32>, Vec<Range<usize>>), Broken> {
     let mut reader = Reader { bytes, at };
     let mut found = Vec::new();
     loop {
@@ -120,7 +122,9 @@ pub fn fragments(bytes: &[u8], at: usize) -> Result<(Vec<u32>, Vec<&[u8]>), Brok
                 let length = head.length.ok_or_else(|| {
                     Broken::Bad("a fragment of the pixel data has no length".to_owned())
                 })?;
-                found.push(reader.take(length as usize, tags::PIXEL_DATA)?);
+                let start = reader.at;
+                let _ = reader.take(length as usize, tags::PIXEL_DATA)?;
+                found.push(start..reader.at);
             }
             SEQUENCE_END => break,
             other => {
@@ -133,7 +137,7 @@ pub fn fragments(bytes: &[u8], at: usize) -> Result<(Vec<u32>, Vec<&[u8]>), Brok
     if found.is_empty() {
         return Err(Broken::Bad("the pixel data has no offset table".to_owned()));
     }
-    let table = found.remove(0);
+    let table = bytes.get(found.remove(0)).unwrap_or_default();
     let offsets = table
         .as_chunks::<4>()
         .0

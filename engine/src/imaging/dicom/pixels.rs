@@ -2,6 +2,8 @@
 //!
 //! Everything that decides the size of a buffer is checked before the buffer exists.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 
 use dicom_dictionary_std::tags;
@@ -25,6 +27,8 @@ pub struct FrameReader {
     pub header: Header,
     source: Source,
     packing: Packing,
+    /// Where the fragments of each frame are in the file, once they were looked for.
+    fragments: Option<Vec<Vec<Range<usize>>>>,
 }
 
 /// Samples of one frame, pixel after pixel.
@@ -50,6 +54,7 @@ impl FrameReader {
             header,
             source,
             packing,
+            fragments: None,
         })
     }
 
@@ -94,27 +99,24 @@ impl FrameReader {
         }
     }
 
+    /// Frames that the file holds. A compressed file may be cut behind some of the frames that its header promises.
+    ///
+    /// # Errors
+    /// [`ImagingError::Damaged`] or [`ImagingError::Io`].
+    pub fn frames_there(&mut self) -> Result<usize, ImagingError> {
+        match self.packing {
+            Packing::Native => Ok(self.header.image.frames),
+            _ => Ok(self.frame_fragments()?.len()),
+        }
+    }
+
     fn native_samples(&mut self, frame: usize) -> Result<Samples, ImagingError> {
-        let image = &self.header.image;
-        let big_endian = self.source.big_endian();
+        let image = self.header.image.clone();
         let bits = image.native_frame_bits();
         let first_bit = bits * frame;
-        let offset = self.header.pixels.offset + first_bit / 8;
         if image.bits_allocated == 1 {
             // Frames follow each other without padding, the first pixel in the lowest bit (PS3.5 8.1.1).
-            let length = (first_bit % 8 + bits).div_ceil(8);
-            let words = big_endian && self.header.pixels.vr == dicom_core::VR::OW;
-            let bytes = if words {
-                let start = (first_bit / 8) & !1;
-                let length = ((first_bit / 8 - start) + length).next_multiple_of(2);
-                let mut bytes = self
-                    .source
-                    .range(self.header.pixels.offset + start, length)?;
-                swap_pairs(&mut bytes);
-                bytes.split_off(first_bit / 8 - start)
-            } else {
-                self.source.range(offset, length)?
-            };
+            let bytes = self.native_bytes(first_bit / 8, (first_bit % 8 + bits).div_ceil(8))?;
             let bit = |index: usize| {
                 let at = first_bit % 8 + index;
                 bytes.get(at / 8).map_or(0, |byte| byte >> (at % 8) & 1)
@@ -125,12 +127,9 @@ impl FrameReader {
                 big_endian: false,
             });
         }
-        let mut bytes = self.source.range(offset, bits / 8)?;
+        let mut bytes = self.native_bytes(first_bit / 8, bits / 8)?;
         let bytes_each = image.bits_allocated as usize / 8;
-        if bytes_each == 1 && big_endian && self.header.pixels.vr == dicom_core::VR::OW {
-            swap_pairs(&mut bytes); // 8-bit samples in 16-bit words
-        }
-        if image.samples == 3 && image.photometric == "YBR_FULL_422" {
+        if image.subsampled {
             bytes = spread_422(&bytes);
         } else if image.samples > 1 && image.planar {
             bytes = interleaved(&bytes, image.samples, bytes_each);
@@ -138,27 +137,66 @@ impl FrameReader {
         Ok(Samples {
             bytes,
             bytes_each,
-            big_endian,
+            big_endian: self.source.big_endian(),
         })
+    }
+
+    /// Bytes `from..from + length` of the pixel data. Samples of up to 8 bits in big-endian words of 16 come out in
+    /// their order (PS3.5 8.1.1): words are whole, so they may begin before the bytes and end behind them.
+    fn native_bytes(&mut self, from: usize, length: usize) -> Result<Vec<u8>, ImagingError> {
+        let pixels = self.header.pixels;
+        let in_words = self.header.image.bits_allocated <= 8
+            && self.source.big_endian()
+            && pixels.vr == dicom_core::VR::OW;
+        if !in_words {
+            return self.source.range(pixels.offset + from, length);
+        }
+        let (start, end) = (from & !1, from + length);
+        let whole = end
+            .next_multiple_of(2)
+            .min(pixels.length.unwrap_or(end).max(end));
+        let mut bytes = self.source.range(pixels.offset + start, whole - start)?;
+        for word in bytes.as_chunks_mut::<2>().0 {
+            word.swap(0, 1);
+        }
+        bytes.truncate(end - start);
+        Ok(bytes.split_off(from - start))
+    }
+
+    /// Where the fragments of the frames are that the file holds.
+    fn frame_fragments(&mut self) -> Result<&[Vec<Range<usize>>], ImagingError> {
+        if self.fragments.is_none() {
+            let path = self.source.path().to_owned();
+            let (offset, frames) = (self.header.pixels.offset, self.header.image.frames);
+            let bytes = self.source.all()?;
+            let (offsets, fragments) =
+                fragments(bytes, offset).map_err(|broken| damaged(&path, broken))?;
+            let each_a_frame = self.packing == Packing::Rle;
+            let divided = divided(bytes, &offsets, &fragments, frames, each_a_frame);
+            let divided = divided.ok_or_else(|| {
+                let what = format!(
+                    "its {} fragments do not divide into {frames} frames",
+                    fragments.len(),
+                );
+                ImagingError::damaged(&path, what)
+            })?;
+            self.fragments = Some(divided);
+        }
+        Ok(self.fragments.as_deref().unwrap_or_default())
     }
 
     fn decoded_samples(&mut self, frame: usize) -> Result<Samples, ImagingError> {
         let path = self.source.path().to_owned();
         let image = self.header.image.clone();
-        let offset = self.header.pixels.offset;
+        let fragments = self.frame_fragments()?;
+        let there = fragments.len();
+        let Some(fragments) = fragments.get(frame).cloned() else {
+            let what = format!("it ends behind {there} of {} frames", image.frames);
+            return Err(ImagingError::damaged(&path, what));
+        };
         let bytes = self.source.all()?;
-        let (offsets, fragments) =
-            fragments(bytes, offset).map_err(|broken| damaged(&path, broken))?;
-        let compressed = frame_fragments(&offsets, &fragments, frame, image.frames)
-            .ok_or_else(|| {
-                let what = format!(
-                    "its {} fragments do not divide into {} frames",
-                    fragments.len(),
-                    image.frames
-                );
-                ImagingError::damaged(&path, what)
-            })?
-            .concat();
+        let parts = fragments.into_iter().filter_map(|range| bytes.get(range));
+        let compressed = parts.collect::<Vec<_>>().concat();
         let one_frame = Image {
             frames: 1,
             ..image.clone()
@@ -195,51 +233,44 @@ pub enum Refusal {
     Unsupported(String),
 }
 
-/// The fragments of one frame, by the offset table where it is needed (PS3.5 A.4).
-fn frame_fragments<'a>(
+/// The fragments of each frame, by the offset table where it is needed (PS3.5 A.4). Where the file ends too early,
+/// of the frames that are there. `each_a_frame` says that no frame has several (PS3.5 A.4.2).
+fn divided(
+    bytes: &[u8],
     offsets: &[u32],
-    fragments: &[&'a [u8]],
-    frame: usize,
+    fragments: &[Range<usize>],
     frames: usize,
-) -> Option<Vec<&'a [u8]>> {
+    each_a_frame: bool,
+) -> Option<Vec<Vec<Range<usize>>>> {
+    let first = fragments.first()?;
     if frames == 1 {
-        return (!fragments.is_empty()).then(|| fragments.to_vec());
+        return Some(vec![fragments.to_vec()]);
     }
-    if fragments.len() == frames {
-        return Some(vec![*fragments.get(frame)?]);
+    if fragments.len() == frames || (each_a_frame && fragments.len() < frames) {
+        let each = fragments.iter().map(|fragment| vec![fragment.clone()]);
+        return Some(each.collect());
     }
-    let starts: Vec<bool> = if offsets.len() == frames {
-        let mut at = 0_u64;
-        let start_of = |fragment: &&[u8]| {
-            let starts = offsets.iter().any(|offset| u64::from(*offset) == at);
-            at += fragment.len() as u64 + 8;
-            starts
-        };
-        fragments.iter().map(start_of).collect()
-    } else {
+    let table: BTreeSet<usize> = offsets.iter().map(|offset| *offset as usize).collect();
+    let starts_frame = |fragment: &Range<usize>| {
+        if offsets.len() == frames {
+            // An offset is that of an item, counted from the first one.
+            return table.contains(&(fragment.start - first.start));
+        }
         // No table: a JPEG or JPEG-LS frame begins with SOI, a JPEG 2000 frame with SOC and SIZ or as a JP2 file.
-        let begins =
-            |fragment: &&[u8]| FRAME_STARTS.iter().any(|start| fragment.starts_with(start));
-        fragments.iter().map(begins).collect()
+        let fragment = bytes.get(fragment.clone()).unwrap_or_default();
+        FRAME_STARTS.iter().any(|start| fragment.starts_with(start))
     };
-    if starts.iter().filter(|starts| **starts).count() != frames {
-        return None;
-    }
-    let mut number = 0;
-    let mut found = Vec::new();
-    for (fragment, starts) in fragments.iter().zip(starts) {
-        number += usize::from(starts);
-        if number == frame + 1 {
-            found.push(*fragment);
+    let mut divided: Vec<Vec<Range<usize>>> = Vec::new();
+    for fragment in fragments {
+        if starts_frame(fragment) {
+            divided.push(Vec::new());
+        }
+        // What stands before the first frame belongs to none.
+        if let Some(frame) = divided.last_mut() {
+            frame.push(fragment.clone());
         }
     }
-    Some(found)
-}
-
-fn swap_pairs(bytes: &mut [u8]) {
-    for pair in bytes.as_chunks_mut::<2>().0 {
-        pair.swap(0, 1);
-    }
+    (1..=frames).contains(&divided.len()).then_some(divided)
 }
 
 /// Y1 Y2 Cb Cr to Y1 Cb Cr Y2 Cb Cr (PS3.3 C.7.6.3.1.2).

@@ -7,6 +7,7 @@ use super::header::{Frame, Header};
 use super::stack::{FrameOf, geometry, stacks};
 use crate::imaging::hash::short_hash;
 use crate::imaging::series::{Format, SeriesInfo, SkippedFile};
+use crate::imaging::volume::Scale;
 
 /// Groups headers by study and series, and splits what is not one volume. Copies of one image are left out and named.
 pub fn series_of(files: Vec<(PathBuf, Header)>) -> (Vec<SeriesInfo>, Vec<SkippedFile>) {
@@ -83,6 +84,7 @@ fn info_of(
             .is_some_and(|header| header.frames.len() > 1)
     });
     let spacing = geometry.patient_from_voxel.spacing_mm();
+    let spaced = geometry.scale != Scale::Unknown;
     Some(SeriesInfo {
         id,
         study: short_hash(&[&header.study_uid]),
@@ -94,7 +96,7 @@ fn info_of(
         body_part: header.body_part.clone(),
         format: Format::Dicom,
         size: [header.image.columns, header.image.rows, stack.len()],
-        spacing_mm: geometry.spaced.then_some(spacing),
+        spacing_mm: spaced.then_some(spacing),
         notes,
         files: stack
             .iter()

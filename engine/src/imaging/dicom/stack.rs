@@ -2,6 +2,7 @@
 
 use super::header::{Frame, Header};
 use crate::imaging::geometry::{Affine, cross, dot, length};
+use crate::imaging::volume::Scale;
 
 /// A frame of a file: indices into the headers and into their frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +29,8 @@ pub struct Geometry {
     pub patient_from_voxel: Affine,
     /// The files say where it lies.
     pub calibrated: bool,
-    /// The files say at least how far pixels are apart.
-    pub spaced: bool,
+    /// What the files say at least of how far pixels are apart.
+    pub scale: Scale,
     /// Why no plane across the slices can be cut.
     pub planes_off: Option<String>,
     /// Uneven spacing, tilt, missing positions.
@@ -113,7 +114,7 @@ fn difference(headers: &[Header], a: FrameOf, b: FrameOf) -> Option<&'static str
         (None, None) => true,
         _ => false,
     };
-    if !same_spacing {
+    if !same_spacing || (frame_a.spacing_mm.is_none() && frame_a.aspect != frame_b.aspect) {
         return Some("pixel spacing");
     }
     (frame_a.stack != frame_b.stack).then_some("stack")
@@ -201,17 +202,27 @@ fn layers(headers: &[Header], mut frames: Vec<FrameOf>) -> Vec<Stack> {
 pub fn geometry(frames: &[&Frame]) -> Geometry {
     let first = frames.first();
     let spacing = first.and_then(|frame| frame.spacing_mm);
-    let [row_mm, column_mm] = spacing.unwrap_or([1.0, 1.0]);
+    let aspect = first.and_then(|frame| frame.aspect);
+    let [row_mm, column_mm] = spacing.or(aspect).unwrap_or([1.0, 1.0]);
     let thickness = first.and_then(|frame| frame.thickness_mm);
+    let scale = match first {
+        Some(frame) if spacing.is_some() && frame.at_detector => Scale::Detector,
+        Some(_) if spacing.is_some() => Scale::Patient,
+        _ => Scale::Unknown,
+    };
     let mut notes = Vec::new();
     let positions: Option<Vec<[f64; 3]>> = frames.iter().map(|frame| frame.position).collect();
     let orientation = first.and_then(|frame| frame.orientation);
     let (Some([columns, rows]), Some(positions), true) =
         (orientation, positions, spacing.is_some())
     else {
-        let unplaced = (frames.len() > 1).then(|| {
-            "the files do not say where the slices lie: order by number, no planes across the slices".to_owned()
-        });
+        let placed = frames.iter().all(|frame| frame.position.is_some());
+        let why = if placed && orientation.is_some() {
+            "the files do not say how far pixels are apart: no planes across the slices"
+        } else {
+            "the files do not say where the slices lie: order by number, no planes across the slices"
+        };
+        let unplaced = (frames.len() > 1).then(|| why.to_owned());
         notes.extend(unplaced.clone());
         let slice_mm = thickness.unwrap_or(row_mm);
         return Geometry {
@@ -221,7 +232,7 @@ pub fn geometry(frames: &[&Frame]) -> Geometry {
                 [0.0, 0.0, slice_mm, 0.0],
             ]),
             calibrated: false,
-            spaced: spacing.is_some(),
+            scale,
             planes_off: unplaced,
             notes,
         };
@@ -241,7 +252,7 @@ pub fn geometry(frames: &[&Frame]) -> Geometry {
         .zip(along.iter().skip(1))
         .map(|(a, b)| b - a)
         .collect();
-    let planes_off = uneven(&along, &gaps);
+    let planes_off = uneven(&along, &gaps).or_else(|| shifted(&positions, step, normal));
     notes.extend(planes_off.clone());
     let across = length(cross(normal, step));
     let tilt = across.atan2(dot(normal, step)).to_degrees();
@@ -261,10 +272,30 @@ pub fn geometry(frames: &[&Frame]) -> Geometry {
     Geometry {
         patient_from_voxel: Affine([row(0), row(1), row(2)]),
         calibrated: true,
-        spaced: true,
+        scale,
         planes_off,
         notes,
     }
+}
+
+/// A note when a slice lies beside where an even grid has it, by more than 2 % of a step (and 0.01 mm).
+fn shifted(positions: &[[f64; 3]], step: [f64; 3], normal: [f64; 3]) -> Option<String> {
+    let origin = positions.first()?;
+    let sideways = |(k, position): (usize, &[f64; 3])| {
+        let off = [0, 1, 2].map(|axis| position[axis] - origin[axis] - step[axis] * k as f64);
+        let along = dot(off, normal);
+        length([0, 1, 2].map(|axis| off[axis] - normal[axis] * along))
+    };
+    let off = positions
+        .iter()
+        .enumerate()
+        .map(sideways)
+        .fold(0.0, f64::max);
+    (off > (0.02 * length(step)).max(0.01)).then(|| {
+        format!(
+            "slices are shifted sideways by up to {off:.2} mm: planes across the slices would be distorted and are off"
+        )
+    })
 }
 
 /// A note when a slice lies further than 2 % of a step (and 0.01 mm) from where an even grid has it.

@@ -29,6 +29,8 @@ pub struct Header {
     pub patient_from_voxel: Affine,
     /// The affine is from sform or qform.
     pub calibrated: bool,
+    /// The file says how far voxels are apart.
+    pub spaced: bool,
     /// `cal_min` to `cal_max`.
     pub window: Option<Window>,
     /// What the user should know.
@@ -184,6 +186,7 @@ pub fn parse(bytes: &[u8]) -> Result<Header, Invalid> {
         rescale,
         patient_from_voxel: lps_from_ras(ras.map(|row| row.map(|x| x * mm_per_unit))),
         calibrated: ras_from != "pixdim",
+        spaced: ras_from != "pixdim" || fields.spaced(),
         window,
         notes,
         written: Written {
@@ -319,6 +322,14 @@ impl Fields<'_> {
         notes.push("the file does not say where left and right are".to_owned());
         let plain = [[x, 0.0, 0.0, 0.0], [0.0, y, 0.0, 0.0], [0.0, 0.0, z, 0.0]];
         (plain, "pixdim")
+    }
+
+    /// `pixdim` has a length for every axis in space.
+    fn spaced(&self) -> bool {
+        let [_, x, y, z, ..]: [f64; 8] = self.reals(76, 104);
+        [x, y, z]
+            .iter()
+            .all(|size| size.is_finite() && *size != 0.0)
     }
 
     /// Method 2: rotation from the quaternion (a, b, c, d), voxel sizes, and the handedness in `pixdim[0]`.

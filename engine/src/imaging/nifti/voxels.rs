@@ -11,9 +11,9 @@ use super::header::Header;
 use super::{open_at, read_header};
 use crate::imaging::archive;
 use crate::imaging::error::ImagingError;
-use crate::imaging::memory::check_fits;
+use crate::imaging::memory::{available, check_fits};
 use crate::imaging::series::{Loaded, SeriesInfo};
-use crate::imaging::volume::{Volume, Voxels};
+use crate::imaging::volume::{Scale, Volume, Voxels};
 use crate::imaging::window::NamedWindow;
 
 /// Inflate makes at most 1032 bytes of one.
@@ -37,6 +37,18 @@ pub fn voxel_bytes(datatype: i16) -> Result<u64, &'static str> {
         32 | 1792 | 2048 => Err("complex voxels"),
         1536 => Err("128-bit voxels"),
         _ => Err("voxels of an unknown data type"),
+    }
+}
+
+/// Bytes in memory for a voxel, at most, while it is read.
+fn held_bytes(datatype: i16) -> u64 {
+    match datatype {
+        256 => 2,
+        64 => 4,
+        // Whole numbers that may not fit 32 bits are narrowed at the end.
+        768 | 1024 | 1280 => 12,
+        RGBA32 => 3,
+        other => voxel_bytes(other).unwrap_or(8),
     }
 }
 
@@ -103,6 +115,8 @@ pub fn load_nifti(
     let number = series.frames.first().copied().unwrap_or(0);
     let volume_bytes =
         header.size.iter().product::<usize>() as u64 * voxel_bytes(header.datatype).unwrap_or(0);
+    let needed =
+        volume_bytes / voxel_bytes(header.datatype).unwrap_or(1) * held_bytes(header.datatype);
     let before = volume_bytes.saturating_mul(number.min(header.volumes - 1) as u64);
     let reader = open_at(&voxels_path, header.offset.saturating_add(before))?;
     let mut slices = Slices {
@@ -114,8 +128,14 @@ pub fn load_nifti(
     };
     let failed = |failure: Failure| match failure {
         Failure::Io(error) => cut(error),
+        Failure::Memory => ImagingError::TooLarge {
+            needed_mib: needed >> 20,
+            free_mib: available().unwrap_or(0) >> 20,
+            path: path.to_owned(),
+        },
         Failure::Stopped => ImagingError::Stopped,
     };
+    check_fits(needed, path)?;
     if [RGB24, RGBA32].contains(&header.datatype) {
         let picture = if header.datatype == RGB24 {
             middle_picture(
@@ -132,20 +152,16 @@ pub fn load_nifti(
         })?;
         return Ok(Loaded::Picture(Arc::new(picture)));
     }
-    let count = header
-        .size
-        .iter()
-        .map(|length| *length as u64)
-        .product::<u64>();
-    let bytes_each = voxel_bytes(header.datatype).unwrap_or(8);
-    // Values of 8 bytes are narrowed at the end.
-    let bytes_each = if bytes_each == 8 { 12 } else { bytes_each };
-    check_fits(count * bytes_each, path)?;
     let voxels = slices.voxels(header.datatype).map_err(failed)?;
     slices.finish().map_err(failed)?;
     Ok(Loaded::Volume(Arc::new(Volume {
         rescale: vec![header.rescale],
         calibrated: header.calibrated,
+        scale: if header.spaced {
+            Scale::Patient
+        } else {
+            Scale::Unknown
+        },
         windows: header
             .window
             .map(|window| NamedWindow {
@@ -161,6 +177,8 @@ pub fn load_nifti(
 
 enum Failure {
     Io(io::Error),
+    /// The system has not so much memory in one piece.
+    Memory,
     Stopped,
 }
 
@@ -190,14 +208,18 @@ impl Slices<'_> {
         })
     }
 
-    /// Reads slice after slice; memory grows with what was read.
+    /// Reads slice after slice into memory that is reserved once.
     fn read<const N: usize, T>(
         &mut self,
         convert: impl Fn([u8; N]) -> T,
     ) -> Result<Vec<T>, Failure> {
         let [columns, rows, slices] = self.size;
         let area = columns * rows;
-        let mut voxels = Vec::with_capacity(area.min(1 << 20));
+        let mut voxels = Vec::new();
+        // The size was checked against the file and the memory; pages are used only as they are written.
+        voxels
+            .try_reserve_exact(area.saturating_mul(slices))
+            .map_err(|_| Failure::Memory)?;
         let mut row = vec![0; (columns * N).min(1 << 20).next_multiple_of(N)];
         for slice in 0..slices {
             if (self.on_progress)(slice, slices).is_break() {
