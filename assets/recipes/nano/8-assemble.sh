@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts nano together: the model of step 8 with the image decoder of step 9. Usage: assets/recipes/nano/assemble.sh [OUT]
+# Puts nano together: the model of the last step, with its caution and hashes. Usage: assets/recipes/nano/8-assemble.sh [OUT]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 out=${1:-assets/models/nano}
@@ -7,9 +7,7 @@ work=target/nano
 new=$work/assembled
 
 rm -rf "$new"
-cp --recursive "$work/words/model" "$new"
-rm -r "$new/vqgan"
-cp --recursive "$work/decoder/model/vqgan" "$new/"
+cp --recursive "$work/decoder/model" "$new"
 # What a user is warned of was measured after the model was begun.
 caution=$(grep '^caution' assets/recipes/nano/2-new.toml)
 sed --in-place "/^caution/d; s/^licence/$caution\nlicence/; /^\[sha256\]/,\$d" "$new/model.toml"
