@@ -452,8 +452,6 @@ fn mix(weights: Tensor<4>, model: &Vqgan) -> Tensor<4> {
         .permute([0, 3, 1, 2])
 }
 
-/// The mean of the channels. Shapes: `[batch, 3, side, side]` to `[batch, side, side]`.
-
 /// `sum_k p_k ln(p_k K)`, averaged over positions: 0 when every code is equally likely.
 fn divergence(logits: Tensor<4>) -> Tensor<1> {
     let [_, codes, _, _] = logits.dims();

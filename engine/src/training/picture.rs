@@ -91,6 +91,7 @@ pub fn difference(
         + similarity.neg().add_scalar(1.0).mul_scalar(ssim_weight)
 }
 
+/// The mean of the channels. Shapes: `[batch, 3, side, side]` to `[batch, side, side]`.
 fn grey(x: Tensor<4>) -> Tensor<3> {
     x.mean_dim(1).squeeze_dim(1)
 }

@@ -19,10 +19,8 @@ pub fn decode(bytes: &[u8], [rows, columns, components]: [usize; 3]) -> Result<V
     };
     let start = bytes.windows(2).position(|pair| pair == [0xFF, 0xD8]);
     let mut at = start.ok_or("has no beginning")? + 2;
-    loop {
-        let Some(segment) = Segment::read(bytes, at) else {
-            break; // Data that end without a marker: what is missing was noticed in its scan.
-        };
+    // Data that end without a marker end the loop too: what is missing was noticed in its scan.
+    while let Some(segment) = Segment::read(bytes, at) {
         at = segment.end;
         match segment.marker {
             0xC1 => decoder.frame(segment.content, components)?,
