@@ -24,7 +24,7 @@ mod look_back;
 pub mod model_dir;
 pub mod new_model;
 pub mod params;
-mod picture;
+pub mod picture;
 pub mod plan;
 mod soft_codes;
 pub mod ssim;
