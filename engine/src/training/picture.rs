@@ -2,12 +2,12 @@
 //!
 //! A VQGAN's decoder is trained on the codes of real pictures and then shown those of a language model, which are wrong here and
 //! there. As in post-training of image tokenizers (Qiu et al. 2025, RobusTok), the decoder alone goes on here: on codes that the model
-//! writes for a record, and on those of the target itself, so that real codes stay what they were. Encoder, codebook and
+//! writes for a record, and on those of the target itself, so that real codes lose little. Encoder, codebook and
 //! everything before them are frozen: whatever was encoded or trained stays valid, and the picture comes from the codes alone.
 //!
 //! The codes of a record are written in two passes over the whole sequence, not one by one: first with random codes as
-//! what was written before, then with the first pass's. Greedy decoding would give the same codes where they do not depend on
-//! each other, and takes a hundred times as long.
+//! what was written before, then with the first pass's. Greedy decoding gives the same codes only where they do not depend on
+//! each other.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
