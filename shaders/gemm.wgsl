@@ -44,21 +44,27 @@ var<workgroup> x_tile: array<f32, 1040>; // [16 k, STRIDE] of 64 tokens
 fn b_unit(unit: u32) -> Unit {
     if (PLUGIN_Q8) {
         let w = b[unit];
-        let block = unit >> 2u;
-        let pair = unpack2x16float(b_scale[block >> 1u]);
-        let s = select(pair.x, pair.y, (block & 1u) == 1u);
-        return Unit(vec4<f32>(unpack4xI8(w.x)), vec4<f32>(unpack4xI8(w.y)), s);
+        return Unit(vec4<f32>(unpack4xI8(w.x)), vec4<f32>(unpack4xI8(w.y)));
     }
     let v = b[2u * unit];
     let w = b[2u * unit + 1u];
-    return Unit(vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y)), vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y)), 1.0);
+    return Unit(vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y)), vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y)));
 }
 
-fn keep_weights(i: u32, w: Unit) {
+fn b_scale_of(unit: u32) -> f32 {
+    if (PLUGIN_Q8) {
+        let block = unit >> 2u;
+        let pair = unpack2x16float(b_scale[block >> 1u]);
+        return select(pair.x, pair.y, (block & 1u) == 1u);
+    }
+    return 1.0;
+}
+
+fn keep_weights(i: u32, w: Unit, scale: f32) {
     let to = (i % 2u) * 8u * STRIDE + i / 2u;
     for (var j = 0u; j < 4u; j++) {
-        w_tile[to + j * STRIDE] = w.lo[j] * w.scale;
-        w_tile[to + (j + 4u) * STRIDE] = w.hi[j] * w.scale;
+        w_tile[to + j * STRIDE] = w.lo[j] * scale;
+        w_tile[to + (j + 4u) * STRIDE] = w.hi[j] * scale;
     }
 }
 
@@ -87,9 +93,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var i = lane; i < 128u; i += 64u) {
             let r = p.first + min(first_row + i / 2u, p.rows - 1u);
             if (step < steps) {
-                keep_weights(i, weight_unit(r * p.units + 2u * step + i % 2u));
+                let unit = r * p.units + 2u * step + i % 2u;
+                keep_weights(i, weight_unit(unit), weight_scale(unit));
             } else {
-                keep_weights(i, b_unit(r * p.b_units + 2u * (step - steps) + i % 2u));
+                let unit = r * p.b_units + 2u * (step - steps) + i % 2u;
+                keep_weights(i, b_unit(unit), b_scale_of(unit));
             }
         }
         for (var i = lane; i < 256u; i += 64u) {

@@ -7,7 +7,8 @@
 //   3 swiglu  y[c, row0 + j] = up * silu(gate), gate being row j and up row j + rows / 2
 // override HLORA: false where no plug-in sits.  override PLUGIN_Q8: B is q8.  override COLS: columns, 1 to 8.
 // override KV_F32: the cache is f32 instead of f16 (a q8 cache needs rope_kv, which sees whole rows).
-// override GATES: COLS * 8 * b_units, at least 1.  override SHARES: COLS * experts.  override BIAS: false where there is none.
+// override EXPERTS and PER_EXPERT: experts, and how many of the rank each has; override SHARES: COLS * EXPERTS.
+// override BIAS: false where there is none.  override SPAN: units that a lane takes one after the other, 1 or 4 (a block).
 // binding 0   p        sizes                                                        uniform
 // binding 1   weights  [rows, units], see shared/weights_*                          read
 // binding 2   scales   only q8 and q4                                               read
@@ -28,7 +29,6 @@ struct Params {
     row0: u32,        // first row of this shard in y
     y_stride: u32,
     rank: u32,        // all experts together
-    experts: u32,
     b_units: u32,     // of 8 weights
     head_dim: u32,
     head0: u32,       // first head of this site among those of q, k and v
@@ -51,7 +51,9 @@ override HLORA: bool = true;
 override PLUGIN_Q8: bool = false;
 override BIAS: bool = false;
 override KV_F32: bool = false;
-override GATES: u32 = 8u;
+override SPAN: u32 = 1u;
+override EXPERTS: u32 = 1u;
+override PER_EXPERT: u32 = 1u;
 override SHARES: u32 = 1u;
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -65,26 +67,48 @@ override SHARES: u32 = 1u;
 @group(0) @binding(10) var<storage, read_write> kv: array<u32>;
 @group(0) @binding(11) var<storage, read_write> y: array<f32>;
 
-var<workgroup> gate: array<f32, GATES>;    // [COLS, 8 * b_units]: routed z_A
-var<workgroup> share: array<f32, SHARES>;  // [COLS, experts]: the softmax
+var<workgroup> raised: array<f32, SHARES>;  // [COLS, EXPERTS]: the softmax before its division
 
-fn low_rank_dot(unit: u32, lo: vec4<f32>, hi: vec4<f32>) -> f32 {
+fn b_unit(unit: u32) -> Unit {
     if (PLUGIN_Q8) {
         let w = b[unit];
-        let block = unit >> 2u;
-        let pair = unpack2x16float(b_scale[block >> 1u]);
-        let s = select(pair.x, pair.y, (block & 1u) == 1u);
-        return s * (dot(vec4<f32>(unpack4xI8(w.x)), lo) + dot(vec4<f32>(unpack4xI8(w.y)), hi));
+        return Unit(vec4<f32>(unpack4xI8(w.x)), vec4<f32>(unpack4xI8(w.y)));
     }
     let first = b[2u * unit];
     let second = b[2u * unit + 1u];
-    return dot(vec4<f32>(unpack2x16float(first.x), unpack2x16float(first.y)), lo)
-        + dot(vec4<f32>(unpack2x16float(second.x), unpack2x16float(second.y)), hi);
+    return Unit(vec4<f32>(unpack2x16float(first.x), unpack2x16float(first.y)),
+        vec4<f32>(unpack2x16float(second.x), unpack2x16float(second.y)));
 }
 
-fn gate_unit(c: u32, j: u32) -> vec4<f32> {
-    let i = c * 8u * p.b_units + j;
-    return vec4<f32>(gate[i], gate[i + 1u], gate[i + 2u], gate[i + 3u]);
+fn b_scale_of(unit: u32) -> f32 {
+    if (PLUGIN_Q8) {
+        let block = unit >> 2u;
+        let pair = unpack2x16float(b_scale[block >> 1u]);
+        return select(pair.x, pair.y, (block & 1u) == 1u);
+    }
+    return 1.0;
+}
+
+fn unit_dot(w: Unit, lo: vec4<f32>, hi: vec4<f32>) -> f32 {
+    return dot(w.lo, lo) + dot(w.hi, hi);
+}
+
+// Routed z_A: a unit's values are needed by one lane alone, so they never leave it. Past the rank B is zero.
+fn gate(c: u32, j: u32, total: f32) -> f32 {
+    let i = min(j, p.rank - 1u);
+    return z[c * (p.rank + EXPERTS) + i] * (raised[c * EXPERTS + i / PER_EXPERT] / total);
+}
+
+fn gate_vec(c: u32, j: u32, total: f32) -> vec4<f32> {
+    if (PER_EXPERT % 4u == 0u) {
+        if (j >= p.rank) {
+            return vec4<f32>();
+        }
+        let i = c * (p.rank + EXPERTS) + j;
+        let routed = vec4<f32>(z[i], z[i + 1u], z[i + 2u], z[i + 3u]);
+        return routed * (raised[c * EXPERTS + j / PER_EXPERT] / total);
+    }
+    return vec4<f32>(gate(c, j, total), gate(c, j + 1u, total), gate(c, j + 2u, total), gate(c, j + 3u, total));
 }
 
 // The eight sums of a column in the order of the rows; bias is added where a sum is used.
@@ -178,54 +202,43 @@ fn main(at: Invocation) {
 
     var front = array<vec4<f32>, 8>();
     var back = array<vec4<f32>, 8>();
-    for (var u = at.lane; u < p.units; u += WG) {
-        let u0 = weight_unit(w0 + u);
-        let u1 = weight_unit(w1 + u);
-        let u2 = weight_unit(w2 + u);
-        let u3 = weight_unit(w3 + u);
-        let u4 = weight_unit(w4 + u);
-        let u5 = weight_unit(w5 + u);
-        let u6 = weight_unit(w6 + u);
-        let u7 = weight_unit(w7 + u);
-        for (var c = 0u; c < COLS; c++) {
-            let k = 2u * (c * p.units + u);
-            let lo = h[k];
-            let hi = h[k + 1u];
-            front[c] += vec4<f32>(unit_dot(u0, lo, hi), unit_dot(u1, lo, hi), unit_dot(u2, lo, hi), unit_dot(u3, lo, hi));
-            back[c] += vec4<f32>(unit_dot(u4, lo, hi), unit_dot(u5, lo, hi), unit_dot(u6, lo, hi), unit_dot(u7, lo, hi));
+    for (var block = at.lane * SPAN; block < p.units; block += WG * SPAN) {
+        let s = vec4<f32>(weight_scale(w0 + block), weight_scale(w1 + block), weight_scale(w2 + block), weight_scale(w3 + block));
+        let t = vec4<f32>(weight_scale(w4 + block), weight_scale(w5 + block), weight_scale(w6 + block), weight_scale(w7 + block));
+        for (var u = block; u < block + SPAN; u++) {
+            let u0 = weight_unit(w0 + u);
+            let u1 = weight_unit(w1 + u);
+            let u2 = weight_unit(w2 + u);
+            let u3 = weight_unit(w3 + u);
+            let u4 = weight_unit(w4 + u);
+            let u5 = weight_unit(w5 + u);
+            let u6 = weight_unit(w6 + u);
+            let u7 = weight_unit(w7 + u);
+            for (var c = 0u; c < COLS; c++) {
+                let k = 2u * (c * p.units + u);
+                let lo = h[k];
+                let hi = h[k + 1u];
+                front[c] += s * vec4<f32>(unit_dot(u0, lo, hi), unit_dot(u1, lo, hi), unit_dot(u2, lo, hi), unit_dot(u3, lo, hi));
+                back[c] += t * vec4<f32>(unit_dot(u4, lo, hi), unit_dot(u5, lo, hi), unit_dot(u6, lo, hi), unit_dot(u7, lo, hi));
+            }
         }
     }
     if (HLORA) {
-        let z_rows = p.rank + p.experts;
-        for (var c = at.lane; c < COLS; c += WG) {
-            let start = c * z_rows + p.rank;
-            var top = z[start];
-            for (var e = 1u; e < p.experts; e++) {
-                top = max(top, z[start + e]);
+        for (var i = at.lane; i < COLS * EXPERTS; i += WG) {
+            let router = (i / EXPERTS) * (p.rank + EXPERTS) + p.rank;
+            var top = z[router];
+            for (var e = 1u; e < EXPERTS; e++) {
+                top = max(top, z[router + e]);
             }
-            var sum = 0.0;
-            for (var e = 0u; e < p.experts; e++) {
-                let raised = exp(z[start + e] - top);
-                share[c * p.experts + e] = raised;
-                sum += raised;
-            }
-            for (var e = 0u; e < p.experts; e++) {
-                share[c * p.experts + e] /= sum;
-            }
+            raised[i] = exp(z[router + i % EXPERTS] - top);
         }
         workgroupBarrier();
-        let per_expert = p.rank / p.experts;
-        let width = 8u * p.b_units;
+        var totals = array<f32, 8>();
         for (var c = 0u; c < COLS; c++) {
-            for (var j = at.lane; j < width; j += WG) {
-                var routed = 0.0; // past the rank
-                if (j < p.rank) {
-                    routed = z[c * z_rows + j] * share[c * p.experts + j / per_expert];
-                }
-                gate[c * width + j] = routed;
+            for (var e = 0u; e < EXPERTS; e++) {
+                totals[c] += raised[c * EXPERTS + e];
             }
         }
-        workgroupBarrier();
         let b0 = r0 * p.b_units;
         let b1 = r1 * p.b_units;
         let b2 = r2 * p.b_units;
@@ -235,13 +248,21 @@ fn main(at: Invocation) {
         let b6 = r6 * p.b_units;
         let b7 = r7 * p.b_units;
         for (var u = at.lane; u < p.b_units; u += WG) {
+            let s = vec4<f32>(b_scale_of(b0 + u), b_scale_of(b1 + u), b_scale_of(b2 + u), b_scale_of(b3 + u));
+            let t = vec4<f32>(b_scale_of(b4 + u), b_scale_of(b5 + u), b_scale_of(b6 + u), b_scale_of(b7 + u));
+            let u0 = b_unit(b0 + u);
+            let u1 = b_unit(b1 + u);
+            let u2 = b_unit(b2 + u);
+            let u3 = b_unit(b3 + u);
+            let u4 = b_unit(b4 + u);
+            let u5 = b_unit(b5 + u);
+            let u6 = b_unit(b6 + u);
+            let u7 = b_unit(b7 + u);
             for (var c = 0u; c < COLS; c++) {
-                let lo = gate_unit(c, 8u * u);
-                let hi = gate_unit(c, 8u * u + 4u);
-                front[c] += vec4<f32>(low_rank_dot(b0 + u, lo, hi), low_rank_dot(b1 + u, lo, hi),
-                    low_rank_dot(b2 + u, lo, hi), low_rank_dot(b3 + u, lo, hi));
-                back[c] += vec4<f32>(low_rank_dot(b4 + u, lo, hi), low_rank_dot(b5 + u, lo, hi),
-                    low_rank_dot(b6 + u, lo, hi), low_rank_dot(b7 + u, lo, hi));
+                let lo = gate_vec(c, 8u * u, totals[c]);
+                let hi = gate_vec(c, 8u * u + 4u, totals[c]);
+                front[c] += s * vec4<f32>(unit_dot(u0, lo, hi), unit_dot(u1, lo, hi), unit_dot(u2, lo, hi), unit_dot(u3, lo, hi));
+                back[c] += t * vec4<f32>(unit_dot(u4, lo, hi), unit_dot(u5, lo, hi), unit_dot(u6, lo, hi), unit_dot(u7, lo, hi));
             }
         }
     }

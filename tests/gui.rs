@@ -260,6 +260,7 @@ fn generated(similarity: f64) -> Generated {
         software: "test".to_owned(),
         created_unix_secs: 0,
         elapsed_secs: 12.5,
+        drafts: None,
         similarity_to_input: similarity,
     };
     Generated::new(output, input, provenance)

@@ -28,6 +28,7 @@ fn gpus() -> impl Iterator<Item = &'static Gpu> {
             lanes: 16,
             wide_lanes: 32,
             shrink_rows: 1,
+            span: 1,
             ..gpu.tuning
         };
         let wide = Tuning {

@@ -9,7 +9,9 @@ use engine::gpu::Format;
 use engine::model::convert::{ConvertOptions, convert};
 use engine::model::loader::Precision;
 use engine::model::quality::{eval_quant, round_twin};
-use engine::model::{Answer, AnswerEnd, AskInput, HealthGpt, LlmChoice, ModelError, Sampling};
+use engine::model::{
+    Answer, AnswerEnd, AskInput, GenerateInput, HealthGpt, LlmChoice, ModelError, Sampling,
+};
 use engine::{DeviceChoice, Task};
 use image::{Rgb, RgbImage};
 
@@ -71,11 +73,7 @@ fn the_same_question_gets_the_same_answer_after_another_task_ran_in_between() {
     let go_on = &mut |_: usize, _: usize| ControlFlow::Continue(());
     let made = model
         .generate(
-            &picture(3),
-            Task::Ct2Mri,
-            Task::Ct2Mri.instruction(),
-            &Sampling::default(),
-            false,
+            &GenerateInput::new(&picture(3), Task::Ct2Mri, Task::Ct2Mri.instruction()),
             go_on,
         )
         .unwrap();
@@ -172,14 +170,7 @@ fn a_comprehension_model_refuses_to_generate_by_name() {
     let model = load(&repo("tests/golden/qwen2")).unwrap();
     let go_on = &mut |_: usize, _: usize| ControlFlow::Continue(());
     let error = model
-        .generate(
-            &picture(3),
-            Task::Ct2Mri,
-            "x",
-            &Sampling::default(),
-            false,
-            go_on,
-        )
+        .generate(&GenerateInput::new(&picture(3), Task::Ct2Mri, "x"), go_on)
         .unwrap_err();
     assert!(matches!(error, ModelError::NoCapability { .. }), "{error}");
     assert!(error.to_string().contains("ct2mri"), "{error}");

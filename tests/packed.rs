@@ -15,7 +15,7 @@ use engine::gpu::{Format, GpuError};
 use engine::model::convert::{ConvertOptions, convert};
 use engine::model::llm::{Llm, prompt_rows};
 use engine::model::quality::round_twin;
-use engine::model::{HealthGpt, LlmChoice, Sampling};
+use engine::model::{GenerateInput, HealthGpt, LlmChoice, Sampling};
 use image::{Rgb, RgbImage};
 
 use crate::support::{ask, tiny_model};
@@ -104,7 +104,6 @@ fn keys_and_values_in_f16_move_logits_by_less_than_two_hundredths_of_the_largest
 #[test]
 fn answers_follow_ups_and_pictures_from_packed_rows_are_those_of_the_rounded_twin() {
     let picture = RgbImage::from_fn(60, 40, |x, y| Rgb([x as u8, y as u8, (x * y) as u8]));
-    let sampling = Sampling::default();
     for format in [Format::Q8, Format::Q4] {
         for dir in models() {
             let (twin, packed) = (rounded(&dir, format), exact(&dir, format));
@@ -122,7 +121,7 @@ fn answers_follow_ups_and_pictures_from_packed_rows_are_those_of_the_rounded_twi
         }
         let made = |model: &HealthGpt| {
             let go_on = &mut |_, _| ControlFlow::Continue(());
-            let made = model.generate(&picture, Task::Ct2Mri, "x", &sampling, false, go_on);
+            let made = model.generate(&GenerateInput::new(&picture, Task::Ct2Mri, "x"), go_on);
             made.unwrap().codes
         };
         let (twin, packed) = (rounded(&tiny_model(), format), exact(&tiny_model(), format));

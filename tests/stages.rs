@@ -10,7 +10,7 @@ use engine::dataset::{Message, OnBad, Record, RecordTask, Records, Speaker, reco
 use engine::model::checkpoint::Checkpoint;
 use engine::model::random::Random;
 use engine::training::TrainError;
-use engine::training::examples::{Preparation, example};
+use engine::training::examples::{Augment, Preparation, example};
 use engine::training::experiment::{Experiment, run as run_experiment};
 use engine::training::language::train;
 use engine::training::stage::{BasePrecision, DataEntry, Schedule, Stage, StageConfig};
@@ -75,6 +75,7 @@ pub fn config(root: &Path, out: &str, stage: Stage, steps: u64) -> StageConfig {
         records: records.clone(),
         plugin: plugin.to_owned(),
         weight: 1.0,
+        balance: None,
     };
     let data = vec![
         entry(&questions, "comprehension"),
@@ -104,6 +105,7 @@ pub fn config(root: &Path, out: &str, stage: Stage, steps: u64) -> StageConfig {
         questions_together: 1,
         frozen_blocks: 0,
         each_patch_answers: false,
+        position_offset: 0.0,
         augment: true,
         skip_bad: false,
         checkpoint_every: 100,
@@ -412,7 +414,7 @@ fn corruption_replaces_the_share_of_codes_that_was_asked_for() {
     let replaced = |corruption: [f64; 2]| {
         let how = Preparation {
             corruption,
-            augment: false,
+            augment: Augment::Off,
         };
         let mut random = Random(7);
         let (mut other, mut all) = (0, 0);

@@ -5,9 +5,11 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor, TensorData};
 use engine::DatasetError;
-use engine::model::checkpoint::Checkpoint;
+use engine::model::checkpoint::{Checkpoint, TensorLedger};
+use engine::model::loader::{Loader, Precision, Source};
+use engine::model::vqgan::Vqgan;
 use engine::training::TrainError;
 use engine::training::autoencoder::train;
 use engine::training::config::{AutoencoderConfig, ModelSizes, Quantizer};
@@ -76,6 +78,8 @@ pub fn config(root: &Path, out: &str, steps: u64) -> AutoencoderConfig {
             embed_dim: 16,
             n_embed: 32,
         },
+        patchwise: false,
+        decoder_from: None,
         steps,
         batch: 2,
         workers: 1,
@@ -216,6 +220,74 @@ fn a_decoder_that_goes_on_alone_keeps_every_code() {
         moved += usize::from(!same);
     }
     assert!(moved > 20, "{moved}");
+}
+
+#[test]
+fn a_patchwise_encoder_sees_a_patch_and_hardly_anything_else_also_after_training() {
+    let root = tempfile::tempdir().unwrap();
+    let first = config(root.path(), "first", 2);
+    let mut sizes = first.model.clone();
+    (sizes.num_groups, sizes.attn_resolutions) = (4, Vec::new());
+    let first = AutoencoderConfig {
+        model: sizes,
+        ..first
+    };
+    let _ = run(&first, 2);
+    let patchwise = AutoencoderConfig {
+        quantizer: Quantizer::Nearest {
+            decay: 0.9,
+            commitment_weight: 0.25,
+            quantize_from: 0.5,
+        },
+        patchwise: true,
+        decoder_from: Some(first.out.join("vqgan")),
+        out: root.path().join("patchwise"),
+        steps: 4,
+        ..first
+    };
+    let _ = run(&patchwise, 2); // stopped, and gone on from its checkpoint
+    let _ = run(&patchwise, 4);
+
+    let file = patchwise.out.join("vqgan/model.safetensors");
+    let mut ledger = TensorLedger::new(vec![Checkpoint::open(&file).unwrap()]);
+    let device = Device::flex();
+    let mut loader = Loader {
+        source: Source::Files(&mut ledger),
+        device: &device,
+        precision: Precision::F32,
+        on_tensor: &mut || ControlFlow::Continue(()),
+        stopped: false,
+        made: Vec::new(),
+    };
+    let vqgan = Vqgan::load(&mut loader, &patchwise.vqgan());
+    assert!(ledger.finish().is_ok());
+    let latents = |changed: bool| -> Vec<f32> {
+        let pixel = |i: usize| {
+            let (x, y) = (i % 32, i / 32 % 32);
+            let inside = (12..16).contains(&x) && (20..24).contains(&y); // column 3, row 5 of the codes
+            match changed && inside {
+                true => 0.9,
+                false => (x as f32 * 0.3).sin() * (y as f32 * 0.2).cos() * 0.7,
+            }
+        };
+        let pixels: Vec<f32> = (0..3 * 32 * 32).map(pixel).collect();
+        let x = Tensor::<4>::from_data(TensorData::new(pixels, [1, 3, 32, 32]), &device);
+        vqgan.encode_latents(x).into_data().iter::<f32>().collect()
+    };
+    let (before, after) = (latents(false), latents(true));
+    let (mut inside, mut outside) = (0.0_f32, 0.0_f32);
+    for (i, (before, after)) in before.iter().zip(&after).enumerate() {
+        let difference = (before - after).abs();
+        match i % 64 == 5 * 8 + 3 {
+            true => inside = inside.max(difference),
+            false => outside = outside.max(difference),
+        }
+    }
+    assert!(inside > 0.05, "{inside}");
+    assert!(
+        outside < 0.03 * inside,
+        "a patch moves itself by {inside}, another by {outside}"
+    );
 }
 
 #[test]

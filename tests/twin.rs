@@ -22,7 +22,7 @@ use engine::model::llm::{Llm, PromptPart, prompt_embeddings, prompt_rows};
 use engine::model::loader::{PartReader, Precision};
 use engine::model::quality::round_twin;
 use engine::model::random::Random;
-use engine::model::{HealthGpt, KvCache, LlmChoice, Sampling, argmax};
+use engine::model::{GenerateInput, HealthGpt, KvCache, LlmChoice, Sampling, argmax};
 use engine::{DeviceChoice, Task};
 use image::{Rgb, RgbImage};
 
@@ -246,14 +246,7 @@ fn answers_follow_ups_and_pictures_on_the_gpu_are_the_twins() {
     let made = |model: &HealthGpt| {
         let go_on = &mut |_, _| ControlFlow::Continue(());
         model
-            .generate(
-                &picture,
-                Task::Ct2Mri,
-                "x",
-                &Sampling::default(),
-                false,
-                go_on,
-            )
+            .generate(&GenerateInput::new(&picture, Task::Ct2Mri, "x"), go_on)
             .unwrap()
             .codes
     };

@@ -4,15 +4,15 @@
 
 @group(0) @binding(1) var<storage, read> weights: array<vec4<u32>>;
 
-struct Unit { lo: vec4<f32>, hi: vec4<f32>, scale: f32 }
+struct Unit { lo: vec4<f32>, hi: vec4<f32> }
 
 fn weight_unit(unit: u32) -> Unit {
     let w = weights[unit];
     let lo = vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));
     let hi = vec4<f32>(unpack2x16float(w.z), unpack2x16float(w.w));
-    return Unit(lo, hi, 1.0);
+    return Unit(lo, hi);
 }
 
-fn unit_dot(w: Unit, lo: vec4<f32>, hi: vec4<f32>) -> f32 {
-    return dot(w.lo, lo) + dot(w.hi, hi);
+fn weight_scale(unit: u32) -> f32 {
+    return 1.0;
 }

@@ -8,17 +8,19 @@
 @group(0) @binding(1) var<storage, read> weights: array<u32>;
 @group(0) @binding(2) var<storage, read> scales: array<u32>;
 
-struct Unit { lo: vec4<f32>, hi: vec4<f32>, scale: f32 }
+struct Unit { lo: vec4<f32>, hi: vec4<f32> }
 
+// A unit without its scale.
 fn weight_unit(unit: u32) -> Unit {
     let w = weights[unit];
-    let block = unit >> 2u;
-    let pair = unpack2x16float(scales[block >> 1u]);
     let lo = vec4<f32>(unpack4xU8(w & 0x0f0f0f0fu)) - 8.0;
     let hi = vec4<f32>(unpack4xU8((w >> 4u) & 0x0f0f0f0fu)) - 8.0;
-    return Unit(lo, hi, select(pair.x, pair.y, (block & 1u) == 1u));
+    return Unit(lo, hi);
 }
 
-fn unit_dot(w: Unit, lo: vec4<f32>, hi: vec4<f32>) -> f32 {
-    return w.scale * (dot(w.lo, lo) + dot(w.hi, hi));
+// Of the block in which a unit lies.
+fn weight_scale(unit: u32) -> f32 {
+    let block = unit >> 2u;
+    let pair = unpack2x16float(scales[block >> 1u]);
+    return select(pair.x, pair.y, (block & 1u) == 1u);
 }

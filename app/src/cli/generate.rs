@@ -51,6 +51,14 @@ pub fn run(args: &GenerateArgs, global: &Global, console: &mut Console<'_>) -> R
             .unwrap_or_default(),
         args.out.display(),
     ))?;
+    if let Some(drafts) = &provenance.drafts {
+        console.say(&format!(
+            "{:.0} % of {} drafted codes were right: {:.1} codes a forward pass",
+            100.0 * drafts.share(),
+            drafts.drafted,
+            drafts.codes_per_check(),
+        ));
+    }
     console.print_json(&json!({
         "out": args.out,
         "side_car": side_car,

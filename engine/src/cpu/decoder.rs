@@ -15,6 +15,7 @@ use crate::gpu::cache::KvFormat;
 use crate::gpu::plan::PromptRow;
 use crate::model::checkpoint::HeldTensor;
 use crate::model::config::LlmConfig;
+use crate::model::vqgan::argmax_columns;
 
 /// Tokens of a prompt that go through a layer together: as many as share one reading of the weights.
 const PROMPT: usize = 256;
@@ -171,7 +172,7 @@ impl PackedDecoder {
             computed: rows.len() - common,
         };
         for part in rows.get(common..).unwrap_or_default().chunks(PROMPT) {
-            run.append(part);
+            run.append(part, 1);
         }
         run
     }
@@ -245,14 +246,14 @@ pub struct Run<'a> {
     model: &'a PackedDecoder,
     held: MutexGuard<'a, Held>,
     plugin: Option<usize>,
-    /// The last token's state, normed: `[hidden]`.
+    /// States of the last tokens, normed: `[tokens, hidden]`.
     last: Vec<f32>,
     /// Rows of the prompt that had to be computed.
     pub computed: usize,
 }
 
 impl Run<'_> {
-    /// Logits of the tokens in a range, after the last token.
+    /// Logits of the tokens in a range, after the last token; after each of the tokens that [`Self::choose_after`] ran, `[range, tokens]`.
     pub fn logits(&self, tokens: Range<u32>) -> Vec<f32> {
         let model = self.model;
         let own = model
@@ -267,17 +268,35 @@ impl Run<'_> {
             rayon::scope(|_| products(model.simd, &head.rows, start.min(kept)..end.min(kept), &x));
         if let (Some((mean, _)), true) = (&head.mean, end > kept) {
             let mean = products(model.simd, mean, 0..1, &x);
-            logits.resize(end - start, mean.first().copied().unwrap_or(0.0));
+            for _ in start.max(kept)..end {
+                logits.extend_from_slice(&mean);
+            }
         }
         logits
     }
 
     /// Goes on with a token.
     pub fn push(&mut self, token: u32) {
-        self.append(&[PromptRow::Token(token)]);
+        self.append(&[PromptRow::Token(token)], 1);
     }
 
-    fn append(&mut self, rows: &[PromptRow]) {
+    /// Goes on with tokens and returns what follows each of them among a range, greedily (the lowest on a tie).
+    pub fn choose_after(&mut self, tokens: &[u32], among: Range<u32>) -> Vec<u32> {
+        let rows: Vec<PromptRow> = tokens.iter().copied().map(PromptRow::Token).collect();
+        self.append(&rows, rows.len());
+        let (start, count) = (among.start, among.len());
+        let chosen = argmax_columns(&self.logits(among), count, tokens.len());
+        chosen.into_iter().map(|row| start + row).collect()
+    }
+
+    /// Forgets the last tokens.
+    pub fn forget(&mut self, tokens: usize) {
+        let kept = self.held.rows.len().saturating_sub(tokens);
+        self.held.rows.truncate(kept);
+    }
+
+    /// Runs rows and keeps the states of the last ones.
+    fn append(&mut self, rows: &[PromptRow], kept: usize) {
         let model = self.model;
         let plugin = self.plugin;
         let own = model
@@ -299,7 +318,8 @@ impl Run<'_> {
         let x = rayon::scope(|_| model.forward(plugin, x, start, layers));
         before.extend_from_slice(rows);
         let hidden = model.config.hidden_size;
-        let last = x.len().checked_sub(hidden).and_then(|from| x.get(from..));
+        let from = x.len().checked_sub(kept * hidden);
+        let last = from.and_then(|from| x.get(from..));
         self.last = normed(
             last.unwrap_or_default(),
             &model.norm,

@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::imaging::generated::{MARK, write_png};
 use crate::imaging::{ImagingError, watermark::burn_in};
 use crate::model::vqgan::to_rgb;
-use crate::model::{HealthGpt, ModelError, Sampling};
+use crate::model::{GenerateInput, HealthGpt, ModelError};
 use crate::task::Task;
 use crate::training::examples::encode;
 
@@ -165,9 +165,8 @@ fn scored(
     lpips: Option<&Lpips>,
     flow: Flow<'_>,
 ) -> Result<(PictureRow, RgbImage), ModelError> {
-    let sampling = Sampling::default();
     let on_code = &mut |_: usize, _: usize| flow();
-    let made = model.generate(input, task, &item.instruction, &sampling, false, on_code)?;
+    let made = model.generate(&GenerateInput::new(input, task, &item.instruction), on_code)?;
     let true_levels = levels(target);
     let row = PictureRow {
         id: item.id.clone(),

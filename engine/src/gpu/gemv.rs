@@ -50,6 +50,7 @@ impl Gemv<'_> {
             ("PARTIALS", f64::from(8 * self.columns * gpu.tuning.lanes)),
             ("COLS", f64::from(self.columns)),
             ("ADD", f64::from(u8::from(self.add))),
+            ("SPAN", f64::from(gpu.tuning.span)),
         ];
         let mut buffers = vec![(0, &sizes), (1, &shard.weights), (3, x), (4, y)];
         buffers.extend(shard.scales.as_ref().map(|scales| (2, scales)));

@@ -135,7 +135,6 @@ impl Expand<'_> {
             self.row0 + shard.row0,
             self.y_stride,
             rank,
-            experts,
             b_units,
             heads.head_dim,
             head0,
@@ -154,8 +153,10 @@ impl Expand<'_> {
             ("PLUGIN_Q8", flag(q8)),
             ("BIAS", flag(shard.bias.is_some())),
             ("KV_F32", flag(heads.kv_f32)),
+            ("SPAN", f64::from(gpu.tuning.span)),
             ("SHARES", f64::from(self.columns * experts)),
-            ("GATES", f64::from((self.columns * 8 * b_units).max(1))),
+            ("EXPERTS", f64::from(experts)),
+            ("PER_EXPERT", f64::from((rank / experts).max(1))),
         ];
         let (b, b_scales) = low_rank.map_or((&shard.weights, &shard.weights), |(_, b)| {
             (&b.rows, &b.scales)

@@ -50,6 +50,8 @@ pub struct Tuning {
     pub lanes: u32,
     /// Lanes of a workgroup that is alone with its column.
     pub wide_lanes: u32,
+    /// Units of 8 weights that a lane takes one after the other, 1 or 4 (a block with one scale).
+    pub span: u32,
     /// Rows of [A; R] in a workgroup: few of them leave a large GPU idle.
     pub shrink_rows: u32,
     /// How workgroups add up.
@@ -99,6 +101,8 @@ impl Gpu {
             // A software rasteriser runs one subgroup of 8 as one thread.
             lanes: if software { 8 } else { 64 },
             wide_lanes: if software { 8 } else { 256 },
+            // Neighbouring lanes read neighbouring units on a GPU; a software rasteriser loads word by word, the fewer the better.
+            span: if software { 4 } else { 1 },
             shrink_rows: if software { 4 } else { 1 },
             reduction: if subgroups {
                 Reduction::Subgroup

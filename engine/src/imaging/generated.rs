@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ImagingError;
 use super::render::{ViewDescriptor, picture_hash};
 use super::watermark::burn_in;
+use crate::model::drafts::Acceptance;
 
 /// Where a generated picture comes from: enough to make it again, and nothing about the patient.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +48,9 @@ pub struct Provenance {
     pub created_unix_secs: u64,
     /// Seconds it took.
     pub elapsed_secs: f64,
+    /// How drafts of the codes fared, where codes were drafted; they change no code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drafts: Option<Acceptance>,
     /// Structural similarity to the input, 0 to 1; above [`IDENTITY_LIMIT`] a conversion is no conversion.
     pub similarity_to_input: f64,
 }

@@ -12,8 +12,9 @@ use image::RgbImage;
 
 use super::clip::{ClipVision, hidden_state_index, pixels_tensor};
 use super::config::{ClipConfig, GenerationConfig, LlmConfig, PreprocessorConfig, VqganConfig};
+use super::drafts::Acceptance;
 use super::error::ModelError;
-use super::llm::{Decoding, Llm, PlugInRef, PromptPart, held};
+use super::llm::{Decoding, ImageCodes, Llm, PlugInRef, PromptPart, held};
 use super::llm_source::{LlmSource, vocabulary};
 use super::loader::{NamedParam, PartReader, Precision};
 use super::manifest::{ModelLayout, Parts};
@@ -107,8 +108,53 @@ pub struct GeneratedImage {
     pub codes: Vec<u32>,
     /// Ids as decoded.
     pub ids: Vec<u32>,
+    /// How drafts of its codes fared, where codes were drafted.
+    pub drafts: Option<Acceptance>,
     /// Seconds in all.
     pub secs: f64,
+}
+
+/// What a picture is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct GenerateInput<'a> {
+    /// The picture given.
+    pub image: &'a RgbImage,
+    /// What is made of it.
+    pub task: Task,
+    /// The instruction given to the model.
+    pub instruction: &'a str,
+    /// How tokens are chosen.
+    pub sampling: &'a Sampling,
+    /// Decode as the reference does, not held to the grammar of an image.
+    pub faithful: bool,
+    /// Draft codes and check several at a time, where that changes no code ([`super::drafts`])?
+    pub draft: bool,
+    /// Codes of the slice before, as drafts; empty where there is none.
+    pub previous: &'a [u32],
+}
+
+/// Greedy, as the reference runs.
+static GREEDY: Sampling = Sampling {
+    temperature: 0.0,
+    top_k: None,
+    top_p: None,
+    repetition_penalty: None,
+    seed: 0,
+};
+
+impl<'a> GenerateInput<'a> {
+    /// Greedy, held to the grammar, with drafts.
+    pub fn new(image: &'a RgbImage, task: Task, instruction: &'a str) -> Self {
+        Self {
+            image,
+            task,
+            instruction,
+            sampling: &GREEDY,
+            faithful: false,
+            draft: true,
+            previous: &[],
+        }
+    }
 }
 
 impl GeneratedImage {
@@ -366,13 +412,14 @@ impl HealthGpt {
             sampling: input.sampling,
             penalty: self.generation.repetition_penalty,
             limit: room,
-            ahead: false,
+            image: None,
         };
         let mut stream = StreamDecoder::default();
         let (mut text, mut ids) = (String::new(), Vec::new());
         let mut first_token = None;
         let mut end = AnswerEnd::Limit;
-        self.llm
+        let _ = self
+            .llm
             .decode(plugin, parts, &decoding, &self.device, &mut |id| {
                 ids.push(id);
                 let _ = first_token.get_or_insert_with(Instant::now);
@@ -414,14 +461,19 @@ impl HealthGpt {
     /// No plug-in for the task, no VQGAN, a prompt that does not fit, a faithful run with another number of codes.
     pub fn generate(
         &self,
-        image: &RgbImage,
-        task: Task,
-        instruction: &str,
-        sampling: &Sampling,
-        faithful: bool,
+        input: &GenerateInput<'_>,
         on_code: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<GeneratedImage, ModelError> {
         let started = Instant::now();
+        let GenerateInput {
+            image,
+            task,
+            instruction,
+            sampling,
+            faithful,
+            draft,
+            previous,
+        } = *input;
         let plugin = self.plugin_ref(task)?;
         let lacking = || ModelError::NoCapability {
             model: self.layout.manifest.name.clone(),
@@ -452,16 +504,22 @@ impl HealthGpt {
         } else {
             start + 1..end
         };
+        let previous: Vec<u32> = previous.iter().map(|code| start + 1 + code).collect();
         let decoding = Decoding {
             tokens,
             sampling,
             penalty: self.generation.repetition_penalty,
             limit,
-            ahead: !faithful,
+            image: (!faithful).then_some(ImageCodes {
+                row: vqgan.side,
+                previous: &previous,
+                draft,
+            }),
         };
         let (mut ids, mut codes) = (Vec::new(), Vec::new());
         let mut stopped = false;
-        self.llm
+        let drafts = self
+            .llm
             .decode(plugin, parts, &decoding, &self.device, &mut |id| {
                 ids.push(id);
                 codes.extend(self.tokenizer.code_of(id));
@@ -490,6 +548,7 @@ impl HealthGpt {
             image: to_rgb(vqgan.decode(vqgan.latents(&codes, &self.device))),
             codes,
             ids,
+            drafts,
             secs: started.elapsed().as_secs_f64(),
         })
     }

@@ -9,6 +9,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::config::LlmConfig;
 use super::decoder::Decoder;
+use super::drafts::{Acceptance, Drafts};
 use super::error::ModelError;
 use super::kv_cache::KvCache;
 use super::layers::matmul_rows;
@@ -16,7 +17,7 @@ use super::plugin::PlugIn;
 use super::sampler::{Sampler, Sampling};
 use crate::cpu::PackedDecoder;
 use crate::gpu::Plan;
-use crate::gpu::plan::{Choosing, Column, PromptRow};
+use crate::gpu::plan::{COLUMNS, Choosing, Column, PromptRow};
 
 /// The language model.
 #[derive(Debug)]
@@ -53,8 +54,30 @@ pub struct Decoding<'a> {
     pub penalty: f32,
     /// Tokens, at most.
     pub limit: usize,
-    /// Many tokens may be under way before the first is looked at (an image's length is known).
-    pub ahead: bool,
+    /// The tokens are the codes of an image: their number is known, so that many may be under way before the first is looked at,
+    /// and where the choice is greedy they are drafted.
+    pub image: Option<ImageCodes<'a>>,
+}
+
+impl Decoding<'_> {
+    /// Drafts, where they are exact.
+    fn drafts(&self) -> Option<Drafts> {
+        let penalty = self.sampling.repetition_penalty.unwrap_or(self.penalty);
+        let exact = self.sampling.temperature <= 0.0 && penalty == 1.0;
+        let image = self.image.filter(|image| exact && image.draft)?;
+        Some(Drafts::new(image.row, image.previous))
+    }
+}
+
+/// What is known of an image's codes before they are chosen.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageCodes<'a> {
+    /// Codes in a row.
+    pub row: usize,
+    /// Tokens of the slice before; empty where there is none.
+    pub previous: &'a [u32],
+    /// Guess codes and check several at a time?
+    pub draft: bool,
 }
 
 /// Where a plug-in is in the model, and what it is.
@@ -70,6 +93,8 @@ pub struct PlugInRef<'a> {
 const SUBMISSION_SECS: f64 = 0.008;
 /// Tokens of one submission, at most.
 const AHEAD: usize = 32;
+/// Drafts that are checked together on the CPU, at most.
+const PACKED_DRAFTS: usize = 31;
 
 impl Llm {
     /// Sizes.
@@ -115,7 +140,7 @@ impl Llm {
     }
 
     /// Runs a prompt and then chooses one token after another, giving each to `on_token` until that breaks or the limit is
-    /// reached.
+    /// reached. Result: how drafts fared, where codes were drafted.
     ///
     /// # Errors
     /// [`ModelError::Gpu`].
@@ -126,26 +151,33 @@ impl Llm {
         decoding: &Decoding<'_>,
         device: &Device,
         on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
-    ) -> Result<(), ModelError> {
+    ) -> Result<Option<Acceptance>, ModelError> {
         match self {
             Self::Twin(decoder) => {
                 decode_twin(decoder, plugin.plugin, prompt, decoding, device, on_token);
-                Ok(())
+                Ok(None)
             }
             Self::Plan(plan) => {
                 let rows = prompt_rows(prompt);
                 let run = PlanRun::start(held(plan), plugin.index, &rows, decoding)?;
                 let penalty = decoding.sampling.repetition_penalty;
-                if penalty.unwrap_or(decoding.penalty) == 1.0 {
-                    run.on_gpu(decoding, on_token)
-                } else {
-                    run.by_host(decoding, on_token)
+                match decoding.drafts() {
+                    Some(drafts) => run.drafted(decoding, drafts, on_token),
+                    None if penalty.unwrap_or(decoding.penalty) == 1.0 => {
+                        run.on_gpu(decoding, on_token).map(|()| None)
+                    }
+                    None => run.by_host(decoding, on_token).map(|()| None),
                 }
             }
             Self::Packed(decoder) => {
                 let rows = prompt_rows(prompt);
-                decode_packed(decoder, plugin.index, &rows, decoding, on_token);
-                Ok(())
+                Ok(decode_packed(
+                    decoder,
+                    plugin.index,
+                    &rows,
+                    decoding,
+                    on_token,
+                ))
             }
         }
     }
@@ -206,16 +238,40 @@ fn decode_packed(
     rows: &[PromptRow],
     decoding: &Decoding<'_>,
     on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
-) {
+) -> Option<Acceptance> {
     let mut run = decoder.start(Some(plugin), rows, decoding.limit);
     let mut sampler = Sampler::new(decoding.sampling, decoding.penalty);
-    for step in 0..decoding.limit {
-        let id = sampler.choose(run.logits(decoding.tokens.clone()), decoding.tokens.start);
-        if on_token(id).is_break() || step + 1 == decoding.limit {
-            return;
+    let among = || decoding.tokens.clone();
+    let mut choose = |logits| sampler.choose(logits, decoding.tokens.start);
+    let mut drafts = decoding.drafts();
+    let mut id = choose(run.logits(among()));
+    let mut left = decoding.limit;
+    loop {
+        left = left.saturating_sub(1);
+        if on_token(id).is_break() || left == 0 {
+            break;
         }
-        run.push(id);
+        let Some(drafts) = drafts.as_mut().filter(|drafts| drafts.pay()) else {
+            run.push(id);
+            id = choose(run.logits(among()));
+            continue;
+        };
+        drafts.write(id);
+        let mut tokens = vec![id];
+        tokens.extend(drafts.next(PACKED_DRAFTS.min(left - 1)));
+        let chosen = run.choose_after(&tokens, among());
+        let drafted = tokens.get(1..).unwrap_or_default();
+        let accepted = drafts.check(drafted, &chosen);
+        run.forget(drafted.len() - accepted);
+        for token in drafted.iter().take(accepted) {
+            left = left.saturating_sub(1);
+            if on_token(*token).is_break() {
+                return Some(drafts.acceptance());
+            }
+        }
+        id = chosen.get(accepted).copied().unwrap_or(id);
     }
+    drafts.map(|drafts| drafts.acceptance())
 }
 
 /// The rows of a prompt as plain numbers: burn's tensors do not cross to the plan.
@@ -268,9 +324,92 @@ impl<'a> PlanRun<'a> {
         })
     }
 
-    /// Chosen and fed back on the GPU; two submissions are under way, so that the GPU does not wait for us.
+    /// Chosen and fed back on the GPU.
     fn on_gpu(
+        self,
+        decoding: &Decoding<'_>,
+        on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
+    ) -> Result<(), ModelError> {
+        let (position, last) = (self.position - 1, self.last);
+        self.plan.begin(&[Column {
+            position,
+            ..Column::default()
+        }]);
+        self.go_on(Some(last), decoding.limit, decoding, on_token)
+    }
+
+    /// Drafted codes, several checked in one submission; one by one once drafts do not pay.
+    fn drafted(
         mut self,
+        decoding: &Decoding<'_>,
+        mut drafts: Drafts,
+        on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
+    ) -> Result<Option<Acceptance>, ModelError> {
+        let choosing = Choosing {
+            tokens: decoding.tokens.clone(),
+            sampling: decoding.sampling.clone(),
+        };
+        let column = |token: u32, position: u32| Column {
+            token,
+            position,
+            ..Column::default()
+        };
+        self.plan.begin(&[column(0, self.position - 1)]);
+        let first = self
+            .plan
+            .submit(self.plugin, Some(self.last), 1, &choosing, 0..1)?;
+        let mut id = *self.plan.collect(first)?.first().unwrap_or(&0);
+        let mut left = decoding.limit;
+        while left > 0 {
+            left -= 1;
+            if on_token(id).is_break() || left == 0 {
+                break;
+            }
+            if !drafts.pay() {
+                self.plan.begin(&[column(id, self.position)]);
+                self.plan.note(0, id);
+                self.go_on(None, left, decoding, on_token)?;
+                break;
+            }
+            drafts.write(id);
+            let mut tokens = vec![id];
+            tokens.extend(drafts.next((COLUMNS as usize).min(left) - 1));
+            // Kernels exist for so many columns.
+            let columns = 1 << tokens.len().ilog2();
+            tokens.truncate(columns);
+            let columns: Vec<Column> = (self.position..)
+                .zip(&tokens)
+                .map(|(position, token)| column(*token, position))
+                .collect();
+            self.plan.begin(&columns);
+            let count = columns.len() as u32;
+            let ticket = self
+                .plan
+                .submit(self.plugin, None, count, &choosing, 0..1)?;
+            let chosen = self.plan.collect(ticket)?;
+            let drafted = tokens.get(1..).unwrap_or_default();
+            let accepted = drafts.check(drafted, &chosen);
+            let standing = tokens.get(..=accepted).unwrap_or_default();
+            self.position += standing.len() as u32;
+            self.plan.note(0, id);
+            for token in drafted.iter().take(accepted) {
+                left = left.saturating_sub(1);
+                self.plan.note(0, *token);
+                if on_token(*token).is_break() {
+                    return Ok(Some(drafts.acceptance()));
+                }
+            }
+            id = chosen.get(accepted).copied().unwrap_or(id);
+        }
+        Ok(Some(drafts.acceptance()))
+    }
+
+    /// Chooses up to `limit` tokens, feeding each back on the GPU; two submissions are under way, so that the GPU does not wait for
+    /// us. What the column is was set before; with `first`, the first token comes from the state in that column.
+    fn go_on(
+        mut self,
+        first: Option<u32>,
+        limit: usize,
         decoding: &Decoding<'_>,
         on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
     ) -> Result<(), ModelError> {
@@ -278,11 +417,7 @@ impl<'a> PlanRun<'a> {
             tokens: decoding.tokens.clone(),
             sampling: decoding.sampling.clone(),
         };
-        self.plan.begin(&[Column {
-            position: self.position - 1,
-            ..Column::default()
-        }]);
-        let limit = decoding.limit as u32;
+        let limit = limit as u32;
         let mut previous = None;
         let mut under_way = VecDeque::new();
         let mut next = 0;
@@ -293,7 +428,7 @@ impl<'a> PlanRun<'a> {
         loop {
             while going && next < limit && under_way.len() < 2 {
                 let steps = next..(next + at_once).min(limit);
-                let first = (next == 0).then_some(self.last);
+                let first = first.filter(|_| next == 0);
                 next = steps.end;
                 let count = steps.len();
                 let ticket = self.plan.submit(self.plugin, first, 1, &choosing, steps)?;
@@ -319,7 +454,7 @@ impl<'a> PlanRun<'a> {
                     outcome = Err(error.into());
                 }
             }
-            if decoding.ahead {
+            if decoding.image.is_some() {
                 let per_token = since.elapsed().as_secs_f64() / count.max(1) as f64;
                 let fit = (SUBMISSION_SECS / per_token.max(1e-6)) as usize;
                 at_once = fit.clamp(1, AHEAD) as u32;

@@ -10,6 +10,7 @@ pub mod clip;
 pub mod config;
 pub mod convert;
 pub mod decoder;
+pub mod drafts;
 mod error;
 pub(crate) mod fused;
 mod healthgpt;
@@ -34,6 +35,8 @@ pub mod verify;
 pub mod vqgan;
 
 pub use error::ModelError;
-pub use healthgpt::{Answer, AnswerEnd, AskInput, GeneratedImage, HealthGpt, LlmChoice};
+pub use healthgpt::{
+    Answer, AnswerEnd, AskInput, GenerateInput, GeneratedImage, HealthGpt, LlmChoice,
+};
 pub use kv_cache::KvCache;
 pub use sampler::{Sampler, Sampling, argmax};

@@ -21,7 +21,7 @@ use super::checkpoint::Checkpoint;
 use super::clip::{hidden_state_index, pixels_tensor};
 use super::decoder::{Decoder, Trace};
 use super::error::ModelError;
-use super::healthgpt::{HealthGpt, LlmChoice};
+use super::healthgpt::{GenerateInput, HealthGpt, LlmChoice};
 use super::kv_cache::KvCache;
 use super::llm::prompt_embeddings;
 use super::manifest::ModelLayout;
@@ -344,14 +344,7 @@ impl Verifier<'_> {
                 .and_then(Value::as_str)
                 .unwrap_or_default();
             let go_on = &mut |_, _| std::ops::ControlFlow::Continue(());
-            let made = model.generate(
-                &self.image,
-                task,
-                question,
-                &Sampling::default(),
-                false,
-                go_on,
-            )?;
+            let made = model.generate(&GenerateInput::new(&self.image, task, question), go_on)?;
             let codes: Vec<i64> = made.codes.iter().map(|code| i64::from(*code)).collect();
             self.exact(
                 run,

@@ -26,6 +26,8 @@ pub struct Place {
     pub info: DeviceInfo,
     /// The model and the folder it came from.
     pub model: Option<(PathBuf, HealthGpt)>,
+    /// Codes of the last picture that this model made: drafts for the next.
+    pub drafts: Vec<u32>,
     losses: u32,
 }
 
@@ -36,6 +38,7 @@ impl Place {
             device,
             info,
             model: None,
+            drafts: Vec::new(),
             losses: 0,
         }
     }

@@ -21,7 +21,7 @@ use crate::imaging::{
     Axes, Generated, Provenance, SeriesInfo, ViewDescriptor, Volume, first_slice,
     load_series_showing, metrics, render, scan_showing, series_picture,
 };
-use crate::model::{AskInput, HealthGpt};
+use crate::model::{AskInput, GenerateInput, HealthGpt};
 use crate::training;
 
 /// The engine thread: runs until the handle is dropped.
@@ -75,12 +75,25 @@ fn tensor_job(place: &mut Place, command: Command, job: JobId, queue: &Queue) ->
     match command {
         Command::LoadModel { dir } => {
             place.model = None; // two models would not fit
+            place.drafts.clear();
             let (loaded, info) = load_model(&dir, &place.device, job, queue)?;
             place.model = Some((dir, loaded));
             Ok(EventKind::ModelLoaded(Arc::new(info)))
         }
         Command::Ask(request) => answer(place.model()?, &request, job, queue),
-        Command::Generate(request) => generate(place.model()?, &request, &place.info, job, queue),
+        Command::Generate(request) => {
+            let mut drafts = std::mem::take(&mut place.drafts);
+            let made = generate(
+                place.model()?,
+                &request,
+                &place.info,
+                &mut drafts,
+                job,
+                queue,
+            );
+            place.drafts = drafts;
+            made
+        }
         Command::Train { config } => train(&config, &place.device, job, queue),
         Command::Scan { .. }
         | Command::LoadSeries { .. }
@@ -305,10 +318,12 @@ fn answer(model: &HealthGpt, request: &AskRequest, job: JobId, queue: &Queue) ->
     Ok(EventKind::Answered(answer))
 }
 
+/// `drafts` are the codes of the picture before, which is often a neighbouring slice.
 fn generate(
     model: &HealthGpt,
     request: &GenerateRequest,
     device: &DeviceInfo,
+    drafts: &mut Vec<u32>,
     job: JobId,
     queue: &Queue,
 ) -> Result<EventKind> {
@@ -323,13 +338,15 @@ fn generate(
         .unwrap_or_else(|| task.instruction().to_owned());
     let plugin = model.plugin_for(task)?.entry.name.clone();
     let result = model.generate(
-        &input,
-        task,
-        &instruction,
-        &request.sampling,
-        request.faithful,
+        &GenerateInput {
+            sampling: &request.sampling,
+            faithful: request.faithful,
+            previous: drafts,
+            ..GenerateInput::new(&input, task, &instruction)
+        },
         &mut |done, of| queue.progress(job, "image tokens", done, of),
     )?;
+    *drafts = result.codes.clone();
     if queue.flow(job).is_break() {
         return Err(Error::Stopped);
     }
@@ -371,6 +388,7 @@ fn generate(
         software: concat!("HealthGPT Workbench ", env!("CARGO_PKG_VERSION")).to_owned(),
         created_unix_secs: seconds,
         elapsed_secs: result.secs,
+        drafts: result.drafts,
         similarity_to_input: similarity(&input, &output),
     };
     Ok(EventKind::Generated(Arc::new(Generated::new(

@@ -25,6 +25,7 @@ use super::error::TrainError;
 use super::learner::Leaves;
 use super::pairs::{Pair, SIDE, load_pairs, rgb};
 use super::params::{NamedOptimizer, save_module};
+use super::patchwise;
 use super::picture::difference;
 use super::ssim::Ssim;
 use super::step::{Log, TrainStep};
@@ -137,11 +138,7 @@ impl<'a> Run<'a> {
                 Quantizer::Frozen { vqgan } => {
                     from_file(&vqgan.join("model.safetensors"), config, &device)?
                 }
-                _ => build(
-                    Source::Random(&mut Initializer::new(config.seed)),
-                    config,
-                    &device,
-                ),
+                _ => begin(config, &device)?,
             },
         };
         let mut optimizer = NamedOptimizer::new(&params, 0.0, 1.0);
@@ -268,6 +265,10 @@ impl<'a> Run<'a> {
         let rate = config.rate(step);
         let grads = accumulator.grads();
         let (model, report) = self.optimizer.step(self.model.clone(), grads, &|_| rate);
+        let model = match config.patchwise {
+            true => patchwise::within_patches(model),
+            false => model,
+        };
         self.model = match (&config.quantizer, nearest) {
             (Quantizer::Nearest { decay, .. }, Some(nearest)) => {
                 let codebook = &mut self.codebook;
@@ -368,6 +369,29 @@ impl<'a> Run<'a> {
         fs::write(folder.join("model.yaml"), self.config.yaml()).map_err(failed)?;
         save_module(&self.model, &self.params, &folder.join("model.safetensors"))
     }
+}
+
+/// Random weights, but for a decoder that was trained before.
+fn begin(
+    config: &AutoencoderConfig,
+    device: &Device,
+) -> Result<(Vqgan, Vec<NamedParam>), TrainError> {
+    let random = &mut Initializer::new(config.seed);
+    let (mut model, mut params) = build(Source::Random(random), config, device);
+    if let Some(folder) = &config.decoder_from {
+        let (trained, made) = from_file(&folder.join("model.safetensors"), config, device)?;
+        model.decoder = trained.decoder;
+        model.post_quant_conv = trained.post_quant_conv;
+        let decodes = |param: &NamedParam| {
+            param.name.starts_with("decoder.") || param.name.starts_with("post_quant_conv.")
+        };
+        params.retain(|param| !decodes(param));
+        params.extend(made.into_iter().filter(decodes));
+    }
+    if config.patchwise {
+        model = patchwise::begin(model);
+    }
+    Ok((model, params))
 }
 
 fn build(

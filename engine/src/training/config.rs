@@ -24,6 +24,12 @@ pub struct AutoencoderConfig {
     pub out: PathBuf,
     /// Sizes, as in `model.yaml`.
     pub model: ModelSizes,
+    /// Does every code see its own patch alone ([`super::patchwise`])?
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub patchwise: bool,
+    /// Folder of a trained VQGAN of these sizes whose decoder this one begins with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder_from: Option<PathBuf>,
     /// Steps in all.
     pub steps: u64,
     /// Pictures in a step.
@@ -105,6 +111,10 @@ pub struct ModelSizes {
     pub n_embed: usize,
 }
 
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 fn taming_groups() -> usize {
     32
 }
@@ -141,6 +151,9 @@ impl AutoencoderConfig {
         if let Quantizer::Frozen { vqgan } = &mut config.quantizer {
             *vqgan = base.join(&*vqgan);
         }
+        if let Some(vqgan) = &mut config.decoder_from {
+            *vqgan = base.join(&*vqgan);
+        }
         let model = &config.model;
         let groups = model.num_groups;
         if model.ch == 0 || groups == 0 || !model.ch.is_multiple_of(groups) {
@@ -158,6 +171,12 @@ impl AutoencoderConfig {
             return Err(wrong(format!(
                 "resolution is not a multiple of {factor}, which {} levels need",
                 model.ch_mult.len()
+            )));
+        }
+        let last = model.ch * model.ch_mult.last().copied().unwrap_or(1);
+        if config.patchwise && !(last / groups).is_multiple_of(2) {
+            return Err(wrong(format!(
+                "patchwise needs an even number of channels in each norm group; the encoder's last has {last} in {groups}"
             )));
         }
         Ok(config)

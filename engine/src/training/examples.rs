@@ -35,8 +35,20 @@ pub struct Example {
 pub struct Preparation {
     /// Smallest and largest share of codes replaced by random ones in what is given.
     pub corruption: [f64; 2],
-    /// Move, turn, mirror and zoom?
-    pub augment: bool,
+    /// Move pictures, and how far?
+    pub augment: Augment,
+}
+
+/// How pictures are moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Augment {
+    /// Not at all.
+    #[default]
+    Off,
+    /// So little that answers about places and sizes stay true.
+    Small,
+    /// Turned, mirrored and zoomed as well.
+    Any,
 }
 
 /// Makes an example of a record. Records with several turns train on all answers; before a picture, turns are given.
@@ -66,10 +78,10 @@ pub fn example(
             })
     };
     let generates = record.task.is_some_and(|task| task.generates());
-    let motion = match (how.augment, generates) {
-        (false, _) => Motion::NONE,
-        (true, true) => Motion::any(random),
-        (true, false) => Motion::small(random),
+    let motion = match how.augment {
+        Augment::Off => Motion::NONE,
+        Augment::Small => Motion::small(random),
+        Augment::Any => Motion::any(random),
     };
     let image = record.image.as_deref().map(open).transpose()?;
     let image = image.map(|image| motion.apply(&image));

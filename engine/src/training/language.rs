@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,20 +17,20 @@ use burn::tensor::{Device, Tensor};
 
 use super::checkpoint::{self, RunState};
 use super::error::TrainError;
-use super::examples::{Example, Preparation, example};
+use super::examples::{Augment, Example, Preparation, example};
 use super::learner::{Learner, Leaves, LossOptions, with_values};
 use super::model_dir::write_model;
 use super::params::{NamedOptimizer, write_f32};
 use super::picture;
 use super::plan::MemoryPlan;
 use super::soft_codes::SoftCodes;
+use super::source::{Source, movable, sources};
 use super::ssim::Ssim;
-use super::stage::{DataEntry, Stage, StageConfig};
+use super::stage::{Stage, StageConfig};
 use super::step::{Log, TrainStep};
 use super::validation::{self, Found, ValidationSet, question, response};
 use super::vision::{self, Probe, Probed, Truth};
 use super::workers::share_out;
-use crate::dataset::{OnBad, Record, Records};
 use crate::model::adapter::Dropout;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::clip::hidden_state_index;
@@ -41,51 +41,6 @@ use crate::model::loader::{Loader, NamedParam, Precision};
 use crate::model::manifest::ModelLayout;
 use crate::model::random::Random;
 use crate::model::{HealthGpt, LlmChoice, ModelError};
-
-/// Records of one file and the plug-in that they train.
-struct Source {
-    records: Records,
-    /// Records that answer, by their picture.
-    of_picture: BTreeMap<PathBuf, Vec<usize>>,
-    plugin: usize,
-    weight: f64,
-}
-
-impl Source {
-    /// A record that answers, then others about the same picture, in all up to `together`.
-    fn about_same_picture(&self, record: usize, together: usize) -> impl Iterator<Item = &Record> {
-        let image = self.records.records.get(record);
-        let image = image.and_then(|record| record.image.as_ref());
-        let of = image.and_then(|image| self.of_picture.get(image));
-        let others = of.into_iter().flatten().copied();
-        std::iter::once(record)
-            .chain(others.filter(move |other| *other != record))
-            .take(together)
-            .filter_map(|i| self.records.records.get(i))
-    }
-
-    /// A record that answers, among up to `together` others about the same picture in any order.
-    fn conversation(&self, record: &Record, together: usize, random: &mut Random) -> Record {
-        let mut record = record.clone();
-        let of = record
-            .image
-            .as_ref()
-            .and_then(|image| self.of_picture.get(image));
-        let Some(of) = of.filter(|of| together > 1 && of.len() > 1) else {
-            return record;
-        };
-        let mut chosen = of.clone();
-        for i in (1..chosen.len()).rev() {
-            chosen.swap(i, random.below(i + 1));
-        }
-        chosen.truncate(together);
-        let others = chosen.iter().filter_map(|i| self.records.records.get(*i));
-        record.conversations = others
-            .flat_map(|other| other.conversations.clone())
-            .collect();
-        record
-    }
-}
 
 /// A record that a step takes, and where its own randomness begins.
 struct Drawn {
@@ -100,6 +55,8 @@ struct Sequence {
     record: usize,
     plugin: usize,
     example: Example,
+    /// Is its picture turned, mirrored and zoomed?
+    moved: bool,
     /// Where its dropout begins.
     dropout: Random,
 }
@@ -259,11 +216,16 @@ impl Run {
                 optimizer.load(&path.join("moments.safetensors"), device)?;
                 state
             }
-            None => RunState {
-                random: config.seed ^ 0x5EED,
-                config_sha256: sha,
-                ..RunState::default()
-            },
+            None => {
+                if config.position_offset != 0.0 {
+                    learner.clip = vision::offset_positions(learner.clip, config.position_offset);
+                }
+                RunState {
+                    random: config.seed ^ 0x5EED,
+                    config_sha256: sha,
+                    ..RunState::default()
+                }
+            }
         };
         model.device = device.clone();
         model.vqgan = model.vqgan.map(|(vqgan, sizes)| (vqgan.valid(), sizes));
@@ -332,10 +294,9 @@ impl Run {
                 at <= 0.0
             });
             let source = drawn.unwrap_or(self.sources.len().saturating_sub(1));
-            let records = self.sources.get(source)?.records.records.len();
             Some(Drawn {
                 source,
-                record: random.below(records),
+                record: self.sources.get(source)?.draw(random),
                 random: Random(random.bits()),
             })
         };
@@ -344,10 +305,6 @@ impl Run {
 
     /// Reads the pictures of a record, moves them and encodes the target.
     fn prepare(&self, drawn: &Drawn) -> Result<Sequence, TrainError> {
-        let how = Preparation {
-            corruption: [self.config.corruption_from, self.config.corruption],
-            augment: self.config.augment,
-        };
         let mut random = drawn.random;
         let missing = || ModelError::Invalid {
             what: "a drawn record is not in its file".to_owned(),
@@ -355,12 +312,24 @@ impl Run {
         let source = self.sources.get(drawn.source).ok_or_else(missing)?;
         let records = &source.records;
         let record = records.records.get(drawn.record).ok_or_else(missing)?;
+        let generates = record.task.is_some_and(|task| task.generates());
+        // Half of the pictures that are asked about stay nearly where they are: of those, places and sizes are asked too.
+        let moved = self.config.augment && movable(record) && (generates || random.uniform() < 0.5);
+        let how = Preparation {
+            corruption: [self.config.corruption_from, self.config.corruption],
+            augment: match (self.config.augment, moved) {
+                (false, _) => Augment::Off,
+                (true, false) => Augment::Small,
+                (true, true) => Augment::Any,
+            },
+        };
         let together = self.config.questions_together;
-        let record = source.conversation(record, together, &mut random);
+        let record = source.conversation(record, together, moved, &mut random);
         Ok(Sequence {
             source: drawn.source,
             record: drawn.record,
             plugin: source.plugin,
+            moved,
             example: example(&self.model, records, &record, how, &mut random)?,
             dropout: Random(random.bits()),
         })
@@ -447,7 +416,8 @@ impl Run {
             self.config.questions_together,
             self.config.each_patch_answers,
         );
-        let asked = source.map(|source| source.about_same_picture(sequence.record, together));
+        let (record, moved) = (sequence.record, sequence.moved);
+        let asked = source.map(|source| source.about_same_picture(record, together, moved));
         let mut losses = asked.into_iter().flatten().map(|record| {
             let asked = question(record);
             let truth = Truth::Answer(&asked, response(record));
@@ -536,53 +506,6 @@ impl Run {
         tensors.sort_by(|a, b| a.0.cmp(&b.0));
         write_f32(path, &tensors)
     }
-}
-
-/// The records of a configuration's entries.
-fn sources(
-    config: &StageConfig,
-    model: &HealthGpt,
-    entries: &[DataEntry],
-) -> Result<Vec<Source>, TrainError> {
-    let on_bad = if config.skip_bad {
-        OnBad::Skip
-    } else {
-        OnBad::Refuse
-    };
-    let plugins = &model.plugins;
-    let source = |entry: &DataEntry| {
-        let plugin = plugins
-            .iter()
-            .position(|plugin| plugin.entry.name == entry.plugin);
-        let plugin = plugin.ok_or_else(|| TrainError::NoPlugIn {
-            name: entry.plugin.clone(),
-            known: plugins
-                .iter()
-                .map(|plugin| plugin.entry.name.clone())
-                .collect(),
-        })?;
-        let records = Records::read(&entry.records, on_bad)?;
-        if records.records.is_empty() {
-            return Err(TrainError::Record {
-                what: "the file holds no records".to_owned(),
-                path: entry.records.clone(),
-            });
-        }
-        let mut of_picture: BTreeMap<PathBuf, Vec<usize>> = BTreeMap::new();
-        for (i, record) in records.records.iter().enumerate() {
-            if let (Some(image), Some(false)) = (&record.image, record.task.map(|t| t.generates()))
-            {
-                of_picture.entry(image.clone()).or_default().push(i);
-            }
-        }
-        Ok(Source {
-            records,
-            of_picture,
-            plugin,
-            weight: entry.weight,
-        })
-    };
-    entries.iter().map(source).collect()
 }
 
 /// A probe for every source, with random weights in `learner`.

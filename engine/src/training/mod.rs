@@ -1,7 +1,7 @@
 //! Training on the model's own modules: what is trained here is what runs there.
 //!
 //! [`autoencoder`] trains a VQGAN on pictures that [`pairs`] makes of paired volumes, as [`config`] says, with [`ssim`] as a loss
-//! and [`codebook`] as one way to learn codes. [`language`] trains the rest on records: [`stage`] says what a stage changes,
+//! and [`codebook`] as one way to learn codes; [`patchwise`] keeps its encoder local. [`language`] trains the rest on records, drawn by `source`: [`stage`] says what a stage changes,
 //! [`examples`] makes sequences of records, [`learner`] is what is differentiated, [`vision`] trains a tower
 //! alone, [`validation`] decodes freely, [`new_model`]
 //! begins a model of one's own and [`model_dir`] writes the result. [`params`] moves parameters (AdamW, gradient clipping) and
@@ -24,9 +24,11 @@ mod look_back;
 pub mod model_dir;
 pub mod new_model;
 pub mod params;
+pub mod patchwise;
 pub mod picture;
 pub mod plan;
 mod soft_codes;
+mod source;
 pub mod ssim;
 pub mod stage;
 pub mod step;

@@ -242,3 +242,14 @@ pub fn write_f32(
         .map_err(|error| failed(error.to_string()))?;
     safetensors::serialize_to_file(views, None, path).map_err(|error| failed(error.to_string()))
 }
+
+/// The same parameter with another value, as a leaf of the next graph.
+pub(super) fn replaced<const D: usize>(
+    param: Param<Tensor<D>>,
+    with: impl FnOnce(Tensor<D>) -> Tensor<D>,
+) -> Param<Tensor<D>> {
+    let tracked = param.is_require_grad();
+    let (id, tensor, mapper) = param.consume();
+    let tensor = with(tensor.detach()).detach().set_require_grad(tracked);
+    Param::from_mapped_value(id, tensor, mapper)
+}

@@ -140,10 +140,18 @@ pub struct DataEntry {
     /// How often they are drawn, relative to the others.
     #[serde(default = "one")]
     pub weight: f64,
+    /// A topic whose answers are drawn equally often, each with all records of the pictures that have it; pictures without such an
+    /// answer, and those where it is yes or no, are not drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<String>,
 }
 
 fn one() -> f64 {
     1.0
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 fn one_question() -> usize {
@@ -196,6 +204,10 @@ pub struct StageConfig {
     /// In stage `vision`, every patch has to know an answer by itself; else the mean of all patches.
     #[serde(default, skip_serializing_if = "is_false")]
     pub each_patch_answers: bool,
+    /// In stage `vision`, before the first step: added to every other channel of the position embeddings and taken from the rest. The
+    /// norm after them leaves a patch's direction alone; beside a constant its brightness counts too.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub position_offset: f64,
     /// How the rates go.
     pub schedule: Schedule,
     /// Steps of warm-up.
@@ -232,7 +244,8 @@ pub struct StageConfig {
     /// computed once for all of their answers.
     #[serde(default = "one_question", skip_serializing_if = "is_one")]
     pub questions_together: usize,
-    /// Are pictures moved, turned, mirrored and zoomed (input and target alike; answers about places are left alone)?
+    /// Are pictures moved, turned, mirrored and zoomed (input and target alike; where an answer is about a place or a size,
+    /// only moved a little)?
     #[serde(default)]
     pub augment: bool,
     /// Leave out records that cannot be used instead of refusing the file.
@@ -294,6 +307,12 @@ impl StageConfig {
         if config.stage == Stage::Vision && !config.trainable().vision {
             return Err(wrong(
                 "stage vision trains the tower: its vision_learning_rate cannot be 0".to_owned(),
+            ));
+        }
+        let moves = config.position_offset != 0.0;
+        if moves && (config.stage != Stage::Vision || config.frozen_blocks > 0) {
+            return Err(wrong(
+                "position_offset is for stage vision without frozen_blocks".to_owned(),
             ));
         }
         if config.questions_together == 0 {

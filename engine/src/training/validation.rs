@@ -11,7 +11,7 @@ use crate::dataset::{Record, RecordTask, Records, Speaker};
 use crate::eval::pictures::sheet;
 use crate::imaging::metrics;
 use crate::model::preprocess::{Filter, pillow_resize};
-use crate::model::{AskInput, HealthGpt, Sampling};
+use crate::model::{AskInput, GenerateInput, HealthGpt, Sampling};
 
 /// Evenly chosen records of one file.
 pub struct ValidationSet {
@@ -109,7 +109,7 @@ impl Reader for HealthGpt {
             return Ok(None);
         };
         let go_on = &mut |_: usize, _: usize| ControlFlow::Continue(());
-        let made = self.generate(input, task, question, &Sampling::default(), false, go_on)?;
+        let made = self.generate(&GenerateInput::new(input, task, question), go_on)?;
         Ok(Some(made.unmarked().clone()))
     }
 

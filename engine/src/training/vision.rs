@@ -8,14 +8,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::Param;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
 
 use super::error::TrainError;
 use super::learner::Learner;
+use super::params::replaced;
 use super::soft_codes::SoftCodes;
 use super::validation::{Reader, question, response};
 use crate::dataset::{RecordTask, Records};
+use crate::model::clip::ClipVision;
 use crate::model::fused::cross_entropy;
 use crate::model::layers::matmul_rows;
 use crate::model::loader::Loader;
@@ -147,6 +149,21 @@ pub fn loss(
             "the records of a file make pictures or answer, not both".to_owned(),
         )),
     }
+}
+
+/// A tower whose first norm keeps the brightness of patches: `by` added to every other channel of the position embeddings, and taken
+/// from the others.
+pub fn offset_positions(mut tower: ClipVision, by: f64) -> ClipVision {
+    let device = tower.position_embedding.device();
+    tower.position_embedding = replaced(tower.position_embedding, |positions| {
+        let [_, hidden] = positions.dims();
+        let offsets: Vec<f32> = (0..hidden)
+            .map(|channel| if channel % 2 == 0 { by } else { -by } as f32)
+            .collect();
+        let offsets = Tensor::<2>::from_data(TensorData::new(offsets, [1, hidden]), &device);
+        positions + offsets
+    });
+    tower
 }
 
 fn invalid(what: String) -> TrainError {
