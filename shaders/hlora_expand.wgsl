@@ -93,22 +93,32 @@ fn unit_dot(w: Unit, lo: vec4<f32>, hi: vec4<f32>) -> f32 {
     return dot(w.lo, lo) + dot(w.hi, hi);
 }
 
-// Routed z_A: a unit's values are needed by one lane alone, so they never leave it. Past the rank B is zero.
-fn gate(c: u32, j: u32, total: f32) -> f32 {
-    let i = min(j, p.rank - 1u);
-    return z[c * (p.rank + EXPERTS) + i] * (raised[c * EXPERTS + i / PER_EXPERT] / total);
+// An expert's share, by one of its places in the rank.
+fn share(c: u32, j: u32, inverse: f32) -> f32 {
+    return raised[c * EXPERTS + j / PER_EXPERT] * inverse;
 }
 
-fn gate_vec(c: u32, j: u32, total: f32) -> vec4<f32> {
-    if (PER_EXPERT % 4u == 0u) {
+fn gate(c: u32, j: u32, inverse: f32) -> f32 {
+    let i = min(j, p.rank - 1u);
+    return z[c * (p.rank + EXPERTS) + i] * share(c, i, inverse);
+}
+
+// Routed z_A: a unit's values are needed by one lane alone, so they never leave it. Past the rank B is zero.
+fn gate_vec(c: u32, j: u32, inverse: f32) -> vec4<f32> {
+    if (PER_EXPERT % 4u == 0u || (PER_EXPERT == 2u && EXPERTS % 2u == 0u)) {
         if (j >= p.rank) {
             return vec4<f32>();
         }
         let i = c * (p.rank + EXPERTS) + j;
         let routed = vec4<f32>(z[i], z[i + 1u], z[i + 2u], z[i + 3u]);
-        return routed * (raised[c * EXPERTS + j / PER_EXPERT] / total);
+        let first = share(c, j, inverse);
+        if (PER_EXPERT == 2u) {
+            let second = share(c, j + 2u, inverse);
+            return routed * vec4<f32>(first, first, second, second);
+        }
+        return routed * first;
     }
-    return vec4<f32>(gate(c, j, total), gate(c, j + 1u, total), gate(c, j + 2u, total), gate(c, j + 3u, total));
+    return vec4<f32>(gate(c, j, inverse), gate(c, j + 1u, inverse), gate(c, j + 2u, inverse), gate(c, j + 3u, inverse));
 }
 
 // The eight sums of a column in the order of the rows; bias is added where a sum is used.
@@ -224,20 +234,24 @@ fn main(at: Invocation) {
         }
     }
     if (HLORA) {
-        for (var i = at.lane; i < COLS * EXPERTS; i += WG) {
-            let router = (i / EXPERTS) * (p.rank + EXPERTS) + p.rank;
+        for (var c = 0u; c < COLS; c++) {
+            let router = c * (p.rank + EXPERTS) + p.rank;
             var top = z[router];
             for (var e = 1u; e < EXPERTS; e++) {
                 top = max(top, z[router + e]);
             }
-            raised[i] = exp(z[router + i % EXPERTS] - top);
+            for (var e = at.lane; e < EXPERTS; e += WG) {
+                raised[c * EXPERTS + e] = exp(z[router + e] - top);
+            }
         }
         workgroupBarrier();
-        var totals = array<f32, 8>();
+        var inverse = array<f32, 8>();
         for (var c = 0u; c < COLS; c++) {
+            var total = 0.0;
             for (var e = 0u; e < EXPERTS; e++) {
-                totals[c] += raised[c * EXPERTS + e];
+                total += raised[c * EXPERTS + e];
             }
+            inverse[c] = 1.0 / total;
         }
         let b0 = r0 * p.b_units;
         let b1 = r1 * p.b_units;
@@ -259,8 +273,8 @@ fn main(at: Invocation) {
             let u6 = b_unit(b6 + u);
             let u7 = b_unit(b7 + u);
             for (var c = 0u; c < COLS; c++) {
-                let lo = gate_vec(c, 8u * u, totals[c]);
-                let hi = gate_vec(c, 8u * u + 4u, totals[c]);
+                let lo = gate_vec(c, 8u * u, inverse[c]);
+                let hi = gate_vec(c, 8u * u + 4u, inverse[c]);
                 front[c] += s * vec4<f32>(unit_dot(u0, lo, hi), unit_dot(u1, lo, hi), unit_dot(u2, lo, hi), unit_dot(u3, lo, hi));
                 back[c] += t * vec4<f32>(unit_dot(u4, lo, hi), unit_dot(u5, lo, hi), unit_dot(u6, lo, hi), unit_dot(u7, lo, hi));
             }

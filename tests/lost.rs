@@ -65,6 +65,7 @@ fn convert() -> Command {
         instruction: None,
         sampling: Sampling::default(),
         faithful: false,
+        draft: true,
     }))
 }
 

@@ -15,7 +15,7 @@ use engine::gpu::{Format, GpuError};
 use engine::model::convert::{ConvertOptions, convert};
 use engine::model::llm::{Llm, prompt_rows};
 use engine::model::quality::round_twin;
-use engine::model::{GenerateInput, HealthGpt, LlmChoice, Sampling};
+use engine::model::{GenerateInput, HealthGpt, LlmChoice};
 use image::{Rgb, RgbImage};
 
 use crate::support::{ask, tiny_model};

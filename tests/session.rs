@@ -91,6 +91,7 @@ fn conversion(source: Source, task: Task) -> Command {
         instruction: None,
         sampling: Sampling::default(),
         faithful: false,
+        draft: true,
     }))
 }
 

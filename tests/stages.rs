@@ -106,6 +106,7 @@ pub fn config(root: &Path, out: &str, stage: Stage, steps: u64) -> StageConfig {
         frozen_blocks: 0,
         each_patch_answers: false,
         position_offset: 0.0,
+        begin_at_codebook: false,
         augment: true,
         skip_bad: false,
         checkpoint_every: 100,

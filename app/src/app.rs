@@ -208,7 +208,11 @@ impl Workbench {
             REPAINT_PAUSE
         };
         desktop.opened(ctx);
-        let engine = Engine::start(start.device, waker(desktop.window(), pause))?;
+        let choice = match start.device {
+            DeviceChoice::Auto => desktop.settings.runs_on.choice(&engine::device::adapters),
+            asked => asked,
+        };
+        let engine = Engine::start(choice, waker(desktop.window(), pause))?;
         let mut state = State::with_settings(desktop.settings.clone(), desktop.place.clone());
         if let Some(note) = &desktop.note {
             state.notice = Some(Notice::Failed(note.clone()));

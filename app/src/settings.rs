@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use engine::DeviceChoice;
+use engine::device::AdapterInfo;
 use serde::{Deserialize, Serialize};
 
 use crate::keys::Keymap;
@@ -35,10 +37,40 @@ pub struct Settings {
     pub recent: Vec<Vec<PathBuf>>,
     /// Keys that differ from the defaults: what they do, and their names.
     pub keys: BTreeMap<String, Vec<String>>,
+    /// Where models run from the next start on.
+    pub runs_on: RunsOn,
     /// The panels.
     pub panels: Panels,
     /// Where the window was.
     pub window: Option<WindowPlace>,
+}
+
+/// Where models run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunsOn {
+    /// A real GPU if there is one, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// An adapter, by its name; where it is not there, as [`Self::Auto`].
+    Adapter(String),
+}
+
+impl RunsOn {
+    /// The same for the engine, among the adapters that are there.
+    pub fn choice(&self, adapters: &dyn Fn() -> Vec<AdapterInfo>) -> DeviceChoice {
+        match self {
+            Self::Auto => DeviceChoice::Auto,
+            Self::Cpu => DeviceChoice::Cpu,
+            Self::Adapter(name) => {
+                let place = adapters().iter().position(|adapter| adapter.name == *name);
+                let place = place.and_then(|place| u8::try_from(place).ok());
+                place.map_or(DeviceChoice::Auto, DeviceChoice::Adapter)
+            }
+        }
+    }
 }
 
 /// The panels around the image.
@@ -82,6 +114,7 @@ impl Default for Settings {
             recover: true,
             recent: Vec::new(),
             keys: BTreeMap::new(),
+            runs_on: RunsOn::default(),
             panels: Panels::default(),
             window: None,
         }
@@ -103,6 +136,8 @@ pub enum Change {
     ReopenLast(bool),
     /// Keep the session while it runs, or delete what is kept of it and stop.
     Recover(bool),
+    /// Run models elsewhere from the next start on.
+    RunsOn(RunsOn),
     /// Forget what was opened.
     ClearRecent,
     /// All defaults; what was opened stays.
@@ -171,6 +206,7 @@ impl Settings {
             }
             Change::ReopenLast(reopen) => self.reopen_last = reopen,
             Change::Recover(recover) => self.recover = recover,
+            Change::RunsOn(runs_on) => self.runs_on = runs_on,
             Change::ClearRecent => self.recent.clear(),
             Change::Reset => {
                 *self = Self {
@@ -260,6 +296,23 @@ mod tests {
         assert_eq!((sound.panels.library, sound.window), (None, None));
         assert_eq!(sound.panels.viewports, None);
         assert_eq!(sound.panels.assistant, Some(300.0));
+    }
+
+    #[test]
+    fn an_adapter_is_found_by_its_name_and_one_that_is_gone_is_chosen_for_the_user() {
+        let adapters = || {
+            ["A (Vulkan)", "B (Vulkan)"].map(|name| AdapterInfo {
+                name: name.to_owned(),
+                kind: "discrete GPU",
+                driver: String::new(),
+            })
+        };
+        let adapters = || adapters().to_vec();
+        let choice = |runs_on: RunsOn| runs_on.choice(&adapters);
+        let named = |name: &str| RunsOn::Adapter(name.to_owned());
+        assert_eq!(choice(named("B (Vulkan)")), DeviceChoice::Adapter(1));
+        assert_eq!(choice(named("C (Vulkan)")), DeviceChoice::Auto);
+        assert_eq!(choice(RunsOn::Cpu), DeviceChoice::Cpu);
     }
 
     #[test]

@@ -485,6 +485,10 @@ strings! {
     remember_recent: "Remember recent files", "Zuletzt geöffnete Dateien merken";
     remember_recent_hint: "Paths only, in the settings file of this user", "Nur Pfade, in der Einstellungsdatei dieses Benutzers";
     reopen_last: "Reopen the last study at the start", "Letzte Studie beim Start wieder öffnen";
+    runs_on: "Models run on", "Modelle laufen auf";
+    runs_on_auto: "the best GPU, else the CPU", "der besten GPU, sonst der CPU";
+    runs_on_cpu: "the CPU", "der CPU";
+    runs_on_hint: "From the next start on", "Ab dem nächsten Start";
     recover_session: "Keep the session until it ends, to restore it after a crash", "Sitzung bis zu ihrem Ende sichern, um sie nach einem Absturz wiederherzustellen";
     recover_session_hint: "Paths, layout, windows and chat, in a file that only this user can read; deleted when the program ends properly", "Pfade, Anordnung, Fenster und Chat, in einer Datei, die nur dieser Benutzer lesen kann; gelöscht, wenn das Programm ordentlich endet";
     session_left: "The last session did not end properly. Its scans, layout, windows, measurements and chat can be restored.", "Die letzte Sitzung endete nicht ordentlich. Aufnahmen, Anordnung, Fenster, Messungen und Chat können wiederhergestellt werden.";

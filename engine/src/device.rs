@@ -31,6 +31,41 @@ pub enum DeviceChoice {
     Cpu,
     /// Any Vulkan, Metal or DX12 adapter, a software one included.
     Gpu,
+    /// The adapter at this place of [`adapters`].
+    Adapter(u8),
+}
+
+/// An adapter that the model could run on.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct AdapterInfo {
+    /// Its name and interface: `NVIDIA RTX 4060 (Vulkan)`.
+    pub name: String,
+    /// `discrete GPU`, `integrated GPU`, `virtual GPU`, `software rasteriser` or `other`.
+    pub kind: &'static str,
+    /// Driver and version, where the system says.
+    pub driver: String,
+}
+
+/// Adapters of this machine, best first. A graphics card that two interfaces reach is there twice.
+pub fn adapters() -> Vec<AdapterInfo> {
+    let (_, found) = found();
+    let describe = |adapter: &wgpu::Adapter| {
+        let info = adapter.get_info();
+        AdapterInfo {
+            name: format!("{} ({:?})", info.name, info.backend),
+            kind: match info.device_type {
+                wgpu::DeviceType::DiscreteGpu => "discrete GPU",
+                wgpu::DeviceType::IntegratedGpu => "integrated GPU",
+                wgpu::DeviceType::VirtualGpu => "virtual GPU",
+                wgpu::DeviceType::Cpu => "software rasteriser",
+                wgpu::DeviceType::Other => "other",
+            },
+            driver: format!("{} {}", info.driver, info.driver_info)
+                .trim()
+                .to_owned(),
+        }
+    };
+    found.iter().map(describe).collect()
 }
 
 /// There is no adapter to use.
@@ -38,8 +73,8 @@ pub enum DeviceChoice {
 #[error("no GPU can be used ({0}); start with --device cpu, or install a Vulkan driver")]
 pub struct NoAdapter(pub String);
 
-/// Adapters of this machine, best first, and where they were found.
-fn adapters() -> (wgpu::Instance, Vec<wgpu::Adapter>) {
+/// The adapters, best first, and where they were found.
+fn found() -> (wgpu::Instance, Vec<wgpu::Adapter>) {
     // OpenGL is never used, and looking for it makes some drivers complain on the terminal.
     let descriptor = wgpu::InstanceDescriptor {
         backends: wgpu::Backends::PRIMARY,
@@ -69,7 +104,19 @@ pub fn choose(choice: DeviceChoice) -> Result<(Device, DeviceInfo), NoAdapter> {
     if choice == DeviceChoice::Cpu {
         return Ok(cpu("chosen by you".to_owned()));
     }
-    let (_, adapters) = adapters();
+    let (instance, adapters) = found();
+    if let DeviceChoice::Adapter(place) = choice {
+        let count = adapters.len();
+        let adapter = adapters.into_iter().nth(usize::from(place));
+        let adapter = adapter.ok_or_else(|| {
+            NoAdapter(format!(
+                "there is no adapter {}, there are {count}: `workbench devices` lists them",
+                u32::from(place) + 1
+            ))
+        })?;
+        let (device, info) = this_gpu(instance, &adapter)?;
+        return Ok((device, gpu_info(&info, "chosen by you".to_owned())));
+    }
     let best = adapters.first().map(wgpu::Adapter::get_info);
     match (choice, &best) {
         (DeviceChoice::Gpu, None) => {
@@ -118,6 +165,21 @@ fn gpu_info(info: &wgpu::AdapterInfo, reason: String) -> DeviceInfo {
         kind: "gpu",
         reason,
     }
+}
+
+/// The device of one adapter; the one in use, where a GPU was started before.
+fn this_gpu(
+    instance: wgpu::Instance,
+    adapter: &wgpu::Adapter,
+) -> Result<(Device, wgpu::AdapterInfo), NoAdapter> {
+    let mut started = started();
+    if let Some(Ok((device, gpu))) = started.as_ref() {
+        return Ok((device.clone(), gpu.info.clone()));
+    }
+    let (device, gpu) = start_gpu(instance, adapter)?;
+    let info = gpu.info.clone();
+    *started = Some(Ok((device.clone(), gpu)));
+    Ok((device, info))
 }
 
 type Started = Result<(Device, SharedGpu), NoAdapter>;
@@ -202,11 +264,21 @@ pub fn replace(again: bool, why_lost: &str) -> (Device, DeviceInfo) {
 }
 
 fn another_gpu() -> Result<(Device, wgpu::AdapterInfo), NoAdapter> {
-    let (instance, adapters) = adapters();
+    let (instance, adapters) = found();
     let mut adapters = adapters.into_iter();
     let adapter = adapters
         .next()
         .ok_or_else(|| NoAdapter("no adapter with a driver was found".to_owned()))?;
+    let (burn, gpu) = start_gpu(instance, &adapter)?;
+    *started() = Some(Ok((burn.clone(), gpu)));
+    Ok((burn, adapter.get_info()))
+}
+
+/// A device of our own on an adapter, given to burn.
+fn start_gpu(
+    instance: wgpu::Instance,
+    adapter: &wgpu::Adapter,
+) -> Result<(Device, SharedGpu), NoAdapter> {
     let info = adapter.get_info();
     let features = adapter.features()
         - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS
@@ -229,9 +301,8 @@ fn another_gpu() -> Result<(Device, wgpu::AdapterInfo), NoAdapter> {
     };
     let registered = Device::wgpu_options().setup(setup).init();
     let burn = registered.map_err(|error| NoAdapter(error.to_string()))?;
-    let gpu = Gpu::new(burn.clone(), &adapter, device, queue);
-    *started() = Some(Ok((burn.clone(), Arc::new(gpu))));
-    Ok((burn, info))
+    let gpu = Gpu::new(burn.clone(), adapter, device, queue);
+    Ok((burn, Arc::new(gpu)))
 }
 
 #[cfg(test)]

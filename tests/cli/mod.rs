@@ -46,8 +46,12 @@ fn workbench(words: &[&str]) -> Ran {
 }
 
 fn workbench_as_installed(words: &[&str]) -> Ran {
+    program(&[&["--device", "cpu"], words].concat())
+}
+
+fn program(words: &[&str]) -> Ran {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let words: Vec<_> = ["workbench", "--device", "cpu"]
+    let words: Vec<_> = ["workbench"]
         .iter()
         .chain(words)
         .map(|word| (*word).into())

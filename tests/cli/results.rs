@@ -465,3 +465,27 @@ fn without_a_command_the_window_opens_on_the_sample_study_with_the_tiny_model() 
         (vec!["Q".to_owned()], Some(engine::Task::Ct2Mri))
     );
 }
+
+#[test]
+fn the_adapters_are_listed_and_a_number_that_is_none_of_theirs_is_refused() {
+    let value = workbench(&["devices", "--json"]).json();
+    let adapters = value["adapters"].as_array().unwrap();
+    assert!(!adapters.is_empty(), "setup.sh installs a software adapter");
+    for adapter in adapters {
+        assert!(
+            adapter["name"]
+                .as_str()
+                .is_some_and(|name| name.contains('('))
+        );
+        assert!(
+            adapter["kind"]
+                .as_str()
+                .is_some_and(|kind| !kind.is_empty())
+        );
+    }
+    let (_, message) = program(&["ask", "--device", "200", "--text-only", "x", "--json"]).error();
+    assert!(message.contains("no adapter 200"), "{message}");
+    assert!(message.contains("workbench devices"), "{message}");
+    let (kind, _) = program(&["ask", "--device", "0", "--text-only", "x", "--json"]).error();
+    assert_eq!(kind, "usage");
+}

@@ -2,7 +2,7 @@
 
 use super::*;
 use engine::imaging::tags::Field;
-use workbench::settings::{Change, Settings, WindowPlace};
+use workbench::settings::{Change, RunsOn, Settings, WindowPlace};
 use workbench::state::{Dialog, Notice};
 use workbench::store::Store;
 use workbench::strings::Language;
@@ -83,6 +83,20 @@ fn the_colours_and_the_size_follow_the_settings_at_once() {
             ..Settings::default()
         }
     );
+}
+
+#[test]
+fn where_models_run_is_chosen_among_the_adapters_that_are_there() {
+    let mut harness = harness(ct_desk());
+    click(&mut harness, "Settings");
+    let auto = "Models run on the best GPU, else the CPU";
+    let adapters = harness.state().state.adapters.clone();
+    assert!(!adapters.is_empty(), "setup.sh installs a software adapter");
+    let name = adapters[0].name.clone();
+    choose(&mut harness, auto, &name);
+    assert_eq!(kept(&harness).runs_on, RunsOn::Adapter(name.clone()));
+    choose(&mut harness, &format!("Models run on {name}"), "the CPU");
+    assert_eq!(kept(&harness).runs_on, RunsOn::Cpu);
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub struct Cli {
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
 pub struct Global {
-    /// Where the model runs: auto, cpu or gpu
+    /// Where the model runs: auto, cpu, gpu, or the number of an adapter as `devices` lists it
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", value_parser = device)]
     pub device: DeviceChoice,
     /// Model folder: one with model.toml, or the raw downloads llm/ clip/ hlora/ vqgan/ [default: the bundled model]
@@ -76,6 +76,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Train one configuration in variants that differ in one thing: plugins, experts, features or stages
     Experiment(ExperimentArgs),
+    /// List the adapters of this computer, for --device
+    Devices,
     /// Measure the kernels on this computer's adapter
     Bench(BenchArgs),
     /// Run the sample study through everything: answers, a converted image, a picture of the window
@@ -196,6 +198,9 @@ pub struct GenerateArgs {
     /// Decode as the reference program does, without holding the model to the grammar of an image
     #[arg(long)]
     pub faithful: bool,
+    /// Choose one image code after another instead of guessing several and checking them at once; the picture is the same
+    #[arg(long)]
+    pub no_drafts: bool,
     /// What to tell the model [default: the task's own words]
     #[arg(long, value_name = "TEXT")]
     pub instruction: Option<String>,
@@ -424,7 +429,10 @@ fn device(text: &str) -> Result<DeviceChoice, String> {
         "auto" => Ok(DeviceChoice::Auto),
         "cpu" => Ok(DeviceChoice::Cpu),
         "gpu" => Ok(DeviceChoice::Gpu),
-        _ => Err("choose auto, cpu or gpu".to_owned()),
+        _ => match text.parse::<u8>().ok().and_then(|n| n.checked_sub(1)) {
+            Some(place) => Ok(DeviceChoice::Adapter(place)),
+            None => Err("choose auto, cpu, gpu or a number from `workbench devices`".to_owned()),
+        },
     }
 }
 

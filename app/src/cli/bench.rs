@@ -20,6 +20,10 @@ pub fn run(args: &BenchArgs, global: &Global, console: &mut Console<'_>) -> Resu
         quick: args.quick,
         parts: args.parts.clone(),
     };
+    let adapter = match global.device {
+        DeviceChoice::Adapter(place) => DeviceChoice::Adapter(place),
+        _ => DeviceChoice::Gpu,
+    };
     let on_cpu = global.device == DeviceChoice::Cpu;
     let elsewhere = |part: &&String| on_cpu && !CPU_PARTS.contains(&part.as_str());
     if let Some(part) = options.parts.iter().find(elsewhere) {
@@ -35,7 +39,7 @@ pub fn run(args: &BenchArgs, global: &Global, console: &mut Console<'_>) -> Resu
             };
             return Ok(bench_cpu(&options, &mut on_stage));
         }
-        let (device, info) = choose(DeviceChoice::Gpu).map_err(Error::NoAdapter)?;
+        let (device, info) = choose(adapter).map_err(Error::NoAdapter)?;
         let gpu = kernels_on(&device).ok_or(Error::NoAdapter(NoAdapter(info.name)))?;
         let mut on_stage = |stage: &str, done, of| {
             reporter.report(stage, done, of);

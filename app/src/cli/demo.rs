@@ -79,6 +79,7 @@ pub fn run(args: &DemoArgs, global: &Global, console: &mut Console<'_>) -> Resul
             instruction: None,
             sampling: Sampling::default(),
             faithful: false,
+            draft: true,
         };
         let image = engine.generate(request, console)?;
         let side_car = image.save_png(&args.out.join("generated.png"))?;

@@ -13,6 +13,7 @@ mod console;
 mod convert;
 mod dataset;
 mod demo;
+mod devices;
 mod eval;
 mod eval_quant;
 mod experiment;
@@ -111,6 +112,7 @@ fn perform(
         Command::EvalQuant(args) => eval_quant::run(args, global, console)?,
         Command::Train(args) => train::run(args, global, console)?,
         Command::Experiment(args) => experiment::run(args, global, console)?,
+        Command::Devices => devices::run(console)?,
         Command::Demo(args) => demo::run(args, global, console)?,
         Command::Bench(args) => match &args.what {
             None => bench::run(args, global, console)?,

@@ -44,7 +44,7 @@ pub fn take(shot: &Shot) -> Result<(), Failure> {
         .arg(&shot.study)
         .arg("--model")
         .arg(&shot.model)
-        .args(["--device", name_of(shot.device)])
+        .args(["--device", &name_of(shot.device)])
         .arg("--out")
         .arg(&shot.out)
         .args(["--timeout-secs", &shot.timeout_secs.to_string()]);
@@ -98,11 +98,12 @@ fn failed(why: &str) -> Failure {
     )
 }
 
-fn name_of(device: DeviceChoice) -> &'static str {
+fn name_of(device: DeviceChoice) -> String {
     match device {
-        DeviceChoice::Auto => "auto",
-        DeviceChoice::Cpu => "cpu",
-        DeviceChoice::Gpu => "gpu",
+        DeviceChoice::Auto => "auto".to_owned(),
+        DeviceChoice::Cpu => "cpu".to_owned(),
+        DeviceChoice::Gpu => "gpu".to_owned(),
+        DeviceChoice::Adapter(place) => (u32::from(place) + 1).to_string(),
     }
 }
 

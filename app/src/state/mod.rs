@@ -81,6 +81,8 @@ pub struct State {
     pub settings: Settings,
     /// Where the settings are kept, in words; nothing where they are not.
     pub settings_place: Option<String>,
+    /// Adapters of this computer, once the settings were opened.
+    pub adapters: Vec<engine::device::AdapterInfo>,
     /// Which keys do what.
     pub keymap: Keymap,
     /// The command that gets the next key.

@@ -358,6 +358,7 @@ impl State {
                 instruction: None,
                 sampling: self.chat.draft.sampling.clone(),
                 faithful: false,
+                draft: true,
             })),
             kind: JobKind::Generate {
                 task,

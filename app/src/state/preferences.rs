@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use engine::imaging::Plane;
 
 use super::measurements::{Book, Tool};
-use super::{Notice, State};
+use super::{Dialog, Notice, State};
 use crate::action::{Action, Effect};
 use crate::keys::{Keymap, Refused, command};
 use crate::settings::{Change, Settings};
@@ -41,6 +41,9 @@ impl State {
                 let closed = self.dialog == Some(dialog);
                 self.close_dialog();
                 self.dialog = (!closed).then_some(dialog);
+                if self.dialog == Some(Dialog::Settings) && self.adapters.is_empty() {
+                    self.adapters = engine::device::adapters();
+                }
                 return None;
             }
             Action::CloseDialog => {

@@ -1,10 +1,11 @@
 //! The settings: language, colours, size, recent files, keys.
 
 use egui::{Button, ComboBox, Grid, Label, RichText, Ui};
+use engine::device::AdapterInfo;
 
 use crate::action::Action;
 use crate::keys::COMMANDS;
-use crate::settings::{Change, Settings};
+use crate::settings::{Change, RunsOn, Settings};
 use crate::state::State;
 use crate::strings::{Language, fill, words};
 use crate::theme::{self, ThemeName};
@@ -13,6 +14,7 @@ use crate::theme::{self, ThemeName};
 pub fn settings_ui(ui: &mut Ui, state: &State) -> Option<Action> {
     let settings = &state.settings;
     let mut change = look_ui(ui, settings);
+    change = device_ui(ui, settings, &state.adapters).or(change);
     ui.separator();
     change = files_ui(ui, settings).or(change);
     ui.separator();
@@ -52,8 +54,33 @@ fn look_ui(ui: &mut Ui, settings: &Settings) -> Option<Change> {
     change
 }
 
+/// Where models run: what is there, and what was chosen though it is not.
+fn device_ui(ui: &mut Ui, settings: &Settings, adapters: &[AdapterInfo]) -> Option<Change> {
+    let mut all = vec![
+        (RunsOn::Auto, words().runs_on_auto.to_owned()),
+        (RunsOn::Cpu, words().runs_on_cpu.to_owned()),
+    ];
+    let names = adapters.iter().map(|adapter| adapter.name.clone());
+    all.extend(names.map(|name| (RunsOn::Adapter(name.clone()), name)));
+    let now = settings.runs_on.clone();
+    if let (RunsOn::Adapter(name), false) = (&now, all.iter().any(|(value, _)| *value == now)) {
+        all.push((now.clone(), name.clone()));
+    }
+    let mut change = None;
+    Grid::new("device").num_columns(2).show(ui, |ui| {
+        ui.label(words().runs_on);
+        ui.vertical(|ui| {
+            change = choice_ui(ui, words().runs_on, now, &all).map(Change::RunsOn);
+            let hint = RichText::new(words().runs_on_hint);
+            ui.label(hint.color(theme::now().quiet).size(12.5));
+        });
+        ui.end_row();
+    });
+    change
+}
+
 /// A menu of values; the one that was chosen.
-fn choice_ui<T: Copy + PartialEq>(
+fn choice_ui<T: Clone + PartialEq>(
     ui: &mut Ui,
     name: &str,
     now: T,
@@ -68,7 +95,7 @@ fn choice_ui<T: Copy + PartialEq>(
         .show_ui(ui, |ui| {
             for (value, words) in all {
                 if ui.selectable_label(*value == now, words).clicked() {
-                    chosen = Some(*value);
+                    chosen = Some(value.clone());
                 }
             }
         });

@@ -65,6 +65,8 @@ pub struct GenerateRequest {
     pub sampling: Sampling,
     /// Decode as the reference does, without holding the model to the grammar of an image.
     pub faithful: bool,
+    /// Draft codes and check several at a time, where that changes no code.
+    pub draft: bool,
 }
 
 /// A command to the engine.

@@ -341,6 +341,7 @@ fn generate(
         &GenerateInput {
             sampling: &request.sampling,
             faithful: request.faithful,
+            draft: request.draft,
             previous: drafts,
             ..GenerateInput::new(&input, task, &instruction)
         },

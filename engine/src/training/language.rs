@@ -13,14 +13,15 @@ use std::time::Instant;
 
 use burn::module::{Module, ParamId};
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::checkpoint::{self, RunState};
+use super::code_rows;
 use super::error::TrainError;
 use super::examples::{Augment, Example, Preparation, example};
 use super::learner::{Learner, Leaves, LossOptions, with_values};
 use super::model_dir::write_model;
-use super::params::{NamedOptimizer, write_f32};
+use super::params::{NamedOptimizer, replaced, write_f32};
 use super::picture;
 use super::plan::MemoryPlan;
 use super::soft_codes::SoftCodes;
@@ -217,6 +218,12 @@ impl Run {
                 state
             }
             None => {
+                if config.begin_at_codebook && config.stage == Stage::Base {
+                    let kernel = config.code_kernel;
+                    let begun =
+                        code_rows::begin(learner.decoder.clone(), &model, kernel, config.seed);
+                    learner.decoder = begun.unwrap_or(learner.decoder);
+                }
                 if config.position_offset != 0.0 {
                     learner.clip = vision::offset_positions(learner.clip, config.position_offset);
                 }
@@ -546,11 +553,18 @@ fn probes(
         }));
     }
     let mut made = Vec::new();
+    let mut random = Random(config.seed);
     for source in sources {
         let probe = Probe::new(&source.records)?;
-        learner
-            .probes
-            .push(probe.weights(&mut loader, codes, hidden));
+        let mut weights = probe.weights(&mut loader, codes, hidden);
+        if let (true, Probe::Codes(_)) = (config.begin_at_codebook, &probe) {
+            let rows = code_rows::of_model(model, config.code_kernel, hidden, &mut random);
+            if let Some(rows) = rows {
+                let data = TensorData::new(rows, [codes, hidden]);
+                weights = replaced(weights, |_| Tensor::from_data(data, device));
+            }
+        }
+        learner.probes.push(weights);
         made.push((source.plugin, probe));
     }
     Ok(made)

@@ -12,6 +12,7 @@
 pub mod augment;
 pub mod autoencoder;
 pub mod checkpoint;
+mod code_rows;
 pub mod codebook;
 pub mod config;
 mod error;

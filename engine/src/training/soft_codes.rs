@@ -63,25 +63,37 @@ impl SoftCodes {
     }
 }
 
-/// Rows of normed shares for codes `[codes, dim]`.
-fn spread(embed: &[f32], dim: usize, kernel: f32) -> Vec<f32> {
-    let codes = embed.len() / dim.max(1);
-    let mut table = Vec::with_capacity(codes * codes);
-    for a in embed.chunks_exact(dim) {
-        let distance = |b: &[f32]| a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum::<f32>();
-        table.extend(embed.chunks_exact(dim).map(distance));
-    }
-    let mut nearest: Vec<f32> = table
-        .chunks_exact(codes)
-        .map(|row| {
-            let others = row.iter().filter(|square| **square > 0.0);
-            others.copied().fold(f32::INFINITY, f32::min)
+/// `kernel` times the median distance of a used code to its nearest neighbour, for codes `[codes, dim]`.
+pub(super) fn kernel_width(embed: &[f32], dim: usize, kernel: f32) -> f32 {
+    let mut nearest: Vec<f32> = embed
+        .chunks_exact(dim.max(1))
+        .map(|a| {
+            let others = embed.chunks_exact(dim.max(1)).map(|b| square(a, b));
+            others
+                .filter(|square| *square > 0.0)
+                .fold(f32::INFINITY, f32::min)
         })
         .filter(|square| square.is_finite())
         .collect();
     nearest.sort_by(f32::total_cmp);
     let typical = nearest.get(nearest.len() / 2).copied().unwrap_or(1.0);
-    let factor = -0.5 / (kernel * kernel * typical);
+    kernel * typical.sqrt()
+}
+
+/// Square distance.
+fn square(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum()
+}
+
+/// Rows of normed shares for codes `[codes, dim]`.
+fn spread(embed: &[f32], dim: usize, kernel: f32) -> Vec<f32> {
+    let codes = embed.len() / dim.max(1);
+    let s = kernel_width(embed, dim, kernel);
+    let mut table = Vec::with_capacity(codes * codes);
+    for a in embed.chunks_exact(dim) {
+        table.extend(embed.chunks_exact(dim).map(|b| square(a, b)));
+    }
+    let factor = -0.5 / (s * s);
     for row in table.chunks_exact_mut(codes) {
         row.iter_mut().for_each(|x| *x = (*x * factor).exp());
         let sum: f32 = row.iter().sum();

@@ -208,6 +208,10 @@ pub struct StageConfig {
     /// norm after them leaves a patch's direction alone; beside a constant its brightness counts too.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub position_offset: f64,
+    /// Before the first step of stage `vision` or `base`: rows of codes, in probes or in embedding and head, begin where the codebook
+    /// is, so that codes that look alike are alike.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub begin_at_codebook: bool,
     /// How the rates go.
     pub schedule: Schedule,
     /// Steps of warm-up.
@@ -313,6 +317,11 @@ impl StageConfig {
         if moves && (config.stage != Stage::Vision || config.frozen_blocks > 0) {
             return Err(wrong(
                 "position_offset is for stage vision without frozen_blocks".to_owned(),
+            ));
+        }
+        if config.begin_at_codebook && !matches!(config.stage, Stage::Vision | Stage::Base) {
+            return Err(wrong(
+                "begin_at_codebook is for the stages vision and base".to_owned(),
             ));
         }
         if config.questions_together == 0 {
