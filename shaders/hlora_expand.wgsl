@@ -9,6 +9,7 @@
 // override KV_F32: the cache is f32 instead of f16 (a q8 cache needs rope_kv, which sees whole rows).
 // override EXPERTS and PER_EXPERT: experts, and how many of the rank each has; override SHARES: COLS * EXPERTS.
 // override BIAS: false where there is none.  override SPAN: units that a lane takes one after the other, 1 or 4 (a block).
+// override GROUPS: groups of 8 rows that share a reading of h, 1 or 2.
 // binding 0   p        sizes                                                        uniform
 // binding 1   weights  [rows, units], see shared/weights_*                          read
 // binding 2   scales   only q8 and q4                                               read
@@ -21,7 +22,8 @@
 // binding 9   rope     [positions, head_dim / 2]  cosine and sine                   read
 // binding 10  kv       keys, then values, each [slots, kv_heads, capacity, head_dim], f16 or f32           read_write
 // binding 11  y        f32                                                          read_write
-// Launcher: engine/src/gpu/hlora_expand.rs. One workgroup per 8 rows (4 and their 4 partners for rope and swiglu).
+// Launcher: engine/src/gpu/hlora_expand.rs. One workgroup per GROUPS times 8 rows (4 and their 4
+// partners for rope and swiglu).
 
 struct Params {
     rows: u32,        // of this shard
@@ -52,6 +54,7 @@ override PLUGIN_Q8: bool = false;
 override BIAS: bool = false;
 override KV_F32: bool = false;
 override SPAN: u32 = 1u;
+override GROUPS: u32 = 1u;
 override EXPERTS: u32 = 1u;
 override PER_EXPERT: u32 = 1u;
 override SHARES: u32 = 1u;
@@ -121,9 +124,9 @@ fn gate_vec(c: u32, j: u32, inverse: f32) -> vec4<f32> {
     return vec4<f32>(gate(c, j, inverse), gate(c, j + 1u, inverse), gate(c, j + 2u, inverse), gate(c, j + 3u, inverse));
 }
 
-// The eight sums of a column in the order of the rows; bias is added where a sum is used.
-fn sum_of(at: Invocation, c: u32, i: u32, row: u32) -> f32 {
-    let sum = reduce_get(at, c * 8u + i);
+// One of the eight sums of a group and column, in the order of the rows; bias is added where a sum is used.
+fn sum_of(at: Invocation, sums: u32, i: u32, row: u32) -> f32 {
+    let sum = reduce_get(at, sums * 8u + i);
     if (BIAS) {
         return sum + bias[row];
     }
@@ -131,11 +134,12 @@ fn sum_of(at: Invocation, c: u32, i: u32, row: u32) -> f32 {
 }
 
 // Rows first + 2 i, first + 2 i + 1 (i = 0, 1) of a head and their partners half a head further.
-fn rope_epilogue(at: Invocation, c: u32, i: u32, first: u32, distance: u32) {
-    let x0 = sum_of(at, c, 2u * i, first + 2u * i);
-    let x1 = sum_of(at, c, 2u * i + 1u, first + 2u * i + 1u);
-    let y0 = sum_of(at, c, 4u + 2u * i, first + distance + 2u * i);
-    let y1 = sum_of(at, c, 5u + 2u * i, first + distance + 2u * i + 1u);
+fn rope_epilogue(at: Invocation, sums: u32, i: u32, first: u32, distance: u32) {
+    let c = sums % COLS;
+    let x0 = sum_of(at, sums, 2u * i, first + 2u * i);
+    let x1 = sum_of(at, sums, 2u * i + 1u, first + 2u * i + 1u);
+    let y0 = sum_of(at, sums, 4u + 2u * i, first + distance + 2u * i);
+    let y1 = sum_of(at, sums, 5u + 2u * i, first + distance + 2u * i + 1u);
     let d = first % p.head_dim + 2u * i;
     let head = p.head0 + first / p.head_dim;
     let column = columns[c];
@@ -178,58 +182,78 @@ fn rope_epilogue(at: Invocation, c: u32, i: u32, first: u32, distance: u32) {
     kv[to + distance / 2u] = pack2x16float(back);
 }
 
+// From the first four rows of a group to the other four.
+fn apart() -> u32 {
+    if (EPILOGUE == 2u) {
+        return p.head_dim / 2u;
+    }
+    if (EPILOGUE == 3u) {
+        return p.rows / 2u;
+    }
+    return 4u;
+}
+
+// The first row of a group.
+fn first_of(group: u32) -> u32 {
+    if (EPILOGUE == 2u) {
+        let per_head = p.head_dim / 8u;
+        return (group / per_head) * p.head_dim + (group % per_head) * 4u;
+    }
+    if (EPILOGUE == 3u) {
+        return group * 4u;
+    }
+    return group * 8u;
+}
+
+// Rows past the end repeat the last one; nothing is stored for them.
+fn within(row: u32) -> u32 {
+    return min(row, p.rows - 1u);
+}
+
 @compute @workgroup_size(WG)
 fn main(at: Invocation) {
-    var first = at.group.x * 8u;
-    var distance = 4u; // from the first four rows to the other four
-    if (EPILOGUE == 2u) {
-        distance = p.head_dim / 2u;
-        let per_head = distance / 4u;
-        first = (at.group.x / per_head) * p.head_dim + (at.group.x % per_head) * 4u;
-    } else if (EPILOGUE == 3u) {
-        distance = p.rows / 2u;
-        first = at.group.x * 4u;
-    }
-    let last = p.rows - 1u;
-    // Rows past the end repeat the last one; nothing is stored for them.
-    let r0 = min(first, last);
-    let r1 = min(first + 1u, last);
-    let r2 = min(first + 2u, last);
-    let r3 = min(first + 3u, last);
-    let r4 = min(first + distance, last);
-    let r5 = min(first + distance + 1u, last);
-    let r6 = min(first + distance + 2u, last);
-    let r7 = min(first + distance + 3u, last);
-    // Where each row begins, in units.
-    let w0 = r0 * p.units;
-    let w1 = r1 * p.units;
-    let w2 = r2 * p.units;
-    let w3 = r3 * p.units;
-    let w4 = r4 * p.units;
-    let w5 = r5 * p.units;
-    let w6 = r6 * p.units;
-    let w7 = r7 * p.units;
-
-    var front = array<vec4<f32>, 8>();
-    var back = array<vec4<f32>, 8>();
+    let group = at.group.x * GROUPS;
+    let distance = apart();
+    // By group and column: the first four rows, and their partners.
+    var front = array<vec4<f32>, 16>();
+    var back = array<vec4<f32>, 16>();
     for (var block = at.lane * SPAN; block < p.units; block += WG * SPAN) {
-        let s = vec4<f32>(weight_scale(w0 + block), weight_scale(w1 + block), weight_scale(w2 + block), weight_scale(w3 + block));
-        let t = vec4<f32>(weight_scale(w4 + block), weight_scale(w5 + block), weight_scale(w6 + block), weight_scale(w7 + block));
+        var s = array<vec4<f32>, 2>();
+        var t = array<vec4<f32>, 2>();
+        for (var g = 0u; g < GROUPS; g++) {
+            let r = first_of(group + g);
+            s[g] = vec4<f32>(weight_scale(within(r) * p.units + block), weight_scale(within(r + 1u) * p.units + block),
+                weight_scale(within(r + 2u) * p.units + block), weight_scale(within(r + 3u) * p.units + block));
+            let q = r + distance;
+            t[g] = vec4<f32>(weight_scale(within(q) * p.units + block), weight_scale(within(q + 1u) * p.units + block),
+                weight_scale(within(q + 2u) * p.units + block), weight_scale(within(q + 3u) * p.units + block));
+        }
         for (var u = block; u < block + SPAN; u++) {
-            let u0 = weight_unit(w0 + u);
-            let u1 = weight_unit(w1 + u);
-            let u2 = weight_unit(w2 + u);
-            let u3 = weight_unit(w3 + u);
-            let u4 = weight_unit(w4 + u);
-            let u5 = weight_unit(w5 + u);
-            let u6 = weight_unit(w6 + u);
-            let u7 = weight_unit(w7 + u);
+            var lo = array<vec4<f32>, 8>();
+            var hi = array<vec4<f32>, 8>();
             for (var c = 0u; c < COLS; c++) {
                 let k = 2u * (c * p.units + u);
-                let lo = h[k];
-                let hi = h[k + 1u];
-                front[c] += s * vec4<f32>(unit_dot(u0, lo, hi), unit_dot(u1, lo, hi), unit_dot(u2, lo, hi), unit_dot(u3, lo, hi));
-                back[c] += t * vec4<f32>(unit_dot(u4, lo, hi), unit_dot(u5, lo, hi), unit_dot(u6, lo, hi), unit_dot(u7, lo, hi));
+                lo[c] = h[k];
+                hi[c] = h[k + 1u];
+            }
+            for (var g = 0u; g < GROUPS; g++) {
+                let r = first_of(group + g);
+                let q = r + distance;
+                let w0 = weight_unit(within(r) * p.units + u);
+                let w1 = weight_unit(within(r + 1u) * p.units + u);
+                let w2 = weight_unit(within(r + 2u) * p.units + u);
+                let w3 = weight_unit(within(r + 3u) * p.units + u);
+                let w4 = weight_unit(within(q) * p.units + u);
+                let w5 = weight_unit(within(q + 1u) * p.units + u);
+                let w6 = weight_unit(within(q + 2u) * p.units + u);
+                let w7 = weight_unit(within(q + 3u) * p.units + u);
+                for (var c = 0u; c < COLS; c++) {
+                    let i = g * COLS + c;
+                    front[i] += s[g] * vec4<f32>(unit_dot(w0, lo[c], hi[c]), unit_dot(w1, lo[c], hi[c]),
+                        unit_dot(w2, lo[c], hi[c]), unit_dot(w3, lo[c], hi[c]));
+                    back[i] += t[g] * vec4<f32>(unit_dot(w4, lo[c], hi[c]), unit_dot(w5, lo[c], hi[c]),
+                        unit_dot(w6, lo[c], hi[c]), unit_dot(w7, lo[c], hi[c]));
+                }
             }
         }
     }
@@ -253,61 +277,77 @@ fn main(at: Invocation) {
             }
             inverse[c] = 1.0 / total;
         }
-        let b0 = r0 * p.b_units;
-        let b1 = r1 * p.b_units;
-        let b2 = r2 * p.b_units;
-        let b3 = r3 * p.b_units;
-        let b4 = r4 * p.b_units;
-        let b5 = r5 * p.b_units;
-        let b6 = r6 * p.b_units;
-        let b7 = r7 * p.b_units;
         for (var u = at.lane; u < p.b_units; u += WG) {
-            let s = vec4<f32>(b_scale_of(b0 + u), b_scale_of(b1 + u), b_scale_of(b2 + u), b_scale_of(b3 + u));
-            let t = vec4<f32>(b_scale_of(b4 + u), b_scale_of(b5 + u), b_scale_of(b6 + u), b_scale_of(b7 + u));
-            let u0 = b_unit(b0 + u);
-            let u1 = b_unit(b1 + u);
-            let u2 = b_unit(b2 + u);
-            let u3 = b_unit(b3 + u);
-            let u4 = b_unit(b4 + u);
-            let u5 = b_unit(b5 + u);
-            let u6 = b_unit(b6 + u);
-            let u7 = b_unit(b7 + u);
+            var lo = array<vec4<f32>, 8>();
+            var hi = array<vec4<f32>, 8>();
             for (var c = 0u; c < COLS; c++) {
-                let lo = gate_vec(c, 8u * u, inverse[c]);
-                let hi = gate_vec(c, 8u * u + 4u, inverse[c]);
-                front[c] += s * vec4<f32>(unit_dot(u0, lo, hi), unit_dot(u1, lo, hi), unit_dot(u2, lo, hi), unit_dot(u3, lo, hi));
-                back[c] += t * vec4<f32>(unit_dot(u4, lo, hi), unit_dot(u5, lo, hi), unit_dot(u6, lo, hi), unit_dot(u7, lo, hi));
+                lo[c] = gate_vec(c, 8u * u, inverse[c]);
+                hi[c] = gate_vec(c, 8u * u + 4u, inverse[c]);
+            }
+            for (var g = 0u; g < GROUPS; g++) {
+                let r = first_of(group + g);
+                let q = r + distance;
+                let b0 = within(r) * p.b_units + u;
+                let b1 = within(r + 1u) * p.b_units + u;
+                let b2 = within(r + 2u) * p.b_units + u;
+                let b3 = within(r + 3u) * p.b_units + u;
+                let b4 = within(q) * p.b_units + u;
+                let b5 = within(q + 1u) * p.b_units + u;
+                let b6 = within(q + 2u) * p.b_units + u;
+                let b7 = within(q + 3u) * p.b_units + u;
+                let s = vec4<f32>(b_scale_of(b0), b_scale_of(b1), b_scale_of(b2), b_scale_of(b3));
+                let t = vec4<f32>(b_scale_of(b4), b_scale_of(b5), b_scale_of(b6), b_scale_of(b7));
+                let w0 = b_unit(b0);
+                let w1 = b_unit(b1);
+                let w2 = b_unit(b2);
+                let w3 = b_unit(b3);
+                let w4 = b_unit(b4);
+                let w5 = b_unit(b5);
+                let w6 = b_unit(b6);
+                let w7 = b_unit(b7);
+                for (var c = 0u; c < COLS; c++) {
+                    let i = g * COLS + c;
+                    front[i] += s * vec4<f32>(unit_dot(w0, lo[c], hi[c]), unit_dot(w1, lo[c], hi[c]),
+                        unit_dot(w2, lo[c], hi[c]), unit_dot(w3, lo[c], hi[c]));
+                    back[i] += t * vec4<f32>(unit_dot(w4, lo[c], hi[c]), unit_dot(w5, lo[c], hi[c]),
+                        unit_dot(w6, lo[c], hi[c]), unit_dot(w7, lo[c], hi[c]));
+                }
             }
         }
     }
-    for (var c = 0u; c < COLS; c++) {
-        for (var i = 0u; i < 4u; i++) {
-            reduce_put(at, c * 8u + i, front[c][i]);
-            reduce_put(at, c * 8u + 4u + i, back[c][i]);
+    for (var i = 0u; i < GROUPS * COLS; i++) {
+        for (var j = 0u; j < 4u; j++) {
+            reduce_put(at, i * 8u + j, front[i][j]);
+            reduce_put(at, i * 8u + 4u + j, back[i][j]);
         }
     }
     workgroupBarrier();
 
     if (EPILOGUE == 2u) {
-        for (var item = at.lane; item < 2u * COLS; item += WG) {
-            rope_epilogue(at, item / 2u, item % 2u, first, distance);
+        for (var item = at.lane; item < 2u * GROUPS * COLS; item += WG) {
+            let first = first_of(group + item / (2u * COLS));
+            if (first < p.rows) {
+                rope_epilogue(at, item / 2u, item % 2u, first, distance);
+            }
         }
     } else if (EPILOGUE == 3u) {
-        for (var item = at.lane; item < 4u * COLS; item += WG) {
-            let c = item / 4u;
-            let i = item % 4u;
-            if (first + i < distance) {
-                let gated = sum_of(at, c, i, first + i);
-                let up = sum_of(at, c, 4u + i, first + distance + i);
-                y[c * p.y_stride + p.row0 + first + i] = up * gated / (1.0 + exp(-gated));
+        for (var item = at.lane; item < 4u * GROUPS * COLS; item += WG) {
+            let i = item / 4u;
+            let c = i % COLS;
+            let row = first_of(group + i / COLS) + item % 4u;
+            if (row < distance) {
+                let gated = sum_of(at, i, item % 4u, row);
+                let up = sum_of(at, i, 4u + item % 4u, distance + row);
+                y[c * p.y_stride + p.row0 + row] = up * gated / (1.0 + exp(-gated));
             }
         }
     } else {
-        for (var item = at.lane; item < 8u * COLS; item += WG) {
-            let c = item / 8u;
-            let row = first + item % 8u;
+        for (var item = at.lane; item < 8u * GROUPS * COLS; item += WG) {
+            let i = item / 8u;
+            let c = i % COLS;
+            let row = first_of(group + i / COLS) + item % 8u;
             if (row < p.rows) {
-                let sum = sum_of(at, c, item % 8u, row);
+                let sum = sum_of(at, i, item % 8u, row);
                 let to = c * p.y_stride + p.row0 + row;
                 if (EPILOGUE == 1u) {
                     y[to] += sum;

@@ -29,6 +29,7 @@ fn gpus() -> impl Iterator<Item = &'static Gpu> {
             wide_lanes: 32,
             shrink_rows: 1,
             span: 1,
+            groups: 1,
             ..gpu.tuning
         };
         let wide = Tuning {

@@ -13,8 +13,7 @@ use crate::theme::{self, ThemeName};
 /// All settings.
 pub fn settings_ui(ui: &mut Ui, state: &State) -> Option<Action> {
     let settings = &state.settings;
-    let mut change = look_ui(ui, settings);
-    change = device_ui(ui, settings, &state.adapters).or(change);
+    let mut change = look_ui(ui, settings, &state.adapters);
     ui.separator();
     change = files_ui(ui, settings).or(change);
     ui.separator();
@@ -31,7 +30,7 @@ pub fn settings_ui(ui: &mut Ui, state: &State) -> Option<Action> {
     change.map(Action::Change).or(keys)
 }
 
-fn look_ui(ui: &mut Ui, settings: &Settings) -> Option<Change> {
+fn look_ui(ui: &mut Ui, settings: &Settings, adapters: &[AdapterInfo]) -> Option<Change> {
     let mut change = None;
     Grid::new("look").num_columns(2).show(ui, |ui| {
         let language = settings.language;
@@ -50,11 +49,12 @@ fn look_ui(ui: &mut Ui, settings: &Settings) -> Option<Change> {
         let scale = choice_ui(ui, words().scale, settings.scale_percent, &all);
         change = scale.map(Change::Scale).or(change.take());
         ui.end_row();
+        change = device_ui(ui, settings, adapters).or(change.take());
     });
     change
 }
 
-/// Where models run: what is there, and what was chosen though it is not.
+/// A row: where models run, among what is there, and what was chosen though it is not.
 fn device_ui(ui: &mut Ui, settings: &Settings, adapters: &[AdapterInfo]) -> Option<Change> {
     let mut all = vec![
         (RunsOn::Auto, words().runs_on_auto.to_owned()),
@@ -66,17 +66,15 @@ fn device_ui(ui: &mut Ui, settings: &Settings, adapters: &[AdapterInfo]) -> Opti
     if let (RunsOn::Adapter(name), false) = (&now, all.iter().any(|(value, _)| *value == now)) {
         all.push((now.clone(), name.clone()));
     }
-    let mut change = None;
-    Grid::new("device").num_columns(2).show(ui, |ui| {
-        ui.label(words().runs_on);
-        ui.vertical(|ui| {
-            change = choice_ui(ui, words().runs_on, now, &all).map(Change::RunsOn);
-            let hint = RichText::new(words().runs_on_hint);
-            ui.label(hint.color(theme::now().quiet).size(12.5));
-        });
-        ui.end_row();
+    ui.label(words().runs_on);
+    let change = ui.vertical(|ui| {
+        let change = choice_ui(ui, words().runs_on, now, &all).map(Change::RunsOn);
+        let hint = RichText::new(words().runs_on_hint);
+        ui.label(hint.color(theme::now().quiet).size(12.5));
+        change
     });
-    change
+    ui.end_row();
+    change.inner
 }
 
 /// A menu of values; the one that was chosen.

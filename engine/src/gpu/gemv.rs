@@ -43,19 +43,23 @@ impl Gemv<'_> {
         x: &wgpu::Buffer,
         y: &wgpu::Buffer,
     ) -> Result<Dispatch, GpuError> {
-        let shard = self.shard;
+        let (shard, groups) = (self.shard, gpu.tuning.groups);
         let sizes = gpu.sizes(&[self.rows, shard.units, self.row0, self.y_stride, self.from])?;
         let constants = [
             ("WG", f64::from(gpu.tuning.lanes)),
-            ("PARTIALS", f64::from(8 * self.columns * gpu.tuning.lanes)),
+            (
+                "PARTIALS",
+                f64::from(8 * groups * self.columns * gpu.tuning.lanes),
+            ),
             ("COLS", f64::from(self.columns)),
             ("ADD", f64::from(u8::from(self.add))),
             ("SPAN", f64::from(gpu.tuning.span)),
+            ("GROUPS", f64::from(groups)),
         ];
         let mut buffers = vec![(0, &sizes), (1, &shard.weights), (3, x), (4, y)];
         buffers.extend(shard.scales.as_ref().map(|scales| (2, scales)));
-        let groups = [self.rows.div_ceil(8), 1, 1];
-        Ok(gpu.dispatch(&SHADER, shard.format, &constants, &buffers, groups))
+        let workgroups = [self.rows.div_ceil(8 * groups), 1, 1];
+        Ok(gpu.dispatch(&SHADER, shard.format, &constants, &buffers, workgroups))
     }
 }
 

@@ -119,6 +119,7 @@ impl Expand<'_> {
                 kv_f32: false,
             },
         };
+        let shared = gpu.tuning.groups;
         let (epilogue, groups) = match self.epilogue {
             Epilogue::Store => (0, shard.rows.div_ceil(8)),
             Epilogue::Add => (1, shard.rows.div_ceil(8)),
@@ -146,7 +147,10 @@ impl Expand<'_> {
         let flag = |on: bool| f64::from(u8::from(on));
         let constants = [
             ("WG", f64::from(gpu.tuning.lanes)),
-            ("PARTIALS", f64::from(8 * self.columns * gpu.tuning.lanes)),
+            (
+                "PARTIALS",
+                f64::from(8 * shared * self.columns * gpu.tuning.lanes),
+            ),
             ("COLS", f64::from(self.columns)),
             ("EPILOGUE", f64::from(epilogue)),
             ("HLORA", flag(low_rank.is_some())),
@@ -154,6 +158,7 @@ impl Expand<'_> {
             ("BIAS", flag(shard.bias.is_some())),
             ("KV_F32", flag(heads.kv_f32)),
             ("SPAN", f64::from(gpu.tuning.span)),
+            ("GROUPS", f64::from(shared)),
             ("SHARES", f64::from(self.columns * experts)),
             ("EXPERTS", f64::from(experts)),
             ("PER_EXPERT", f64::from((rank / experts).max(1))),
@@ -175,7 +180,13 @@ impl Expand<'_> {
             (11, y),
         ];
         buffers.extend(shard.scales.as_ref().map(|scales| (2, scales)));
-        Ok(gpu.dispatch(&SHADER, shard.format, &constants, &buffers, [groups, 1, 1]))
+        Ok(gpu.dispatch(
+            &SHADER,
+            shard.format,
+            &constants,
+            &buffers,
+            [groups.div_ceil(shared), 1, 1],
+        ))
     }
 }
 

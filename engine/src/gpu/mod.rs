@@ -52,6 +52,8 @@ pub struct Tuning {
     pub wide_lanes: u32,
     /// Units of 8 weights that a lane takes one after the other, 1 or 4 (a block with one scale).
     pub span: u32,
+    /// Groups of 8 rows of a matrix in a workgroup, which share a reading of the input: 1 or 2.
+    pub groups: u32,
     /// Rows of [A; R] in a workgroup: few of them leave a large GPU idle.
     pub shrink_rows: u32,
     /// How workgroups add up.
@@ -103,6 +105,7 @@ impl Gpu {
             wide_lanes: if software { 8 } else { 256 },
             // Neighbouring lanes read neighbouring units on a GPU; a software rasteriser loads word by word, the fewer the better.
             span: if software { 4 } else { 1 },
+            groups: if software { 2 } else { 1 },
             shrink_rows: if software { 4 } else { 1 },
             reduction: if subgroups {
                 Reduction::Subgroup
