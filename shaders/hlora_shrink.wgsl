@@ -1,7 +1,8 @@
 // z[c, row] = sum_k ar[row, k] * h[c, k],   h = rmsnorm(x) * gamma      (A x and R x stacked: Eq. 8-10)
 // override NORM: false for o_proj and down_proj, whose input is not normed (then h = x and h is not written).
 // override PLUGIN_Q8: the rows of A are q8 (the rows of the router are always f16).
-// override COLS: columns, 1 to 8.  override ROWS: rows per workgroup, 1 or 4.
+// override COLS: columns, 1 to 8.  override ROWS: rows per workgroup, 1, 4 or 8.
+// override SPAN: units that a lane takes one after the other, 1 or 4 (a block with one scale, which is then read once).
 // binding 0  p      sizes                                                           uniform
 // binding 1  ar     [rank + experts, units]  A then router, 2 (q8) or 4 u32 a unit  read
 // binding 2  scale  [rank, units / 4]        f16, two per u32; only q8              read
@@ -21,6 +22,7 @@ struct Params {
 
 override COLS: u32 = 1u;
 override ROWS: u32 = 1u;
+override SPAN: u32 = 1u;
 override NORM: bool = true;
 override PLUGIN_Q8: bool = false;
 
@@ -34,14 +36,24 @@ override PLUGIN_Q8: bool = false;
 
 var<workgroup> rstd: array<f32, 8>;
 
+// Rows past the end repeat the last one; nothing is stored for them.
+fn within(row: u32) -> u32 {
+    return min(row, p.rows - 1u);
+}
+
+fn row_scale(row: u32, u: u32) -> f32 {
+    if (PLUGIN_Q8 && row < p.rank) {
+        let block = (row * p.units + u) >> 2u;
+        let pair = unpack2x16float(scale[block >> 1u]);
+        return select(pair.x, pair.y, (block & 1u) == 1u);
+    }
+    return 1.0;
+}
+
 fn row_dot(row: u32, u: u32, lo: vec4<f32>, hi: vec4<f32>) -> f32 {
     if (PLUGIN_Q8 && row < p.rank) {
-        let unit = row * p.units + u;
-        let w = ar[unit];
-        let block = unit >> 2u;
-        let pair = unpack2x16float(scale[block >> 1u]);
-        let s = select(pair.x, pair.y, (block & 1u) == 1u);
-        return s * (dot(vec4<f32>(unpack4xI8(w.x)), lo) + dot(vec4<f32>(unpack4xI8(w.y)), hi));
+        let w = ar[row * p.units + u];
+        return dot(vec4<f32>(unpack4xI8(w.x)), lo) + dot(vec4<f32>(unpack4xI8(w.y)), hi);
     }
     var unit = 2u * (row * p.units + u);
     if (PLUGIN_Q8) {
@@ -51,6 +63,17 @@ fn row_dot(row: u32, u: u32, lo: vec4<f32>, hi: vec4<f32>) -> f32 {
     let b = ar[unit + 1u];
     return dot(vec4<f32>(unpack2x16float(a.x), unpack2x16float(a.y)), lo)
         + dot(vec4<f32>(unpack2x16float(b.x), unpack2x16float(b.y)), hi);
+}
+
+// Scales of four rows from `row` on.
+fn scales(row: u32, u: u32) -> vec4<f32> {
+    return vec4<f32>(row_scale(within(row), u), row_scale(within(row + 1u), u),
+        row_scale(within(row + 2u), u), row_scale(within(row + 3u), u));
+}
+
+fn dots(row: u32, u: u32, lo: vec4<f32>, hi: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(row_dot(within(row), u, lo, hi), row_dot(within(row + 1u), u, lo, hi),
+        row_dot(within(row + 2u), u, lo, hi), row_dot(within(row + 3u), u, lo, hi));
 }
 
 @compute @workgroup_size(WG)
@@ -78,29 +101,45 @@ fn main(at: Invocation) {
         }
     }
     let first = at.group.x * ROWS;
-    var sum = array<vec4<f32>, 8>();
-    for (var u = at.lane; u < p.units; u += WG) {
-        for (var c = 0u; c < COLS; c++) {
-            var lo = x[c * vecs + 2u * u];
-            var hi = x[c * vecs + 2u * u + 1u];
-            if (NORM) {
-                lo = lo * rstd[c] * gamma[2u * u];
-                hi = hi * rstd[c] * gamma[2u * u + 1u];
+    // By column: the first four rows, and the others.
+    var front = array<vec4<f32>, 8>();
+    var back = array<vec4<f32>, 8>();
+    for (var block = at.lane * SPAN; block < p.units; block += WG * SPAN) {
+        var s = vec4<f32>();
+        var t = vec4<f32>();
+        if (ROWS == 1u) {
+            s.x = row_scale(first, block);
+        } else {
+            s = scales(first, block);
+        }
+        if (ROWS == 8u) {
+            t = scales(first + 4u, block);
+        }
+        for (var u = block; u < block + SPAN; u++) {
+            for (var c = 0u; c < COLS; c++) {
+                var lo = x[c * vecs + 2u * u];
+                var hi = x[c * vecs + 2u * u + 1u];
+                if (NORM) {
+                    lo = lo * rstd[c] * gamma[2u * u];
+                    hi = hi * rstd[c] * gamma[2u * u + 1u];
+                }
+                if (ROWS == 1u) {
+                    front[c].x += s.x * row_dot(first, u, lo, hi);
+                } else {
+                    front[c] += s * dots(first, u, lo, hi);
+                }
+                if (ROWS == 8u) {
+                    back[c] += t * dots(first + 4u, u, lo, hi);
+                }
             }
-            var dots = vec4<f32>(row_dot(first, u, lo, hi), 0.0, 0.0, 0.0);
-            if (ROWS == 4u) {
-                // Rows past the end repeat the last one; nothing is stored for them.
-                let last = p.rows - 1u;
-                dots.y = row_dot(min(first + 1u, last), u, lo, hi);
-                dots.z = row_dot(min(first + 2u, last), u, lo, hi);
-                dots.w = row_dot(min(first + 3u, last), u, lo, hi);
-            }
-            sum[c] += dots;
         }
     }
     for (var c = 0u; c < COLS; c++) {
-        for (var i = 0u; i < ROWS; i++) {
-            reduce_put(at, c * ROWS + i, sum[c][i]);
+        for (var i = 0u; i < min(ROWS, 4u); i++) {
+            reduce_put(at, c * ROWS + i, front[c][i]);
+            if (ROWS == 8u) {
+                reduce_put(at, c * ROWS + 4u + i, back[c][i]);
+            }
         }
     }
     workgroupBarrier();

@@ -34,6 +34,7 @@ fn gpus() -> impl Iterator<Item = &'static Gpu> {
         };
         let wide = Tuning {
             lanes: 32,
+            shrink_rows: 4,
             ..gpu.tuning
         };
         [gpu.tuned(gpu.tuning), gpu.tuned(plain), gpu.tuned(wide)]

@@ -67,6 +67,7 @@ impl Shrink<'_> {
             ),
             ("COLS", f64::from(self.columns)),
             ("ROWS", f64::from(shrink_rows)),
+            ("SPAN", f64::from(gpu.tuning.span)),
             ("NORM", f64::from(u8::from(self.gamma.is_some()))),
             ("PLUGIN_Q8", f64::from(u8::from(low_rank.q8))),
         ];

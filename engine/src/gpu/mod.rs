@@ -106,7 +106,7 @@ impl Gpu {
             // Neighbouring lanes read neighbouring units on a GPU; a software rasteriser loads word by word, the fewer the better.
             span: if software { 4 } else { 1 },
             groups: if software { 2 } else { 1 },
-            shrink_rows: if software { 4 } else { 1 },
+            shrink_rows: if software { 8 } else { 1 },
             reduction: if subgroups {
                 Reduction::Subgroup
             } else {
