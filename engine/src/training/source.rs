@@ -39,7 +39,11 @@ pub(super) fn movable(record: &Record) -> bool {
 impl Source {
     /// A record to learn.
     pub fn draw(&self, random: &mut Random) -> usize {
-        let group = self.groups.get(random.below(self.groups.len()));
+        // Without a topic to balance, what a seed draws is what it always drew.
+        let group = match self.groups.as_slice() {
+            [only] => Some(only),
+            groups => groups.get(random.below(groups.len())),
+        };
         let drawn = group.and_then(|group| group.get(random.below(group.len())));
         drawn.copied().unwrap_or_default()
     }
