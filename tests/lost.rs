@@ -4,7 +4,7 @@ use std::process::Command as Process;
 use std::time::{Duration, Instant};
 
 use engine::device::{choose, kernels_on};
-use engine::model::Sampling;
+use engine::model::{Drafting, Sampling};
 use engine::session::{AskRequest, Command, Event, EventKind, GenerateRequest, JobId, Source};
 use engine::{DeviceChoice, Engine, Error, Task};
 use image::RgbImage;
@@ -65,7 +65,7 @@ fn convert() -> Command {
         instruction: None,
         sampling: Sampling::default(),
         faithful: false,
-        draft: true,
+        draft: Drafting::Auto,
     }))
 }
 

@@ -15,7 +15,7 @@ use engine::gpu::{Format, GpuError};
 use engine::model::convert::{ConvertOptions, convert};
 use engine::model::llm::{Llm, prompt_rows};
 use engine::model::quality::round_twin;
-use engine::model::{GenerateInput, HealthGpt, LlmChoice};
+use engine::model::{Drafting, GenerateInput, HealthGpt, LlmChoice};
 use image::{Rgb, RgbImage};
 
 use crate::support::{ask, tiny_model};
@@ -84,6 +84,14 @@ fn check(format: Format, cache: KvFormat, bound: f32) {
     }
 }
 
+/// A conversion whose codes are drafted wherever it runs.
+fn drafted(picture: &RgbImage) -> GenerateInput<'_> {
+    GenerateInput {
+        draft: Drafting::Always,
+        ..GenerateInput::new(picture, Task::Ct2Mri, "x")
+    }
+}
+
 #[test]
 fn rows_in_f16_give_the_twins_logits_on_every_fixture() {
     check(Format::F16, KvFormat::F32, 2.5e-5);
@@ -121,7 +129,7 @@ fn answers_follow_ups_and_pictures_from_packed_rows_are_those_of_the_rounded_twi
         }
         let made = |model: &HealthGpt| {
             let go_on = &mut |_, _| ControlFlow::Continue(());
-            let made = model.generate(&GenerateInput::new(&picture, Task::Ct2Mri, "x"), go_on);
+            let made = model.generate(&drafted(&picture), go_on);
             made.unwrap().codes
         };
         let (twin, packed) = (rounded(&tiny_model(), format), exact(&tiny_model(), format));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::imaging::{Affine, Loaded, Modality, Plane, Rescale, ViewDescriptor, Volume, Voxels};
-use engine::model::{AnswerEnd, Sampling};
+use engine::model::{AnswerEnd, Drafting, Sampling};
 use engine::session::{AskRequest, Command, EventKind, GenerateRequest, JobId, Source};
 use engine::{DeviceChoice, Engine, Error, Task};
 
@@ -91,7 +91,7 @@ fn conversion(source: Source, task: Task) -> Command {
         instruction: None,
         sampling: Sampling::default(),
         faithful: false,
-        draft: true,
+        draft: Drafting::Auto,
     }))
 }
 

@@ -22,7 +22,7 @@ use engine::model::llm::{Llm, PromptPart, prompt_embeddings, prompt_rows};
 use engine::model::loader::{PartReader, Precision};
 use engine::model::quality::round_twin;
 use engine::model::random::Random;
-use engine::model::{GenerateInput, HealthGpt, KvCache, LlmChoice, Sampling, argmax};
+use engine::model::{Drafting, GenerateInput, HealthGpt, KvCache, LlmChoice, Sampling, argmax};
 use engine::{DeviceChoice, Task};
 use image::{Rgb, RgbImage};
 
@@ -168,6 +168,14 @@ fn check(format: Format, cache: KvFormat, bound: f32) {
 
 /// With keys and values as computed only the order of sums differs: the specification's own tolerance for f32 (1e-4 where
 /// logits are of order 4).
+/// A conversion whose codes are drafted wherever it runs.
+fn drafted(picture: &RgbImage) -> GenerateInput<'_> {
+    GenerateInput {
+        draft: Drafting::Always,
+        ..GenerateInput::new(picture, Task::Ct2Mri, "x")
+    }
+}
+
 #[test]
 fn the_plan_in_f16_with_an_f32_cache_gives_the_twins_logits_on_every_fixture() {
     check(Format::F16, KvFormat::F32, 2.5e-5);
@@ -245,10 +253,7 @@ fn answers_follow_ups_and_pictures_on_the_gpu_are_the_twins() {
     exact_cache(&plan);
     let made = |model: &HealthGpt| {
         let go_on = &mut |_, _| ControlFlow::Continue(());
-        model
-            .generate(&GenerateInput::new(&picture, Task::Ct2Mri, "x"), go_on)
-            .unwrap()
-            .codes
+        model.generate(&drafted(&picture), go_on).unwrap().codes
     };
     assert_eq!(made(&plan), made(&twin));
 }

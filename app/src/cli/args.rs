@@ -8,8 +8,8 @@ use engine::dataset::RecordTask;
 use engine::dataset::facts::Scanner;
 use engine::gpu::Format;
 use engine::imaging::{CT_PRESETS, Plane, Window};
-use engine::model::Sampling;
 use engine::model::random_model::Shape;
+use engine::model::{Drafting, Sampling};
 use engine::{DeviceChoice, Task};
 
 pub use super::dataset::args::DatasetArgs;
@@ -198,9 +198,9 @@ pub struct GenerateArgs {
     /// Decode as the reference program does, without holding the model to the grammar of an image
     #[arg(long)]
     pub faithful: bool,
-    /// Choose one image code after another instead of guessing several and checking them at once; the picture is the same
-    #[arg(long)]
-    pub no_drafts: bool,
+    /// Guess image codes and check several at once: auto (where that saves time), always or never; the picture is the same
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = drafting)]
+    pub drafts: Drafting,
     /// What to tell the model [default: the task's own words]
     #[arg(long, value_name = "TEXT")]
     pub instruction: Option<String>,
@@ -433,6 +433,15 @@ fn device(text: &str) -> Result<DeviceChoice, String> {
             Some(place) => Ok(DeviceChoice::Adapter(place)),
             None => Err("choose auto, cpu, gpu or a number from `workbench devices`".to_owned()),
         },
+    }
+}
+
+fn drafting(text: &str) -> Result<Drafting, String> {
+    match text {
+        "auto" => Ok(Drafting::Auto),
+        "always" => Ok(Drafting::Always),
+        "never" => Ok(Drafting::Never),
+        _ => Err("choose auto, always or never".to_owned()),
     }
 }
 

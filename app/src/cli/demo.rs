@@ -3,7 +3,7 @@
 use std::fs;
 
 use engine::imaging::write_png;
-use engine::model::Sampling;
+use engine::model::{Drafting, Sampling};
 use engine::session::{GenerateRequest, ModelInfo};
 use engine::{DeviceInfo, Task};
 use serde_json::{Value, json};
@@ -79,7 +79,7 @@ pub fn run(args: &DemoArgs, global: &Global, console: &mut Console<'_>) -> Resul
             instruction: None,
             sampling: Sampling::default(),
             faithful: false,
-            draft: true,
+            draft: Drafting::Auto,
         };
         let image = engine.generate(request, console)?;
         let side_car = image.save_png(&args.out.join("generated.png"))?;

@@ -30,7 +30,7 @@ pub fn run(args: &GenerateArgs, global: &Global, console: &mut Console<'_>) -> R
         instruction: args.instruction.clone(),
         sampling: args.sampling.sampling(),
         faithful: args.faithful,
-        draft: !args.no_drafts,
+        draft: args.drafts,
     };
     let generated = engine.generate(request, console)?;
     let side_car = generated.save_png(&args.out)?;

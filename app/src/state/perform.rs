@@ -1,5 +1,6 @@
 //! The user's wishes, into the state and out to the surroundings.
 
+use engine::model::Drafting;
 use engine::session::{AskRequest, Command, GenerateRequest, JobId};
 
 use super::chat::{PictureRef, Reply, Turn};
@@ -358,7 +359,7 @@ impl State {
                 instruction: None,
                 sampling: self.chat.draft.sampling.clone(),
                 faithful: false,
-                draft: true,
+                draft: Drafting::Auto,
             })),
             kind: JobKind::Generate {
                 task,

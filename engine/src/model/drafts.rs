@@ -19,6 +19,29 @@ const TRIAL: usize = 48;
 /// Drafts that have to be right in a check, on average, for checks to pay.
 const WORTH: f64 = 0.35;
 
+/// Are codes drafted?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Drafting {
+    /// Where one reading of the weights for several codes saves time: on a GPU, and for packed rows larger than a cache.
+    #[default]
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+impl Drafting {
+    /// With what a place itself suggests.
+    pub fn here(self, pays: bool) -> bool {
+        match self {
+            Self::Auto => pays,
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
 /// How the drafts of a picture fared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acceptance {

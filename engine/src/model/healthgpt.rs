@@ -12,7 +12,7 @@ use image::RgbImage;
 
 use super::clip::{ClipVision, hidden_state_index, pixels_tensor};
 use super::config::{ClipConfig, GenerationConfig, LlmConfig, PreprocessorConfig, VqganConfig};
-use super::drafts::Acceptance;
+use super::drafts::{Acceptance, Drafting};
 use super::error::ModelError;
 use super::llm::{Decoding, ImageCodes, Llm, PlugInRef, PromptPart, held};
 use super::llm_source::{LlmSource, vocabulary};
@@ -128,7 +128,7 @@ pub struct GenerateInput<'a> {
     /// Decode as the reference does, not held to the grammar of an image.
     pub faithful: bool,
     /// Draft codes and check several at a time, where that changes no code ([`super::drafts`])?
-    pub draft: bool,
+    pub draft: Drafting,
     /// Codes of the slice before, as drafts; empty where there is none.
     pub previous: &'a [u32],
 }
@@ -143,7 +143,7 @@ static GREEDY: Sampling = Sampling {
 };
 
 impl<'a> GenerateInput<'a> {
-    /// Greedy, held to the grammar, with drafts.
+    /// Greedy, held to the grammar, with drafts where they pay.
     pub fn new(image: &'a RgbImage, task: Task, instruction: &'a str) -> Self {
         Self {
             image,
@@ -151,7 +151,7 @@ impl<'a> GenerateInput<'a> {
             instruction,
             sampling: &GREEDY,
             faithful: false,
-            draft: true,
+            draft: Drafting::Auto,
             previous: &[],
         }
     }

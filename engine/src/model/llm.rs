@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::config::LlmConfig;
 use super::decoder::Decoder;
-use super::drafts::{Acceptance, Drafts};
+use super::drafts::{Acceptance, Drafting, Drafts};
 use super::error::ModelError;
 use super::kv_cache::KvCache;
 use super::layers::matmul_rows;
@@ -60,11 +60,11 @@ pub struct Decoding<'a> {
 }
 
 impl Decoding<'_> {
-    /// Drafts, where they are exact.
-    fn drafts(&self) -> Option<Drafts> {
+    /// Drafts, where they are exact and wanted; `pay` is what the place suggests.
+    fn drafts(&self, pay: bool) -> Option<Drafts> {
         let penalty = self.sampling.repetition_penalty.unwrap_or(self.penalty);
         let exact = self.sampling.temperature <= 0.0 && penalty == 1.0;
-        let image = self.image.filter(|image| exact && image.draft)?;
+        let image = self.image.filter(|image| exact && image.draft.here(pay))?;
         Some(Drafts::new(image.row, image.previous))
     }
 }
@@ -77,7 +77,7 @@ pub struct ImageCodes<'a> {
     /// Tokens of the slice before; empty where there is none.
     pub previous: &'a [u32],
     /// Guess codes and check several at a time?
-    pub draft: bool,
+    pub draft: Drafting,
 }
 
 /// Where a plug-in is in the model, and what it is.
@@ -93,6 +93,8 @@ pub struct PlugInRef<'a> {
 const SUBMISSION_SECS: f64 = 0.008;
 /// Tokens of one submission, at most.
 const AHEAD: usize = 32;
+/// Weights that a processor's caches may hold: reading them again costs little.
+const CACHE_BYTES: u64 = 64 << 20;
 /// Drafts that are checked together on the CPU, at most.
 const PACKED_DRAFTS: usize = 31;
 
@@ -161,7 +163,9 @@ impl Llm {
                 let rows = prompt_rows(prompt);
                 let run = PlanRun::start(held(plan), plugin.index, &rows, decoding)?;
                 let penalty = decoding.sampling.repetition_penalty;
-                match decoding.drafts() {
+                // A software rasteriser multiplies as slowly as it reads.
+                let pay = run.plan.gpu.info.device_type != wgpu::DeviceType::Cpu;
+                match decoding.drafts(pay) {
                     Some(drafts) => run.drafted(decoding, drafts, on_token),
                     None if penalty.unwrap_or(decoding.penalty) == 1.0 => {
                         run.on_gpu(decoding, on_token).map(|()| None)
@@ -243,7 +247,7 @@ fn decode_packed(
     let mut sampler = Sampler::new(decoding.sampling, decoding.penalty);
     let among = || decoding.tokens.clone();
     let mut choose = |logits| sampler.choose(logits, decoding.tokens.start);
-    let mut drafts = decoding.drafts();
+    let mut drafts = decoding.drafts(decoder.bytes() > CACHE_BYTES);
     let mut id = choose(run.logits(among()));
     let mut left = decoding.limit;
     loop {

@@ -34,6 +34,7 @@ pub mod tokenizer;
 pub mod verify;
 pub mod vqgan;
 
+pub use drafts::Drafting;
 pub use error::ModelError;
 pub use healthgpt::{
     Answer, AnswerEnd, AskInput, GenerateInput, GeneratedImage, HealthGpt, LlmChoice,

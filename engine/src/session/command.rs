@@ -6,7 +6,7 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use crate::imaging::{SeriesInfo, ViewDescriptor, Volume};
-use crate::model::Sampling;
+use crate::model::{Drafting, Sampling};
 use crate::task::Task;
 
 /// One piece of work. Every event it causes carries the same number, so that a token of a stopped answer cannot
@@ -66,7 +66,7 @@ pub struct GenerateRequest {
     /// Decode as the reference does, without holding the model to the grammar of an image.
     pub faithful: bool,
     /// Draft codes and check several at a time, where that changes no code.
-    pub draft: bool,
+    pub draft: Drafting,
 }
 
 /// A command to the engine.
