@@ -243,6 +243,9 @@ fn decode_packed(
     decoding: &Decoding<'_>,
     on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
 ) -> Option<Acceptance> {
+    if decoding.limit == 0 {
+        return None;
+    }
     let mut run = decoder.start(Some(plugin), rows, decoding.limit);
     let mut sampler = Sampler::new(decoding.sampling, decoding.penalty);
     let among = || decoding.tokens.clone();
