@@ -41,25 +41,6 @@ const STRIDE: u32 = 65u; // one more than a tile, against bank conflicts
 var<workgroup> w_tile: array<f32, 1040>; // [16 k, STRIDE] of 64 rows
 var<workgroup> x_tile: array<f32, 1040>; // [16 k, STRIDE] of 64 tokens
 
-fn b_unit(unit: u32) -> Unit {
-    if (PLUGIN_Q8) {
-        let w = b[unit];
-        return Unit(vec4<f32>(unpack4xI8(w.x)), vec4<f32>(unpack4xI8(w.y)));
-    }
-    let v = b[2u * unit];
-    let w = b[2u * unit + 1u];
-    return Unit(vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y)), vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y)));
-}
-
-fn b_scale_of(unit: u32) -> f32 {
-    if (PLUGIN_Q8) {
-        let block = unit >> 2u;
-        let pair = unpack2x16float(b_scale[block >> 1u]);
-        return select(pair.x, pair.y, (block & 1u) == 1u);
-    }
-    return 1.0;
-}
-
 fn keep_weights(i: u32, w: Unit, scale: f32) {
     let to = (i % 2u) * 8u * STRIDE + i / 2u;
     for (var j = 0u; j < 4u; j++) {

@@ -72,26 +72,6 @@ override SHARES: u32 = 1u;
 
 var<workgroup> raised: array<f32, SHARES>;  // [COLS, EXPERTS]: the softmax before its division
 
-fn b_unit(unit: u32) -> Unit {
-    if (PLUGIN_Q8) {
-        let w = b[unit];
-        return Unit(vec4<f32>(unpack4xI8(w.x)), vec4<f32>(unpack4xI8(w.y)));
-    }
-    let first = b[2u * unit];
-    let second = b[2u * unit + 1u];
-    return Unit(vec4<f32>(unpack2x16float(first.x), unpack2x16float(first.y)),
-        vec4<f32>(unpack2x16float(second.x), unpack2x16float(second.y)));
-}
-
-fn b_scale_of(unit: u32) -> f32 {
-    if (PLUGIN_Q8) {
-        let block = unit >> 2u;
-        let pair = unpack2x16float(b_scale[block >> 1u]);
-        return select(pair.x, pair.y, (block & 1u) == 1u);
-    }
-    return 1.0;
-}
-
 fn unit_dot(w: Unit, lo: vec4<f32>, hi: vec4<f32>) -> f32 {
     return dot(w.lo, lo) + dot(w.hi, hi);
 }

@@ -7,7 +7,10 @@ use super::{Dispatch, Gpu, GpuError};
 /// The shader.
 pub static SHADER: Shader = Shader {
     stem: "gemm",
-    source: include_str!("../../../shaders/gemm.wgsl"),
+    source: concat!(
+        include_str!("../../../shaders/gemm.wgsl"),
+        include_str!("../../../shaders/shared/low_rank_rows.wgsl")
+    ),
     reduces: false,
     weights: true,
     bindings: &[

@@ -7,7 +7,10 @@ use super::{Dispatch, Gpu, GpuError};
 /// The shader.
 pub static SHADER: Shader = Shader {
     stem: "hlora_expand",
-    source: include_str!("../../../shaders/hlora_expand.wgsl"),
+    source: concat!(
+        include_str!("../../../shaders/hlora_expand.wgsl"),
+        include_str!("../../../shaders/shared/low_rank_rows.wgsl")
+    ),
     reduces: true,
     weights: true,
     bindings: &[
