@@ -39,6 +39,7 @@ fn sizes(root: &Path) -> NewModelConfig {
         seed: 4,
         look_back: 2,
         windows: None,
+        expected_codes: None,
         clip: ClipSizes {
             hidden_size: 32,
             intermediate_size: 32,

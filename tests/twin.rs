@@ -246,7 +246,7 @@ fn answers_follow_ups_and_pictures_on_the_gpu_are_the_twins() {
             dir.display()
         );
     }
-    let (twin, plan) = (
+    let (mut twin, mut plan) = (
         load(&tiny_model(), &cpu, LlmChoice::Twin(None)),
         load(&tiny_model(), &gpu, LlmChoice::Plan(Format::F16)),
     );
@@ -255,7 +255,17 @@ fn answers_follow_ups_and_pictures_on_the_gpu_are_the_twins() {
         let go_on = &mut |_, _| ControlFlow::Continue(());
         model.generate(&drafted(&picture), go_on).unwrap().codes
     };
-    assert_eq!(made(&plan), made(&twin));
+    let likeliest = made(&twin);
+    assert_eq!(made(&plan), likeliest);
+    for model in [&mut twin, &mut plan] {
+        model.layout.manifest.expected_codes = Some(0.05);
+    }
+    let expected = made(&twin);
+    assert_eq!(made(&plan), expected);
+    assert_ne!(expected, likeliest);
+    let greedy = Sampling::default();
+    assert!(twin.code_choice(&greedy, false).contains("expected one"));
+    assert_eq!(twin.code_choice(&greedy, true), "greedy");
 }
 
 #[test]

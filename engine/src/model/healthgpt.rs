@@ -14,6 +14,7 @@ use super::clip::{ClipVision, hidden_state_index, pixels_tensor};
 use super::config::{ClipConfig, GenerationConfig, LlmConfig, PreprocessorConfig, VqganConfig};
 use super::drafts::{Acceptance, Drafting};
 use super::error::ModelError;
+use super::expected_code::ExpectedCode;
 use super::llm::{Decoding, ImageCodes, Llm, PlugInRef, PromptPart, held};
 use super::llm_source::{LlmSource, vocabulary};
 use super::loader::{NamedParam, PartReader, Precision};
@@ -454,6 +455,26 @@ impl HealthGpt {
         })
     }
 
+    /// What chooses image codes in place of the likeliest, where the model asks for it.
+    pub fn expected_code(&self) -> Option<ExpectedCode> {
+        let temperature = self.layout.manifest.expected_codes?;
+        let (vqgan, _) = self.vqgan.as_ref()?;
+        Some(ExpectedCode::new(vqgan, temperature))
+    }
+
+    /// How the codes of a picture are chosen, for its provenance.
+    pub fn code_choice(&self, sampling: &Sampling, faithful: bool) -> String {
+        let penalty = sampling.repetition_penalty;
+        let penalty = penalty.unwrap_or(self.generation.repetition_penalty);
+        let plain = sampling.temperature <= 0.0 && penalty == 1.0 && !faithful;
+        match self.layout.manifest.expected_codes.filter(|_| plain) {
+            Some(temperature) => {
+                format!("the code nearest to the expected one, temperature {temperature}")
+            }
+            None => sampling.to_string(),
+        }
+    }
+
     /// Makes a picture. Held to the grammar of an image unless `faithful`: exactly side x side codes, then the end.
     /// `on_code` gets the codes done and in all, and may stop it.
     ///
@@ -504,6 +525,7 @@ impl HealthGpt {
         } else {
             start + 1..end
         };
+        let expected_code = self.expected_code();
         let previous: Vec<u32> = previous.iter().map(|code| start + 1 + code).collect();
         let decoding = Decoding {
             tokens,
@@ -514,6 +536,7 @@ impl HealthGpt {
                 row: vqgan.side,
                 previous: &previous,
                 draft,
+                expected: expected_code.as_ref(),
             }),
         };
         let (mut ids, mut codes) = (Vec::new(), Vec::new());

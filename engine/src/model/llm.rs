@@ -11,6 +11,7 @@ use super::config::LlmConfig;
 use super::decoder::Decoder;
 use super::drafts::{Acceptance, Drafting, Drafts};
 use super::error::ModelError;
+use super::expected_code::ExpectedCode;
 use super::kv_cache::KvCache;
 use super::layers::matmul_rows;
 use super::plugin::PlugIn;
@@ -60,10 +61,38 @@ pub struct Decoding<'a> {
 }
 
 impl Decoding<'_> {
+    fn penalty(&self) -> f32 {
+        self.sampling.repetition_penalty.unwrap_or(self.penalty)
+    }
+
+    /// Does nothing but the logits decide?
+    fn greedy(&self) -> bool {
+        self.sampling.temperature <= 0.0 && self.penalty() == 1.0
+    }
+
+    /// Is there nothing that only the host knows: the codebook, the tokens before?
+    fn chosen_on_gpu(&self) -> bool {
+        self.penalty() == 1.0 && self.expected().is_none()
+    }
+
+    /// What chooses in place of the likeliest code, where the model asks for it.
+    fn expected(&self) -> Option<&ExpectedCode> {
+        let expected = self.image?.expected?;
+        self.greedy().then_some(expected)
+    }
+
+    /// The next token.
+    fn choose(&self, sampler: &mut Sampler, logits: Vec<f32>) -> u32 {
+        let first = self.tokens.start;
+        match self.expected() {
+            Some(expected) => first + expected.choose(&logits) as u32,
+            None => sampler.choose(logits, first),
+        }
+    }
+
     /// Drafts, where they are exact and wanted; `pay` is what the place suggests.
     fn drafts(&self, pay: bool) -> Option<Drafts> {
-        let penalty = self.sampling.repetition_penalty.unwrap_or(self.penalty);
-        let exact = self.sampling.temperature <= 0.0 && penalty == 1.0;
+        let exact = self.greedy() && self.expected().is_none();
         let image = self.image.filter(|image| exact && image.draft.here(pay))?;
         Some(Drafts::new(image.row, image.previous))
     }
@@ -78,6 +107,8 @@ pub struct ImageCodes<'a> {
     pub previous: &'a [u32],
     /// Guess codes and check several at a time?
     pub draft: Drafting,
+    /// Chooses by the codebook, where the model asks for it.
+    pub expected: Option<&'a ExpectedCode>,
 }
 
 /// Where a plug-in is in the model, and what it is.
@@ -162,12 +193,11 @@ impl Llm {
             Self::Plan(plan) => {
                 let rows = prompt_rows(prompt);
                 let run = PlanRun::start(held(plan), plugin.index, &rows, decoding)?;
-                let penalty = decoding.sampling.repetition_penalty;
                 // A software rasteriser multiplies as slowly as it reads.
                 let pay = run.plan.gpu.info.device_type != wgpu::DeviceType::Cpu;
                 match decoding.drafts(pay) {
                     Some(drafts) => run.drafted(decoding, drafts, on_token),
-                    None if penalty.unwrap_or(decoding.penalty) == 1.0 => {
+                    None if decoding.chosen_on_gpu() => {
                         run.on_gpu(decoding, on_token).map(|()| None)
                     }
                     None => run.by_host(decoding, on_token).map(|()| None),
@@ -228,7 +258,7 @@ fn decode_twin(
         let y = decoder.forward(plugin, x, &mut cache, None);
         let [_, tokens, _] = y.dims();
         let logits = matmul_rows(y.narrow(1, tokens - 1, 1), head.clone());
-        let id = sampler.choose(logits.into_data().iter::<f32>().collect(), start);
+        let id = decoding.choose(&mut sampler, logits.into_data().iter::<f32>().collect());
         if on_token(id).is_break() {
             return;
         }
@@ -249,7 +279,7 @@ fn decode_packed(
     let mut run = decoder.start(Some(plugin), rows, decoding.limit);
     let mut sampler = Sampler::new(decoding.sampling, decoding.penalty);
     let among = || decoding.tokens.clone();
-    let mut choose = |logits| sampler.choose(logits, decoding.tokens.start);
+    let mut choose = |logits| decoding.choose(&mut sampler, logits);
     let mut drafts = decoding.drafts(decoder.bytes() > CACHE_BYTES);
     let mut id = choose(run.logits(among()));
     let mut left = decoding.limit;
@@ -470,7 +500,7 @@ impl<'a> PlanRun<'a> {
         }
     }
 
-    /// Chosen here from logits that are read back: the repetition penalty needs every earlier token.
+    /// Chosen here from logits that are read back: the repetition penalty needs every earlier token, an expected code the codebook.
     fn by_host(
         mut self,
         decoding: &Decoding<'_>,
@@ -480,7 +510,7 @@ impl<'a> PlanRun<'a> {
         let Range { start, end } = decoding.tokens;
         for step in 0..decoding.limit {
             let logits = self.plan.logits(self.plugin, self.last, 1, start..end)?;
-            let token = sampler.choose(logits, start);
+            let token = decoding.choose(&mut sampler, logits);
             if on_token(token).is_break() || step + 1 == decoding.limit {
                 break;
             }

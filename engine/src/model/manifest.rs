@@ -34,6 +34,9 @@ pub struct Manifest {
     /// The grey levels that it was trained on; absent where it takes any window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<InputWindows>,
+    /// Where the code nearest to the expected one is chosen in place of the likeliest: the temperature of that expectation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_codes: Option<f32>,
     /// Folders, relative to `model.toml`.
     pub parts: Parts,
     /// Plug-ins.
@@ -190,6 +193,14 @@ impl ModelLayout {
                 format!("format {} is not 1", manifest.format),
             ));
         }
+        if let Some(temperature) = manifest.expected_codes
+            && !(temperature > 0.0 && temperature <= 10.0)
+        {
+            return Err(ModelError::damaged(
+                toml_path,
+                format!("expected_codes is {temperature}; it is a temperature above 0, up to 10"),
+            ));
+        }
         let mut paths: Vec<&Path> = vec![&manifest.parts.llm, &manifest.parts.clip];
         paths.extend(manifest.parts.vqgan.as_deref());
         for plugin in &manifest.plugins {
@@ -304,6 +315,7 @@ fn raw_manifest(dir: &Path) -> Result<Manifest, ModelError> {
         licence: "unknown: see where the weights came from".to_owned(),
         template,
         windows: None,
+        expected_codes: None,
         parts: Parts {
             llm: "llm".into(),
             clip: "clip".into(),

@@ -12,6 +12,7 @@ pub mod convert;
 pub mod decoder;
 pub mod drafts;
 mod error;
+pub mod expected_code;
 pub(crate) mod fused;
 mod healthgpt;
 pub mod initializer;

@@ -379,7 +379,7 @@ fn generate(
         model_sha256: model.layout.identity(),
         model_trained: manifest.trained,
         plugin,
-        sampling: request.sampling.to_string(),
+        sampling: model.code_choice(&request.sampling, request.faithful),
         faithful: request.faithful,
         view,
         source_instance_uid: uid,

@@ -15,6 +15,7 @@ use super::stage::Trainable;
 use crate::model::adapter::Dropout;
 use crate::model::clip::{ClipVision, hidden_state_index, pixels_tensor};
 use crate::model::decoder::Decoder;
+use crate::model::expected_code::chosen;
 use crate::model::fused::cross_entropy;
 use crate::model::layers::matmul_rows;
 use crate::model::loader::NamedParam;
@@ -215,7 +216,7 @@ impl Learner {
         let codes = example.targets.len().saturating_sub(1);
         let (first, count) = (start as usize + 1, (end - start - 1) as usize);
         let logits = logits.narrow(1, 0, codes).narrow(2, first, count);
-        Ok(logits.argmax(2).into_data().iter::<u32>().collect())
+        Ok(chosen(model.expected_code().as_ref(), logits))
     }
 
     /// Of an example's response, behind its prompt and `given`: `[1, targets, vocabulary]`.

@@ -18,6 +18,7 @@ use super::soft_codes::SoftCodes;
 use super::validation::{Reader, question, response};
 use crate::dataset::{RecordTask, Records};
 use crate::model::clip::ClipVision;
+use crate::model::expected_code::chosen;
 use crate::model::fused::cross_entropy;
 use crate::model::layers::matmul_rows;
 use crate::model::loader::Loader;
@@ -229,8 +230,8 @@ impl Reader for Probed<'_> {
         let Some(((_, weights, patches), (vqgan, _))) = read.zip(self.model.vqgan.as_ref()) else {
             return Ok(None);
         };
-        let best = matmul_rows(patches, weights.val()).argmax(2).into_data();
-        let codes: Vec<u32> = best.iter::<u32>().collect();
+        let logits = matmul_rows(patches, weights.val());
+        let codes = chosen(self.model.expected_code().as_ref(), logits);
         let latents = vqgan.latents(&codes, &self.model.device);
         Ok(Some(to_rgb(vqgan.decode(latents))))
     }
