@@ -166,6 +166,37 @@ fn a_seed_repeats_its_answer_and_another_seed_gives_another() {
 }
 
 #[test]
+fn expected_codes_of_a_task_without_pictures_or_at_no_temperature_are_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("model");
+    let mut go_on = |_: &str, _: usize, _: usize| ControlFlow::Continue(());
+    let _ = convert(&tiny_model(), &out, &ConvertOptions::default(), &mut go_on).unwrap();
+    let path = out.join("model.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let with = |line: &str| {
+        fs::write(&path, format!("{text}\n[expected_codes]\n{line}\n")).unwrap();
+        load(&out)
+    };
+    let model = with("ct2mri = 0.5").ok().unwrap();
+    assert_eq!(model.layout.manifest.expected_codes[&Task::Ct2Mri], 0.5);
+    for bad in [
+        "ct2mri = 0.0",
+        "ct2mri = nan",
+        "sr4 = 11.0",
+        "comprehend = 1.0",
+    ] {
+        let error = with(bad).err().unwrap().to_string();
+        let task = bad.split(' ').next().unwrap();
+        assert!(
+            error.contains("expected_codes") && error.contains(task),
+            "{error}"
+        );
+    }
+    let error = with("ct2pet = 1.0").err().unwrap().to_string();
+    assert!(error.contains("ct2pet"), "{error}");
+}
+
+#[test]
 fn a_comprehension_model_refuses_to_generate_by_name() {
     let model = load(&repo("tests/golden/qwen2")).unwrap();
     let go_on = &mut |_: usize, _: usize| ControlFlow::Continue(());

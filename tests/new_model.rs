@@ -1,5 +1,6 @@
 //! A model of one's own: what it begins with, and its vision tower trained alone.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -39,7 +40,7 @@ fn sizes(root: &Path) -> NewModelConfig {
         seed: 4,
         look_back: 2,
         windows: None,
-        expected_codes: None,
+        expected_codes: BTreeMap::new(),
         clip: ClipSizes {
             hidden_size: 32,
             intermediate_size: 32,

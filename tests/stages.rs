@@ -540,6 +540,36 @@ fn a_stage_that_would_train_nothing_or_ask_nothing_is_refused() {
         ..good.clone()
     });
     assert!(frozen.contains("cannot be 0"), "{frozen}");
+    let offset = refused(StageConfig {
+        stage: Stage::Base,
+        position_offset: 0.5,
+        ..good.clone()
+    });
+    assert!(
+        offset.contains("position_offset is for stage vision"),
+        "{offset}"
+    );
+    let heads = refused(StageConfig {
+        stage: Stage::Instruction,
+        begin_at_codebook: true,
+        ..good.clone()
+    });
+    assert!(heads.contains("begin_at_codebook is for"), "{heads}");
+    let mut unknown = StageConfig {
+        stage: Stage::Instruction,
+        ..good.clone()
+    };
+    unknown.data[0].balance = Some("hue".to_owned());
+    let error = train(
+        &unknown,
+        &Device::flex(),
+        &mut |_| ControlFlow::Continue(()),
+    );
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("\"hue\"") && error.contains("questions.json"),
+        "{error}"
+    );
     let none = refused(StageConfig {
         questions_together: 0,
         ..good

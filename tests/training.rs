@@ -291,6 +291,20 @@ fn a_patchwise_encoder_sees_a_patch_and_hardly_anything_else_also_after_training
 }
 
 #[test]
+fn a_patchwise_encoder_with_an_odd_number_of_channels_in_a_norm_group_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let odd = AutoencoderConfig {
+        patchwise: true,
+        ..config(root.path(), "out", 2)
+    };
+    let path = root.path().join("odd.toml");
+    fs::write(&path, toml::to_string(&odd).unwrap()).unwrap();
+    let error = AutoencoderConfig::open(&path).unwrap_err().to_string();
+    assert!(error.contains("patchwise needs an even number"), "{error}");
+    assert!(error.contains("32 in 32"), "{error}");
+}
+
+#[test]
 fn a_folder_without_pairs_and_pairs_that_do_not_fit_are_refused() {
     let root = tempfile::tempdir().unwrap();
     let go_on = &mut |_: usize, _: usize| ControlFlow::Continue(());

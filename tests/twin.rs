@@ -166,8 +166,6 @@ fn check(format: Format, cache: KvFormat, bound: f32) {
     }
 }
 
-/// With keys and values as computed only the order of sums differs: the specification's own tolerance for f32 (1e-4 where
-/// logits are of order 4).
 /// A conversion whose codes are drafted wherever it runs.
 fn drafted(picture: &RgbImage) -> GenerateInput<'_> {
     GenerateInput {
@@ -176,6 +174,8 @@ fn drafted(picture: &RgbImage) -> GenerateInput<'_> {
     }
 }
 
+/// With keys and values as computed only the order of sums differs: the specification's own tolerance for f32 (1e-4 where
+/// logits are of order 4).
 #[test]
 fn the_plan_in_f16_with_an_f32_cache_gives_the_twins_logits_on_every_fixture() {
     check(Format::F16, KvFormat::F32, 2.5e-5);
@@ -258,14 +258,20 @@ fn answers_follow_ups_and_pictures_on_the_gpu_are_the_twins() {
     let likeliest = made(&twin);
     assert_eq!(made(&plan), likeliest);
     for model in [&mut twin, &mut plan] {
-        model.layout.manifest.expected_codes = Some(0.05);
+        let _ = model
+            .layout
+            .manifest
+            .expected_codes
+            .insert(Task::Ct2Mri, 0.05);
     }
     let expected = made(&twin);
     assert_eq!(made(&plan), expected);
     assert_ne!(expected, likeliest);
     let greedy = Sampling::default();
-    assert!(twin.code_choice(&greedy, false).contains("expected one"));
-    assert_eq!(twin.code_choice(&greedy, true), "greedy");
+    let choice = |task, faithful| twin.code_choice(task, &greedy, faithful);
+    assert!(choice(Task::Ct2Mri, false).contains("expected one"));
+    assert_eq!(choice(Task::Ct2Mri, true), "greedy");
+    assert_eq!(choice(Task::Sr4, false), "greedy");
 }
 
 #[test]

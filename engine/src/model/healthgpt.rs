@@ -455,19 +455,28 @@ impl HealthGpt {
         })
     }
 
-    /// What chooses image codes in place of the likeliest, where the model asks for it.
-    pub fn expected_code(&self) -> Option<ExpectedCode> {
-        let temperature = self.layout.manifest.expected_codes?;
+    /// The temperature of the expectation whose nearest code is chosen: where the model asks for it and the user for nothing else.
+    fn expectation(&self, task: Task, sampling: &Sampling, faithful: bool) -> Option<f32> {
+        let plain = sampling.greedy(self.generation.repetition_penalty) && !faithful;
+        let asked = self.layout.manifest.expected_codes.get(&task);
+        asked.filter(|_| plain).copied()
+    }
+
+    /// What chooses a task's codes in place of the likeliest.
+    pub fn expected_code(
+        &self,
+        task: Task,
+        sampling: &Sampling,
+        faithful: bool,
+    ) -> Option<ExpectedCode> {
         let (vqgan, _) = self.vqgan.as_ref()?;
+        let temperature = self.expectation(task, sampling, faithful)?;
         Some(ExpectedCode::new(vqgan, temperature))
     }
 
     /// How the codes of a picture are chosen, for its provenance.
-    pub fn code_choice(&self, sampling: &Sampling, faithful: bool) -> String {
-        let penalty = sampling.repetition_penalty;
-        let penalty = penalty.unwrap_or(self.generation.repetition_penalty);
-        let plain = sampling.temperature <= 0.0 && penalty == 1.0 && !faithful;
-        match self.layout.manifest.expected_codes.filter(|_| plain) {
+    pub fn code_choice(&self, task: Task, sampling: &Sampling, faithful: bool) -> String {
+        match self.expectation(task, sampling, faithful) {
             Some(temperature) => {
                 format!("the code nearest to the expected one, temperature {temperature}")
             }
@@ -525,7 +534,7 @@ impl HealthGpt {
         } else {
             start + 1..end
         };
-        let expected_code = self.expected_code();
+        let expected_code = self.expected_code(task, sampling, faithful);
         let previous: Vec<u32> = previous.iter().map(|code| start + 1 + code).collect();
         let decoding = Decoding {
             tokens,

@@ -61,24 +61,14 @@ pub struct Decoding<'a> {
 }
 
 impl Decoding<'_> {
-    fn penalty(&self) -> f32 {
-        self.sampling.repetition_penalty.unwrap_or(self.penalty)
-    }
-
-    /// Does nothing but the logits decide?
-    fn greedy(&self) -> bool {
-        self.sampling.temperature <= 0.0 && self.penalty() == 1.0
+    /// What chooses in place of the likeliest code.
+    fn expected(&self) -> Option<&ExpectedCode> {
+        self.image?.expected
     }
 
     /// Is there nothing that only the host knows: the codebook, the tokens before?
     fn chosen_on_gpu(&self) -> bool {
-        self.penalty() == 1.0 && self.expected().is_none()
-    }
-
-    /// What chooses in place of the likeliest code, where the model asks for it.
-    fn expected(&self) -> Option<&ExpectedCode> {
-        let expected = self.image?.expected?;
-        self.greedy().then_some(expected)
+        self.sampling.penalty(self.penalty) == 1.0 && self.expected().is_none()
     }
 
     /// The next token.
@@ -92,7 +82,7 @@ impl Decoding<'_> {
 
     /// Drafts, where they are exact and wanted; `pay` is what the place suggests.
     fn drafts(&self, pay: bool) -> Option<Drafts> {
-        let exact = self.greedy() && self.expected().is_none();
+        let exact = self.sampling.greedy(self.penalty) && self.expected().is_none();
         let image = self.image.filter(|image| exact && image.draft.here(pay))?;
         Some(Drafts::new(image.row, image.previous))
     }
@@ -107,7 +97,7 @@ pub struct ImageCodes<'a> {
     pub previous: &'a [u32],
     /// Guess codes and check several at a time?
     pub draft: Drafting,
-    /// Chooses by the codebook, where the model asks for it.
+    /// Chooses by the codebook, in place of `sampling`.
     pub expected: Option<&'a ExpectedCode>,
 }
 

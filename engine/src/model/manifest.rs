@@ -34,9 +34,10 @@ pub struct Manifest {
     /// The grey levels that it was trained on; absent where it takes any window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<InputWindows>,
-    /// Where the code nearest to the expected one is chosen in place of the likeliest: the temperature of that expectation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expected_codes: Option<f32>,
+    /// Tasks whose pictures get the code nearest to the expected one in place of the likeliest, and the temperature of that
+    /// expectation.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub expected_codes: BTreeMap<Task, f32>,
     /// Folders, relative to `model.toml`.
     pub parts: Parts,
     /// Plug-ins.
@@ -193,13 +194,15 @@ impl ModelLayout {
                 format!("format {} is not 1", manifest.format),
             ));
         }
-        if let Some(temperature) = manifest.expected_codes
-            && !(temperature > 0.0 && temperature <= 10.0)
-        {
-            return Err(ModelError::damaged(
-                toml_path,
-                format!("expected_codes is {temperature}; it is a temperature above 0, up to 10"),
-            ));
+        for (task, temperature) in &manifest.expected_codes {
+            if !(task.generates() && *temperature > 0.0 && *temperature <= 10.0) {
+                return Err(ModelError::damaged(
+                    toml_path,
+                    format!(
+                        "expected_codes has {task} = {temperature}; it gives tasks that make pictures a temperature above 0, up to 10"
+                    ),
+                ));
+            }
         }
         let mut paths: Vec<&Path> = vec![&manifest.parts.llm, &manifest.parts.clip];
         paths.extend(manifest.parts.vqgan.as_deref());
@@ -315,7 +318,7 @@ fn raw_manifest(dir: &Path) -> Result<Manifest, ModelError> {
         licence: "unknown: see where the weights came from".to_owned(),
         template,
         windows: None,
-        expected_codes: None,
+        expected_codes: BTreeMap::new(),
         parts: Parts {
             llm: "llm".into(),
             clip: "clip".into(),

@@ -20,6 +20,18 @@ pub struct Sampling {
     pub seed: u64,
 }
 
+impl Sampling {
+    /// The repetition penalty, where `default` is the model's own.
+    pub fn penalty(&self, default: f32) -> f32 {
+        self.repetition_penalty.unwrap_or(default)
+    }
+
+    /// Does nothing but the logits decide, with the model's own penalty as `default`?
+    pub fn greedy(&self, default: f32) -> bool {
+        self.temperature <= 0.0 && self.penalty(default) == 1.0
+    }
+}
+
 impl std::fmt::Display for Sampling {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.temperature <= 0.0 {
@@ -54,7 +66,7 @@ impl Sampler {
     /// `default_penalty` is the model's own.
     pub fn new(sampling: &Sampling, default_penalty: f32) -> Self {
         Self {
-            penalty: sampling.repetition_penalty.unwrap_or(default_penalty),
+            penalty: sampling.penalty(default_penalty),
             sampling: sampling.clone(),
             seen: Vec::new(),
             random: Random(sampling.seed),

@@ -379,7 +379,7 @@ fn generate(
         model_sha256: model.layout.identity(),
         model_trained: manifest.trained,
         plugin,
-        sampling: model.code_choice(&request.sampling, request.faithful),
+        sampling: model.code_choice(task, &request.sampling, request.faithful),
         faithful: request.faithful,
         view,
         source_instance_uid: uid,

@@ -7,15 +7,18 @@ use image::RgbImage;
 
 use super::augment::Motion;
 use super::error::TrainError;
-use crate::dataset::{Record, Records, Speaker};
+use crate::dataset::{Record, RecordTask, Records, Speaker};
 use crate::model::HealthGpt;
 use crate::model::preprocess::vqgan_pixels;
 use crate::model::prompt::{PromptPiece, pieces};
 use crate::model::random::Random;
+use crate::task::Task;
 
 /// A sequence to learn: prompt, response as the model sees it, response as it should continue.
 #[derive(Clone, Debug)]
 pub struct Example {
+    /// What the model is asked to do, where it is something that a user can ask for.
+    pub task: Option<Task>,
     /// The prompt's ids with places for the picture.
     pub prompt: Vec<PromptPiece>,
     /// The picture.
@@ -143,6 +146,7 @@ pub fn example(
         }
     }
     Ok(Example {
+        task: record.task.and_then(RecordTask::model_task),
         prompt,
         image,
         target,

@@ -23,7 +23,7 @@ use crate::model::plugin::PlugIn;
 use crate::model::preprocess::clip_pixels;
 use crate::model::prompt::PromptPiece;
 use crate::model::vqgan::Vqgan;
-use crate::model::{HealthGpt, ModelError};
+use crate::model::{HealthGpt, ModelError, Sampling};
 use crate::task::Task;
 
 /// Vision tower, language model and plug-ins.
@@ -216,7 +216,10 @@ impl Learner {
         let codes = example.targets.len().saturating_sub(1);
         let (first, count) = (start as usize + 1, (end - start - 1) as usize);
         let logits = logits.narrow(1, 0, codes).narrow(2, first, count);
-        Ok(chosen(model.expected_code().as_ref(), logits))
+        let expected = example
+            .task
+            .and_then(|task| model.expected_code(task, &Sampling::default(), false));
+        Ok(chosen(expected.as_ref(), logits))
     }
 
     /// Of an example's response, behind its prompt and `given`: `[1, targets, vocabulary]`.

@@ -59,9 +59,9 @@ pub struct NewModelConfig {
     pub look_back: usize,
     /// The grey levels that the records' pictures have.
     pub windows: Option<InputWindows>,
-    /// Temperature at which the code nearest to the expected one is chosen; absent for the likeliest code.
+    /// As in `model.toml`: tasks whose pictures get the code nearest to the expected one.
     #[serde(default)]
-    pub expected_codes: Option<f32>,
+    pub expected_codes: BTreeMap<Task, f32>,
     /// Sizes of the vision tower.
     pub clip: ClipSizes,
     /// Sizes of the language model.
@@ -225,7 +225,7 @@ fn manifest(config: &NewModelConfig) -> Manifest {
         licence: config.licence.clone(),
         template: Template::Phi3Instruct,
         windows: config.windows,
-        expected_codes: config.expected_codes,
+        expected_codes: config.expected_codes.clone(),
         parts: Parts {
             llm: "llm".into(),
             clip: "clip".into(),

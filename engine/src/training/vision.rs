@@ -24,7 +24,7 @@ use crate::model::layers::matmul_rows;
 use crate::model::loader::Loader;
 use crate::model::plugin::PlugIn;
 use crate::model::vqgan::to_rgb;
-use crate::model::{HealthGpt, ModelError};
+use crate::model::{HealthGpt, ModelError, Sampling};
 
 /// What one file of records asks of the tower.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,7 +231,10 @@ impl Reader for Probed<'_> {
             return Ok(None);
         };
         let logits = matmul_rows(patches, weights.val());
-        let codes = chosen(self.model.expected_code().as_ref(), logits);
+        let expected = task.model_task();
+        let expected =
+            expected.and_then(|task| self.model.expected_code(task, &Sampling::default(), false));
+        let codes = chosen(expected.as_ref(), logits);
         let latents = vqgan.latents(&codes, &self.model.device);
         Ok(Some(to_rgb(vqgan.decode(latents))))
     }
