@@ -147,6 +147,7 @@ fn series(id: &str, description: &str, modality: Modality) -> SeriesInfo {
         files: Vec::new(),
         frames: Vec::new(),
         volumes: 1,
+        fps: None,
     }
 }
 

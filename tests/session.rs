@@ -243,14 +243,14 @@ fn a_plain_picture_is_scanned_loaded_and_shown_to_the_model() {
     });
     let events = script.finish(job);
     let Some(EventKind::SeriesLoaded {
-        loaded: Loaded::Picture(picture),
+        loaded: Loaded::Frames(frames),
         ..
     }) = events.last()
     else {
         panic!("{events:?}")
     };
     let job = script.engine.send(question(
-        vec![Source::Picture(Arc::clone(picture))],
+        vec![Source::Picture(Arc::clone(frames.at(0)))],
         "What is it?",
     ));
     assert!(matches!(

@@ -73,6 +73,8 @@ struct Key {
     series: String,
     /// Only its middle slice is there yet.
     first: bool,
+    /// The frame, of several in colour.
+    frame: usize,
     view: Option<(Plane, usize, Axes, Option<Slab>)>,
     /// The window, where the picture is made without the graphics card.
     window: Option<(Window, bool)>,
@@ -95,6 +97,7 @@ impl Key {
         Self {
             series: series.to_owned(),
             first: false,
+            frame: 0,
             view: Some((view.plane, view.index, view.axes, view.slab)),
             window: None,
             on: None,
@@ -303,16 +306,17 @@ fn cut_of(
         }
         Viewport::Open(open) => match &open.content {
             Content::Volume(view) => (&open.series, false, view.descriptor(), &view.volume),
-            Content::Picture(image) => {
+            Content::Frames(frames) => {
                 let key = Key {
                     series: open.series.id.clone(),
                     first: false,
+                    frame: frames.index(),
                     view: None,
                     window: None,
                     on: None,
                 };
                 return Some(kept(old, key, uploads, || {
-                    Ok(Drawn::Picture(upload(ctx, "picture", image)))
+                    Ok(Drawn::Picture(upload(ctx, "picture", frames.picture())))
                 }));
             }
         },
@@ -323,6 +327,7 @@ fn cut_of(
     let key = Key {
         series: series.id.clone(),
         first,
+        frame: 0,
         view: Some((view.plane, view.index, view.axes, view.slab)),
         window: large.then_some((view.window, view.invert)),
         on: None,
@@ -349,6 +354,7 @@ fn second_of(viewer: &Viewer, old: Option<Cut>, uploads: &mut usize) -> Option<C
     let key = Key {
         series: id(1),
         first: false,
+        frame: 0,
         view: Some((second.plane, second.index(), second.axes, None)),
         window: None,
         on: Some((id(0), first.plane, first.index(), first.axes)),

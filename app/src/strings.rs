@@ -233,6 +233,7 @@ strings! {
     tokens_suffix: " tokens", " Token";
     slice_picture: "slice {0}, {1}, {2}{3}", "Schicht {0}, {1}, {2}{3}";
     inverted_suffix: ", inverted", ", invertiert";
+    frame_picture: "frame {0}, {1}", "Einzelbild {0}, {1}";
     plain_picture: "picture {0}", "Bild {0}";
     // The slice
     plane_axial: "axial", "axial";
@@ -247,6 +248,8 @@ strings! {
     mouse_help: "Wheel: slice · left drag: {0} · middle drag: pan · right drag: zoom · click: crosshair · double click: large", "Rad: Schicht · links ziehen: {0} · Mitte ziehen: verschieben · rechts ziehen: Zoom · Klick: Fadenkreuz · Doppelklick: groß";
     slice_name: "Slice {0} of {1}, {2}, window {3}{4}", "Schicht {0} von {1}, {2}, Fenster {3}{4}";
     picture_name: "Picture {0}", "Bild {0}";
+    frame: "Frame", "Einzelbild";
+    frame_of: "Frame {0} of {1}", "Einzelbild {0} von {1}";
     slice_of: "Slice {0} of {1}", "Schicht {0} von {1}";
     slice: "Slice", "Schicht";
     zoom_percent: "Zoom {0} %", "Zoom {0} %";

@@ -114,3 +114,60 @@ fn c_plays_the_slices_round_and_escape_stops() {
     let open = harness.state().state.viewer.open().unwrap();
     assert!(!open.cine.playing);
 }
+
+/// A clip in colour is looked at as slices are: wheel, keys, slider, cine at its own rate; a question is about the frame shown.
+#[test]
+fn frames_in_colour_are_scrolled_played_and_asked_about() {
+    let frames = (0..5).map(|level| RgbImage::from_pixel(8, 6, Rgb([40 * level, 0, 0])));
+    let mut desk = ready_desk(Modality::Other("US".to_owned()), &["comprehend"]);
+    let mut clip = series("s2", "Heart", Modality::Other("US".to_owned()));
+    clip.fps = Some(30.0);
+    desk.perform(Action::OpenPaths(vec!["clips".into()]));
+    let job = desk.last_job();
+    let found = EventKind::ScanDone {
+        series: vec![clip],
+        skipped: Vec::new(),
+    };
+    desk.event(job, found);
+    let loaded = EventKind::SeriesLoaded {
+        id: "s2".to_owned(),
+        loaded: Loaded::Frames(Arc::new(engine::imaging::Frames::new(frames).unwrap())),
+    };
+    desk.event(desk.last_job(), loaded);
+    let mut harness = harness(desk);
+    let name = |harness: &Harness<'_, Desk>| {
+        let images = harness.query_all_by_role(Role::Image);
+        let names = images.filter_map(|node| node.accesskit_node().label());
+        let mut names = names.filter(|name| name.starts_with("Picture Heart"));
+        names.next().expect("a frame is shown")
+    };
+    assert_eq!(name(&harness), "Picture Heart, Frame 1 of 5");
+    harness.key_press(Key::ArrowDown);
+    harness.key_press(Key::ArrowDown);
+    harness.run();
+    assert_eq!(name(&harness), "Picture Heart, Frame 3 of 5");
+    let value = harness.get_by_label("Frame").accesskit_node();
+    assert_eq!(value.numeric_value(), Some(2.0), "the slider follows");
+    type_question(&mut harness, "What is it?");
+    harness.state_mut().perform(Action::Ask);
+    let turn = harness.state().state.chat.turns.last().unwrap().clone();
+    assert_eq!(turn.pictures[0].words(), "frame 3, Heart");
+    let asked = harness.state().asked();
+    let sources = &asked.last().unwrap().sources;
+    assert!(
+        matches!(&sources[..], [session::Source::Picture(image)] if image.get_pixel(0, 0).0 == [80, 0, 0])
+    );
+    let open = harness.state().state.viewer.open().unwrap();
+    assert_eq!(open.cine.fps, 30.0);
+    harness.state_mut().perform(Action::LastSlice);
+    harness.state_mut().perform(Action::ToggleCine);
+    harness.run_steps(8);
+    assert_ne!(name(&harness), "Picture Heart, Frame 5 of 5");
+    // Back to the picture of the question.
+    harness.state_mut().perform(Action::ToggleCine);
+    harness
+        .state_mut()
+        .perform(Action::ShowPicture(turn.pictures[0].clone()));
+    harness.run_steps(2);
+    assert_eq!(name(&harness), "Picture Heart, Frame 3 of 5");
+}

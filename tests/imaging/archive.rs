@@ -58,7 +58,7 @@ fn an_archive_is_read_like_a_folder() {
                     assert_eq!(volume.sample([1, 0, 0]), 8.0);
                 }
                 Loaded::Volume(volume) => assert_eq!(volume.position_mm([0, 0, 4])[2], 4.0),
-                Loaded::Picture(picture) => assert_eq!(picture.get_pixel(2, 1).0, [9, 8, 7]),
+                Loaded::Frames(frames) => assert_eq!(frames.at(0).get_pixel(2, 1).0, [9, 8, 7]),
             }
         }
     }

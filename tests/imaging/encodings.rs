@@ -177,7 +177,7 @@ fn picture_of(file: &Dicom) -> Vec<u8> {
     let folder = series(std::slice::from_ref(file));
     let scan = scan_one(folder.path()).unwrap();
     match load(&scan.series[0]).unwrap() {
-        Loaded::Picture(picture) => picture.as_raw().clone(),
+        Loaded::Frames(frames) => frames.at(0).as_raw().clone(),
         Loaded::Volume(_) => panic!("a volume where colours were written"),
     }
 }
@@ -243,6 +243,41 @@ fn a_modality_table_takes_the_place_of_the_rescale() {
     let volume = only_volume(folder.path());
     let samples: Vec<f32> = (0..4).map(|i| volume.sample([i, 0, 0])).collect();
     assert_eq!(samples, [500.0, 500.0, 600.0, 700.0]); // values outside take the nearest entry
+}
+
+/// An ultrasound clip: three frames of two pixels in one file, at 40 ms each.
+#[test]
+fn colour_frames_come_in_their_order_and_with_their_rate() {
+    let bytes: Vec<u8> = (0..18).collect();
+    let mut file = colour_file("RGB", 0, &bytes);
+    file.text(0x0028_0008, "IS", "3")
+        .text(0x0018_1063, "DS", "40")
+        .remove(0x0020_0032);
+    let folder = series(&[file]);
+    let scan = scan_one(folder.path()).unwrap();
+    let [series] = scan.series.as_slice() else {
+        panic!("{} series", scan.series.len());
+    };
+    assert_eq!((series.size, series.fps), ([2, 1, 3], Some(25.0)));
+    let mut reports = Vec::new();
+    let mut seen = |done, all| {
+        reports.push((done, all));
+        ControlFlow::Continue(())
+    };
+    let Loaded::Frames(frames) = load_series(series, &mut seen).unwrap() else {
+        panic!("a volume where colours were written");
+    };
+    let all: Vec<u8> = frames.iter().flat_map(|f| f.as_raw().clone()).collect();
+    assert_eq!(all, bytes);
+    assert_eq!(reports.last(), Some(&(3, 3)));
+    let mut stop = |done, _| match done {
+        2 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let stopped = load_series(series, &mut stop).unwrap_err();
+    assert_eq!(stopped.kind(), "stopped");
+    let refused = engine::imaging::memory::with_available(17, || load(series).unwrap_err());
+    assert_eq!(refused.kind(), "too-large");
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn only_volume(path: &Path) -> Arc<Volume> {
     assert_eq!(scan.series.len(), 1, "{:?} {:?}", scan.series, scan.skipped);
     match load(&scan.series[0]).unwrap() {
         Loaded::Volume(volume) => volume,
-        Loaded::Picture(_) => panic!("a picture where a volume was written"),
+        Loaded::Frames(_) => panic!("a picture where a volume was written"),
     }
 }
 

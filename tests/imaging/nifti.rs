@@ -268,10 +268,10 @@ fn a_flat_rgb_file_is_a_picture() {
     file.voxels = vec![255, 0, 0, 0, 0, 255];
     let (_folder, path) = write(&file.bytes(), "rgb.nii");
     let scan = scan_one(&path).unwrap();
-    let Loaded::Picture(picture) = load(&scan.series[0]).unwrap() else {
+    let Loaded::Frames(frames) = load(&scan.series[0]).unwrap() else {
         panic!("not a picture");
     };
-    assert_eq!(picture.as_raw(), &[255, 0, 0, 0, 0, 255]);
+    assert_eq!(frames.at(0).as_raw(), &[255, 0, 0, 0, 0, 255]);
 }
 
 /// The refusal comes before memory is asked for: what a load needs is known from its header.

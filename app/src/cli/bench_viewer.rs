@@ -298,6 +298,7 @@ fn series_words() -> SeriesInfo {
         files: Vec::new(),
         frames: Vec::new(),
         volumes: 1,
+        fps: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The pictures a command is about: which series of a study, which slices of it, in which window.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use engine::imaging::{
     Format, Loaded, Modality, Scan, SeriesInfo, ViewDescriptor, Volume, picture_hash, render,
@@ -149,12 +150,23 @@ fn sources(
 ) -> Result<Vec<Source>, Failure> {
     let volume = match loaded {
         Loaded::Volume(volume) => volume,
-        Loaded::Picture(image) => {
-            if let Some(slice) = args.slices.iter().find(|slice| **slice > 1) {
-                let asked = *slice as usize;
-                return Err(engine::ImagingError::NoSlice { asked, count: 1 }.into());
-            }
-            return Ok(vec![Source::Picture(image.clone())]);
+        Loaded::Frames(frames) => {
+            let count = frames.count();
+            let first = [1];
+            let asked = if args.slices.is_empty() {
+                &first
+            } else {
+                args.slices.as_slice()
+            };
+            let frame = |asked: &u32| match (*asked as usize).checked_sub(1) {
+                Some(index) if index < count => Ok(Source::Picture(Arc::clone(frames.at(index)))),
+                _ => Err(engine::ImagingError::NoSlice {
+                    asked: *asked as usize,
+                    count,
+                }),
+            };
+            let frames: Result<Vec<_>, _> = asked.iter().map(frame).collect();
+            return Ok(frames?);
         }
     };
     let views = views(volume, args, console)?;

@@ -9,6 +9,7 @@ use image::RgbImage;
 use image::imageops::thumbnail;
 
 use super::chat::Reply;
+use super::frames_view::FramesView;
 use super::results::Comparison;
 use super::viewport::{Content, LoadingSeries, OpenSeries, Viewport};
 use super::volume_view::VolumeView;
@@ -279,9 +280,9 @@ impl State {
                 let small = slice_thumbnail(&view.volume, &view.descriptor());
                 (Content::Volume(view), small)
             }
-            Loaded::Picture(image) => {
-                let small = Some(picture_thumbnail(&image));
-                (Content::Picture(image), small)
+            Loaded::Frames(frames) => {
+                let small = Some(picture_thumbnail(frames.at(frames.count() / 2)));
+                (Content::Frames(FramesView::new(frames)), small)
             }
         };
         if let Some(small) = small {
@@ -304,7 +305,7 @@ impl State {
         };
         let beside = match content {
             Content::Volume(view) => place.filter(|_| shares_space(view)),
-            Content::Picture(_) => None,
+            Content::Frames(_) => None,
         };
         for viewport in &mut self.viewer.viewports {
             let Viewport::Loading(loading) = viewport else {

@@ -57,13 +57,16 @@ pub struct PictureRef {
     pub series_words: String,
     /// The view; `None` for a plain picture.
     pub view: Option<ViewDescriptor>,
+    /// The frame, from 0, where there are several in colour.
+    #[serde(default)]
+    pub frame: Option<usize>,
 }
 
 impl PictureRef {
     /// `slice 12, axial, C 40 W 400`.
     pub fn words(&self) -> String {
-        match &self.view {
-            Some(view) => fill(
+        match (&self.view, self.frame) {
+            (Some(view), _) => fill(
                 words().slice_picture,
                 &[
                     &(view.index + 1),
@@ -76,7 +79,8 @@ impl PictureRef {
                     },
                 ],
             ),
-            None => fill(words().plain_picture, &[&self.series_words]),
+            (None, Some(frame)) => fill(words().frame_picture, &[&(frame + 1), &self.series_words]),
+            (None, None) => fill(words().plain_picture, &[&self.series_words]),
         }
     }
 }

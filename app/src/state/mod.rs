@@ -4,6 +4,7 @@
 mod apply;
 mod arrange;
 mod chat;
+mod frames_view;
 mod measurements;
 mod memory;
 mod orientation;
@@ -43,6 +44,7 @@ pub use session::{KeptReply, KeptTurn, KeptView, Layout, Left, Session};
 pub use tags::{Header, Tags};
 pub use training::{End, Training};
 pub use viewer::{Link, Links, Viewer};
+pub use frames_view::FramesView;
 pub use viewport::{Camera, Cine, Content, LoadingSeries, OpenSeries, Viewport};
 pub use volume_view::{Finest, Preset, VolumeView, decimals, plane_words, window_words};
 

@@ -5,7 +5,7 @@ use engine::session::{AskRequest, Command, GenerateRequest, JobId};
 
 use super::chat::{PictureRef, Reply, Turn};
 use super::orientation::Orientation;
-use super::viewport::{Camera, Cine, Content};
+use super::viewport::{Camera, Cine};
 use super::{JobKind, ModelState, Stage, State};
 use crate::action::{Action, Effect};
 
@@ -177,7 +177,7 @@ impl State {
             }
             Action::ToggleCine if !self.stop_cine() => {
                 if let Some(open) = self.viewer.scene_mut()
-                    && matches!(&open.content, Content::Volume(view) if view.count() > 1)
+                    && open.count() > 1
                 {
                     open.cine.playing = true;
                 }
@@ -220,10 +220,10 @@ impl State {
 
     /// Shows another slice of the scene, by the one shown and their number; linked viewports follow.
     fn scroll(&mut self, to: impl Fn(usize, usize) -> usize) {
-        if let Some(view) = self.viewer.scene_volume_mut() {
-            let before = view.index();
-            view.set_index(to(before, view.count()));
-            let steps = view.index() as isize - before as isize;
+        if let Some(open) = self.viewer.scene_mut() {
+            let before = open.index();
+            open.set_index(to(before, open.count()));
+            let steps = open.index() as isize - before as isize;
             self.viewer.scrolled(steps);
         }
     }
@@ -251,6 +251,11 @@ impl State {
     /// Goes back to a picture that a question was about; its series is loaded again if it has to be.
     fn show_picture(&mut self, picture: PictureRef) -> Vec<Effect> {
         let effects = self.switch_series(&picture.series);
+        if let (Some(frame), Some(open)) = (picture.frame, self.viewer.scene_mut())
+            && open.series.id == picture.series
+        {
+            open.set_index(frame);
+        }
         if let Some(shown) = picture.view {
             match self.viewer.volume_mut() {
                 Some(view) => {

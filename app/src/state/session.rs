@@ -70,6 +70,9 @@ pub struct KeptView {
     pub volume: usize,
     /// Plane, slice and window; nothing for a picture.
     pub view: Option<ViewDescriptor>,
+    /// The frame in colour, from 0.
+    #[serde(default)]
+    pub frame: usize,
     /// Colours of the grey levels.
     pub colours: ColourMap,
     /// How large and where.
@@ -130,6 +133,7 @@ impl KeptView {
             series: open.id.clone(),
             volume: volume_of(open),
             view: None,
+            frame: 0,
             colours: ColourMap::default(),
             camera: Camera::default(),
             orientation: Orientation::default(),
@@ -137,14 +141,15 @@ impl KeptView {
     }
 
     fn of_open(open: &OpenSeries) -> Self {
-        let (view, colours) = match &open.content {
-            Content::Volume(view) => (Some(view.descriptor()), view.colours),
-            Content::Picture(_) => (None, ColourMap::default()),
+        let (view, frame, colours) = match &open.content {
+            Content::Volume(view) => (Some(view.descriptor()), 0, view.colours),
+            Content::Frames(frames) => (None, frames.index(), ColourMap::default()),
         };
         Self {
             series: open.series.id.clone(),
             volume: volume_of(&open.series),
             view,
+            frame,
             colours,
             camera: open.camera,
             orientation: open.orientation,
@@ -178,6 +183,9 @@ impl KeptView {
                 shown.show(*view);
             }
             shown.colours = *colours;
+        }
+        if let Content::Frames(frames) = &mut open.content {
+            frames.set_index(self.frame);
         }
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use engine::imaging::{Modality, Plane, SeriesInfo, Volume};
 use engine::session::Source;
-use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use super::chat::{Evidence, PictureRef};
+use super::frames_view::FramesView;
 use super::orientation::Orientation;
 use super::session::KeptView;
 use super::volume_view::VolumeView;
@@ -60,7 +60,7 @@ impl Viewport {
     pub fn volume(&self) -> Option<&VolumeView> {
         match &self.open()?.content {
             Content::Volume(view) => Some(view),
-            Content::Picture(_) => None,
+            Content::Frames(_) => None,
         }
     }
 
@@ -68,7 +68,7 @@ impl Viewport {
     pub fn volume_mut(&mut self) -> Option<&mut VolumeView> {
         match &mut self.open_mut()?.content {
             Content::Volume(view) => Some(view),
-            Content::Picture(_) => None,
+            Content::Frames(_) => None,
         }
     }
 
@@ -134,33 +134,63 @@ impl Default for Cine {
 impl OpenSeries {
     /// A series as it is looked at first.
     pub fn new(series: SeriesInfo, content: Content) -> Self {
+        let mut cine = Cine::default();
+        if let Some(fps) = series.fps {
+            cine.fps = fps.clamp(Cine::RATES[0], Cine::RATES[1]);
+        }
         Self {
             series,
             content,
             camera: Camera::default(),
             orientation: Orientation::default(),
-            cine: Cine::default(),
+            cine,
+        }
+    }
+
+    /// The slice or frame shown, from 0.
+    pub fn index(&self) -> usize {
+        match &self.content {
+            Content::Volume(view) => view.index(),
+            Content::Frames(frames) => frames.index(),
+        }
+    }
+
+    /// Slices along the plane looked at, or frames.
+    pub fn count(&self) -> usize {
+        match &self.content {
+            Content::Volume(view) => view.count(),
+            Content::Frames(frames) => frames.count(),
+        }
+    }
+
+    /// Shows a slice or frame; past the ends it stays at the end.
+    pub fn set_index(&mut self, index: usize) {
+        match &mut self.content {
+            Content::Volume(view) => view.set_index(index),
+            Content::Frames(frames) => frames.set_index(index),
         }
     }
 
     /// The picture on screen, as evidence for a question.
     pub fn evidence(&self) -> Evidence {
-        let view = match &self.content {
-            Content::Volume(view) => Some(view.descriptor()),
-            Content::Picture(_) => None,
+        let (view, frame) = match &self.content {
+            Content::Volume(view) => (Some(view.descriptor()), None),
+            Content::Frames(frames) if frames.count() > 1 => (None, Some(frames.index())),
+            Content::Frames(_) => (None, None),
         };
         let source = match &self.content {
             Content::Volume(view) => Source::Slice {
                 volume: Arc::clone(&view.volume),
                 view: view.descriptor(),
             },
-            Content::Picture(image) => Source::Picture(Arc::clone(image)),
+            Content::Frames(frames) => Source::Picture(Arc::clone(frames.picture())),
         };
         Evidence {
             picture: PictureRef {
                 series: self.series.id.clone(),
                 series_words: self.series.description.clone(),
                 view,
+                frame,
             },
             source,
         }
@@ -170,7 +200,7 @@ impl OpenSeries {
     pub fn modality(&self) -> &Modality {
         match &self.content {
             Content::Volume(view) => &view.volume.modality,
-            Content::Picture(_) => &self.series.modality,
+            Content::Frames(_) => &self.series.modality,
         }
     }
 }
@@ -180,8 +210,8 @@ impl OpenSeries {
 pub enum Content {
     /// Grey voxels in patient space.
     Volume(VolumeView),
-    /// A plain picture.
-    Picture(Arc<RgbImage>),
+    /// Frames in colour; a plain picture is one.
+    Frames(FramesView),
 }
 
 /// How large the picture is and where.

@@ -110,11 +110,19 @@ pub fn overlay_ui(
                 colour_bar(&painter, view, words.inner);
             }
         }
-        Content::Picture(image) => {
+        Content::Frames(frames) => {
+            let image = frames.picture();
             let size = fill(
                 crate::strings::words().picture_size,
                 &[&image.width(), &image.height()],
             );
+            if frames.count() > 1 {
+                let frame = fill(
+                    crate::strings::words().frame_of,
+                    &[&(frames.index() + 1), &frames.count()],
+                );
+                words.put(Align2::LEFT_BOTTOM, &frame, theme::TEXT);
+            }
             let text = format!("{zoom}\n{size}");
             words.put(Align2::RIGHT_BOTTOM, &text, theme::TEXT);
         }

@@ -185,15 +185,13 @@ fn open_ui(
     let mut actions = Vec::new();
     let full = ui.max_rect();
     let mut area = full.with_max_y(full.bottom() - READ_OUT_HEIGHT);
-    if let Content::Volume(view) = &open.content
-        && view.count() > 1
-    {
+    if open.count() > 1 {
         let strip = area.with_min_x(area.right() - SLIDER_WIDTH);
         area = area.with_max_x(strip.left());
         let several = viewer.viewports.len() > 1;
         actions.extend(slider_ui(
             ui,
-            view,
+            open,
             strip.shrink2(egui::vec2(3.0, 8.0)),
             several,
         ));
@@ -221,7 +219,7 @@ fn open_ui(
             let windowed = match &open.content {
                 Content::Volume(view) if !viewer.overlaid() => Some(view),
                 Content::Volume(_) => viewer.viewport().volume(),
-                Content::Picture(_) => None,
+                Content::Frames(_) => None,
             };
             let window = windowed.map(|view| (view.window, view.finest()));
             let free = !viewer.overlaid();
@@ -293,7 +291,7 @@ fn draw(
         (Drawn::Picture(texture), _) => {
             painter.add(turned_picture(texture.handle.id(), place, open.orientation));
         }
-        (Drawn::Slice(_), Content::Picture(_)) => {}
+        (Drawn::Slice(_), Content::Frames(_)) => {}
     }
 }
 
@@ -367,7 +365,7 @@ fn read_out_ui(
             };
             pointed.or_else(crossed)
         }
-        Content::Picture(_) => None,
+        Content::Frames(_) => None,
     };
     let help = fill(strings::words().mouse_help, &[&tool_words(tool)]);
     let alone = viewer.viewports.len() == 1;
@@ -393,7 +391,18 @@ fn name_of(viewer: &Viewer, number: usize, open: &OpenSeries) -> String {
                 },
             ],
         ),
-        Content::Picture(_) => fill(strings::words().picture_name, &[&open.series.description]),
+        Content::Frames(frames) => {
+            let name = fill(strings::words().picture_name, &[&open.series.description]);
+            let frame = fill(
+                strings::words().frame_of,
+                &[&(frames.index() + 1), &frames.count()],
+            );
+            if frames.count() > 1 {
+                format!("{name}, {frame}")
+            } else {
+                name
+            }
+        }
     };
     let mut say = |words: &str| {
         if !words.is_empty() {
@@ -426,25 +435,26 @@ fn name_of(viewer: &Viewer, number: usize, open: &OpenSeries) -> String {
     name
 }
 
-fn slider_ui(ui: &mut Ui, view: &VolumeView, strip: Rect, several: bool) -> Option<Action> {
+fn slider_ui(ui: &mut Ui, open: &OpenSeries, strip: Rect, several: bool) -> Option<Action> {
     ui.spacing_mut().slider_width = strip.height().max(40.0);
     // The first slice is at the top, as the wheel goes.
-    let last = view.count() - 1;
-    let mut from_bottom = last - view.index();
+    let last = open.count().saturating_sub(1);
+    let mut from_bottom = last - open.index();
     let slider = Slider::new(&mut from_bottom, 0..=last)
         .vertical()
         .show_value(false);
-    let name = if several {
-        fill(strings::words().slice_of_plane, &[&plane_words(view.plane)])
-    } else {
-        strings::words().slice.to_owned()
+    let words = strings::words();
+    let (name, of) = match &open.content {
+        Content::Volume(view) if several => (
+            fill(words.slice_of_plane, &[&plane_words(view.plane)]),
+            words.slice_of,
+        ),
+        Content::Volume(_) => (words.slice.to_owned(), words.slice_of),
+        Content::Frames(_) => (words.frame.to_owned(), words.frame_of),
     };
     let response = ui
         .put(strip, slider)
-        .on_hover_text(fill(
-            strings::words().slice_of,
-            &[&(view.index() + 1), &view.count()],
-        ))
+        .on_hover_text(fill(of, &[&(open.index() + 1), &open.count()]))
         .accessible_name(name);
     response
         .changed()

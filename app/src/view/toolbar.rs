@@ -8,7 +8,7 @@ use super::slice::scale_id;
 use crate::action::Action;
 use crate::keys::Keymap;
 use crate::state::{
-    Cine, Content, OpenSeries, ViewTurn, Viewer, VolumeView, decimals, window_words,
+    Cine, OpenSeries, ViewTurn, Viewer, VolumeView, decimals, window_words,
 };
 use crate::strings::{fill, words};
 
@@ -93,7 +93,7 @@ fn scene_ui(ui: &mut Ui, open: &OpenSeries, number: usize, keys: &Keymap) -> Opt
     action = actual_size_ui(ui, number).or(action.take());
     ui.separator();
     action = turns_ui(ui, keys).or(action.take());
-    if matches!(&open.content, Content::Volume(view) if view.count() > 1) {
+    if open.count() > 1 {
         ui.separator();
         action = cine_ui(ui, open.cine, keys).or(action.take());
     }

@@ -63,7 +63,7 @@ pub fn from_volumes(
         };
         let modality = match &loaded {
             Loaded::Volume(volume) => shown_as(volume),
-            Loaded::Picture(_) => series.modality.clone(),
+            Loaded::Frames(_) => series.modality.clone(),
         };
         for (number, levels) in slices(&loaded, &modality)?.iter().enumerate() {
             if let Some(levels) = levels {
@@ -93,7 +93,9 @@ fn shown_as(volume: &Volume) -> Modality {
 /// mostly black.
 fn slices(loaded: &Loaded, modality: &Modality) -> Result<Vec<Option<Levels>>, DatasetError> {
     let volume = match loaded {
-        Loaded::Picture(image) => return Ok(vec![seen(grey(image))]),
+        Loaded::Frames(frames) => {
+            return Ok(frames.iter().map(|frame| seen(grey(frame))).collect());
+        }
         Loaded::Volume(volume) => volume,
     };
     let plane = volume.acquired_plane();

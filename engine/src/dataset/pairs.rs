@@ -269,7 +269,7 @@ fn open(path: &Path) -> Result<Arc<Volume>, DatasetError> {
     let series = found.series.first().ok_or_else(unusable)?;
     match load_series(series, go_on)? {
         Loaded::Volume(volume) => Ok(volume),
-        Loaded::Picture(_) => Err(unusable()),
+        Loaded::Frames(_) => Err(unusable()),
     }
 }
 

@@ -7,6 +7,7 @@ use image::RgbImage;
 
 use super::dicom::{dicom_slice, load_dicom};
 use super::error::ImagingError;
+use super::frames::Frames;
 use super::nifti::load_nifti;
 use super::picture::open_picture;
 use super::render::{ViewDescriptor, render};
@@ -41,7 +42,10 @@ pub fn load_series_showing(
         return Err(ImagingError::Stopped);
     }
     match series.format {
-        Format::Picture => Ok(Loaded::Picture(Arc::new(open_picture(first)?))),
+        Format::Picture => {
+            let frames = Frames::one(open_picture(first)?);
+            Ok(Loaded::Frames(Arc::new(frames)))
+        },
         Format::Dicom => load_dicom(series, on_first, on_progress),
         Format::Nifti => load_nifti(series, first, on_progress),
     }
@@ -60,7 +64,7 @@ pub fn series_picture(
         Format::Nifti | Format::Picture => load_series(series, &mut |_, _| flow())?,
     };
     match volume {
-        Loaded::Picture(picture) => Ok(Arc::unwrap_or_clone(picture)),
+        Loaded::Frames(frames) => Ok(frames.at(frames.count() / 2).as_ref().clone()),
         Loaded::Volume(volume) => {
             let plane = volume.acquired_plane();
             let middle = volume.slice_count(plane) / 2;
@@ -77,7 +81,7 @@ pub fn series_picture(
 pub fn first_slice(series: &SeriesInfo) -> Result<Arc<Volume>, ImagingError> {
     match dicom_slice(series)? {
         Loaded::Volume(volume) => Ok(volume),
-        Loaded::Picture(_) => {
+        Loaded::Frames(_) => {
             let path = series.files.first().cloned().unwrap_or_default();
             Err(ImagingError::unsupported(
                 &path,

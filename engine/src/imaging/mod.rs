@@ -4,6 +4,7 @@ mod archive;
 pub mod colour_map;
 mod dicom;
 pub mod error;
+mod frames;
 pub mod generated;
 pub mod geometry;
 mod hash;
@@ -26,6 +27,7 @@ pub mod window;
 
 pub use colour_map::ColourMap;
 pub use error::ImagingError;
+pub use frames::Frames;
 pub use generated::{Generated, Provenance, write_png};
 pub use geometry::{Affine, Direction};
 pub use inspect::{FileReport, Number, Opens, Refused, inspect_file, inspect_files};

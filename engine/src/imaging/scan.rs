@@ -293,5 +293,6 @@ fn picture_series(path: &Path) -> Result<SeriesInfo, ImagingError> {
         files: vec![path.to_owned()],
         frames: Vec::new(),
         volumes: 1,
+        fps: None,
     })
 }

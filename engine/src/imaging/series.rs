@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use image::RgbImage;
 use serde::Serialize;
 
+use super::frames::Frames;
 use super::volume::{Modality, Volume};
 
 /// Who it is: shown on screen, never in logs or messages (`Debug` hides it).
@@ -69,6 +69,9 @@ pub struct SeriesInfo {
     pub spacing_mm: Option<[f64; 3]>,
     /// Why a folder's series was split, or what does not fit, in words.
     pub notes: Vec<String>,
+    /// Frames a second for display, where a file says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f32>,
     /// In slice order; a file with many frames is named once for each.
     #[serde(skip)]
     pub files: Vec<PathBuf>,
@@ -142,6 +145,6 @@ pub struct Scan {
 pub enum Loaded {
     /// Grey voxels in patient space.
     Volume(Arc<Volume>),
-    /// A plain picture (PNG, JPEG, colour DICOM).
-    Picture(Arc<RgbImage>),
+    /// Colour: a plain picture, or the frames of colour DICOM and NIfTI.
+    Frames(Arc<Frames>),
 }

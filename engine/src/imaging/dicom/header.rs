@@ -49,6 +49,8 @@ pub struct Header {
     pub unit: Option<String>,
     /// Patient Orientation (0020,0020): where rows and where columns of pixels run to.
     pub sides: Option<[Direction; 2]>,
+    /// Frames a second for display (PS3.3 C.7.6.5).
+    pub fps: Option<f32>,
     /// The pixel matrix.
     pub image: Image,
     /// One for each frame.
@@ -150,10 +152,23 @@ fn header_of(
             .and_then(|number| number.try_into().ok()),
         modality: Modality::from_code(&modality),
         body_part: Some(set.text(tags::BODY_PART_EXAMINED)).filter(|part| !part.is_empty()),
+        fps: fps_of(set),
         image,
         frames,
         pixels,
     })
+}
+
+/// Recommended Display Frame Rate (0008,2144), Cine Rate (0018,0040), or Frame Time (0018,1063), which is in ms.
+fn fps_of(set: &DataSet<'_>) -> Option<f32> {
+    let rates = [
+        set.number(tags::RECOMMENDED_DISPLAY_FRAME_RATE),
+        set.number(tags::CINE_RATE),
+        set.number(tags::FRAME_TIME).map(|ms| 1e3 / ms),
+    ];
+    let sound = |fps: &f64| fps.is_finite() && *fps > 0.0;
+    let fps = rates.into_iter().flatten().find(sound)?;
+    Some(fps as f32)
 }
 
 /// Is this lost on the way? By the transfer syntax and Lossy Image Compression (0028,2110).

@@ -1,4 +1,4 @@
-//! A DICOM series into memory: a volume of stored values, or a picture.
+//! A DICOM series into memory: a volume of stored values, or frames in colour.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -15,6 +15,7 @@ use super::pixels::FrameReader;
 use super::source::Source;
 use super::stack::geometry;
 use crate::imaging::error::ImagingError;
+use crate::imaging::frames::Frames;
 use crate::imaging::memory::check_fits;
 use crate::imaging::series::{Loaded, SeriesInfo};
 use crate::imaging::volume::{Rescale, Volume, Voxels};
@@ -36,7 +37,7 @@ pub fn load_dicom(
     let missing = leave_out_missing(&mut places)?;
     // One slice is decoded before memory for all is asked for: a size may be a lie.
     let (header, first) = match middle_slice(series, &places)? {
-        (_, picture @ Loaded::Picture(_)) => return Ok(picture),
+        (header, Loaded::Frames(_)) => return colour_frames(&places, &header, on_progress),
         (header, Loaded::Volume(volume)) => (header, volume),
     };
     if places.len() > 1 {
@@ -48,7 +49,7 @@ pub fn load_dicom(
     Ok(Loaded::Volume(Arc::new(volume)))
 }
 
-/// The middle slice of a series as a volume of its own, or its picture.
+/// The middle slice of a series as a volume of its own, or its picture in colour.
 ///
 /// # Errors
 /// What is wrong with its file.
@@ -83,14 +84,13 @@ fn middle_slice(
     series: &SeriesInfo,
     places: &[Place<'_>],
 ) -> Result<(Header, Loaded), ImagingError> {
-    let (Some(first), Some(middle)) = (places.first(), places.get(places.len() / 2)) else {
+    let Some(middle) = places.get(places.len() / 2) else {
         return Err(ImagingError::no_files());
     };
     let mut reader = FrameReader::open(middle.path)?;
     if !reader.header.image.grey() {
-        let mut reader = FrameReader::open(first.path)?;
-        let picture = picture(&mut reader, first)?;
-        return Ok((reader.header, Loaded::Picture(Arc::new(picture))));
+        let frames = Frames::one(picture(&mut reader, middle)?);
+        return Ok((reader.header, Loaded::Frames(Arc::new(frames))));
     }
     let slice = SliceOf::of(&reader.header, middle)?;
     let values = values_of(&mut reader, middle)?;
@@ -138,6 +138,30 @@ impl SliceOf {
             looked_up: header.image.modality_lut.is_some(),
         })
     }
+}
+
+/// All frames of a colour series.
+fn colour_frames(
+    places: &[Place<'_>],
+    header: &Header,
+    on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Loaded, ImagingError> {
+    let pixels = header.image.columns.saturating_mul(header.image.rows) as u64;
+    if let Some(first) = places.first() {
+        let bytes = pixels.saturating_mul(3).saturating_mul(places.len() as u64);
+        check_fits(bytes, first.path)?;
+    }
+    let mut opened: Option<FrameReader> = None;
+    let mut pictures = Vec::with_capacity(places.len());
+    for place in places {
+        let reader = opened_at(&mut opened, place)?;
+        pictures.push(picture(reader, place)?);
+        if on_progress(pictures.len(), places.len()).is_break() {
+            return Err(ImagingError::Stopped);
+        }
+    }
+    let frames = Frames::new(pictures).ok_or_else(ImagingError::no_files)?;
+    Ok(Loaded::Frames(Arc::new(frames)))
 }
 
 fn picture(reader: &mut FrameReader, slice: &Place<'_>) -> Result<RgbImage, ImagingError> {
@@ -378,13 +402,21 @@ fn read_one(
     opened: &mut Option<FrameReader>,
     place: &Place<'_>,
 ) -> Result<(SliceOf, Voxels), ImagingError> {
-    let fresh = match opened.take() {
+    let reader = opened_at(opened, place)?;
+    let slice = SliceOf::of(&reader.header, place)?;
+    Ok((slice, values_of(reader, place)?))
+}
+
+/// The reader of a file, the one that is open if it is of the same.
+fn opened_at<'a>(
+    opened: &'a mut Option<FrameReader>,
+    place: &Place<'_>,
+) -> Result<&'a mut FrameReader, ImagingError> {
+    let reader = match opened.take() {
         Some(reader) if reader.path() == place.path => reader,
         _ => FrameReader::open(place.path)?,
     };
-    let reader = opened.insert(fresh);
-    let slice = SliceOf::of(&reader.header, place)?;
-    Ok((slice, values_of(reader, place)?))
+    Ok(opened.insert(reader))
 }
 
 /// The values of a slice, through its modality look-up table where it has one.

@@ -71,13 +71,6 @@ fn info_of(
         .collect();
     let geometry = geometry(&frames);
     notes.extend(geometry.notes);
-    let grey = header.image.grey();
-    if !grey && stack.len() > 1 {
-        notes.push(format!(
-            "colour: only the first of {} frames is shown",
-            stack.len()
-        ));
-    }
     let several_frames = stack.iter().any(|at| {
         headers
             .get(at.file)
@@ -108,5 +101,6 @@ fn info_of(
             Vec::new()
         },
         volumes: 1,
+        fps: header.fps,
     })
 }

@@ -92,13 +92,6 @@ pub fn other_half(path: &Path, extension: &str) -> Option<PathBuf> {
 pub fn series_of(path: &Path) -> Result<SeriesInfo, ImagingError> {
     let (header, _) = read_header(path)?;
     voxels::check_type(&header, path)?;
-    let mut notes = header.notes;
-    if [colour::RGB24, colour::RGBA32].contains(&header.datatype) && header.size[2] > 1 {
-        notes.push(format!(
-            "colour: only the middle one of {} slices is shown",
-            header.size[2]
-        ));
-    }
     let folder = path.parent().unwrap_or(Path::new(""));
     Ok(SeriesInfo {
         id: path_hash("nifti", path),
@@ -112,10 +105,11 @@ pub fn series_of(path: &Path) -> Result<SeriesInfo, ImagingError> {
         format: Format::Nifti,
         size: header.size,
         spacing_mm: Some(header.patient_from_voxel.spacing_mm()),
-        notes,
+        notes: header.notes,
         files: vec![path.to_owned()],
         frames: Vec::new(),
         volumes: header.volumes,
+        fps: None,
     })
 }
 

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::colour::{RGB24, RGBA32, middle_picture};
+use super::colour::{RGB24, RGBA32, slices as colour_slices};
 use super::gzip::MAGIC;
 use super::header::Header;
 use super::{open_at, read_header};
@@ -47,7 +47,8 @@ fn held_bytes(datatype: i16) -> u64 {
         64 => 4,
         // Whole numbers that may not fit 32 bits are narrowed at the end.
         768 | 1024 | 1280 => 12,
-        RGBA32 => 3,
+        // As voxels, then as pictures.
+        RGB24 | RGBA32 => 6,
         other => voxel_bytes(other).unwrap_or(8),
     }
 }
@@ -137,20 +138,18 @@ pub fn load_nifti(
     };
     check_fits(needed, path)?;
     if [RGB24, RGBA32].contains(&header.datatype) {
-        let picture = if header.datatype == RGB24 {
-            middle_picture(
-                &slices.read(|rgb: [u8; 3]| rgb).map_err(failed)?,
-                header.size,
-            )
+        let frames = if header.datatype == RGB24 {
+            let voxels = slices.read(|rgb: [u8; 3]| rgb).map_err(failed)?;
+            colour_slices(&voxels, header.size)
         } else {
             let opaque = |[r, g, b, _]: [u8; 4]| [r, g, b];
-            middle_picture(&slices.read(opaque).map_err(failed)?, header.size)
+            colour_slices(&slices.read(opaque).map_err(failed)?, header.size)
         };
         slices.finish().map_err(failed)?;
-        let picture = picture.ok_or_else(|| {
-            ImagingError::damaged(&voxels_path, "its picture has fewer pixels than its size")
+        let frames = frames.ok_or_else(|| {
+            ImagingError::damaged(&voxels_path, "it has fewer pixels than its size")
         })?;
-        return Ok(Loaded::Picture(Arc::new(picture)));
+        return Ok(Loaded::Frames(Arc::new(frames)));
     }
     let voxels = slices.voxels(header.datatype).map_err(failed)?;
     slices.finish().map_err(failed)?;
