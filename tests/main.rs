@@ -17,6 +17,7 @@ mod packaging;
 mod packed;
 mod paint;
 mod privacy;
+mod reslice;
 mod screen;
 mod session;
 mod shaders;

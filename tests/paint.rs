@@ -84,6 +84,7 @@ fn the_shader_makes_the_picture_that_the_model_gets() {
                     for invert in [false, true] {
                         let levels = Levels {
                             slice: Arc::clone(&slice),
+                            cut: None,
                             window: Window {
                                 center,
                                 width,
@@ -109,6 +110,7 @@ fn what_is_not_a_number_is_black_and_outside() {
     let slice = Arc::new(slice([16, 16], [1.0, 1.0]));
     let levels = Levels {
         slice: Arc::clone(&slice),
+        cut: None,
         window: Window::linear(-1500.0, 10.0), // everything is white
         invert: false,
     };
@@ -128,6 +130,7 @@ fn a_layer_is_used_again_and_follows_slice_and_window() {
         samples.samples[0] = step as f32 * 100.0;
         let levels = Levels {
             slice: Arc::new(samples),
+            cut: None,
             window: Window::linear(250.0 + (step / 2) as f32, 500.0),
             invert: step % 2 == 1,
         };
@@ -161,6 +164,7 @@ fn mixed(mix: Mix, maps: [ColourMap; 2]) -> (Vec<[u8; 4]>, [Vec<u8>; 2]) {
             .for_each(|x| *x = if x.is_nan() { 0.0 } else { *x });
         let levels = Levels {
             slice: Arc::new(samples),
+            cut: None,
             window: Window::linear(center, 900.0),
             invert: false,
         };

@@ -93,7 +93,8 @@ fn every_shader_says_what_it_computes_names_its_bindings_and_its_launcher() {
 }
 
 /// What the window draws with: stem and text.
-const DISPLAY: [(&str, &str); 2] = [
+const DISPLAY: [(&str, &str); 3] = [
+    ("reslice", workbench::paint::reslice::SOURCE),
     ("window_level", workbench::paint::window_level::SOURCE),
     ("compare", workbench::paint::compare::SOURCE),
 ];

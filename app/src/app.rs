@@ -20,6 +20,7 @@ use crate::desktop::{Desktop, OpenWindow, place_of};
 use crate::dialogs::{Chosen, Dialogs};
 use crate::keeper::{Report, Wish};
 use crate::loss::Loss;
+use crate::paint::volumes::Volumes;
 use crate::pictures::Pictures;
 use crate::plan::{PlanRun, ScreenshotPlan};
 use crate::settings::Settings;
@@ -395,7 +396,9 @@ fn adapter(creation: &eframe::CreationContext<'_>) -> Option<AdapterInfo> {
 
 fn pictures(creation: &eframe::CreationContext<'_>) -> Pictures {
     let render = creation.wgpu_render_state.as_ref();
-    Pictures::new(render.map(|render| render.target_format)).in_background(&creation.egui_ctx)
+    Pictures::new(render.map(|render| render.target_format))
+        .in_background(&creation.egui_ctx)
+        .on_card(render.and_then(Volumes::on_card))
 }
 
 /// Repaints after an event: at once after a quiet time, else when `pause` is over.

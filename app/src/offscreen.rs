@@ -10,6 +10,8 @@ use eframe::wgpu;
 use egui::{Context, FullOutput, RawInput, Ui, Vec2};
 use image::RgbaImage;
 
+use crate::paint::volumes::Volumes;
+
 /// A window of a fixed size that nobody sees.
 pub struct Offscreen {
     /// What is drawn in.
@@ -77,6 +79,16 @@ impl Offscreen {
     /// The name of the adapter.
     pub fn adapter(&self) -> String {
         self.render.adapter.get_info().name
+    }
+
+    /// Its queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.render.queue
+    }
+
+    /// Where its volumes are held, whatever the card is: windows leave a software rasteriser without.
+    pub fn volumes(&self) -> Volumes {
+        Volumes::new(self.render.device.clone(), self.render.queue.clone())
     }
 
     /// The format of what is drawn on.

@@ -12,6 +12,8 @@ use image::RgbImage;
 use image::imageops::{FilterType, resize};
 
 use crate::paint::compare::difference_colour;
+use crate::paint::reslice::GpuCut;
+use crate::paint::volumes::{Standing, Volumes};
 use crate::slicer::Slicer;
 use crate::state::{Content, State, Viewer, Viewport};
 
@@ -30,6 +32,8 @@ pub struct Pictures {
     pub format: TextureFormat,
     /// Slices cut so far.
     pub slice_uploads: usize,
+    /// The volumes on the graphics card, where it cuts.
+    volumes: Option<Volumes>,
     /// Cuts what takes long; without it, it is cut while the window waits.
     slicer: Option<Slicer>,
     /// What it is asked for, by viewport.
@@ -45,8 +49,8 @@ impl Default for Pictures {
 /// What one viewport draws.
 #[derive(Clone)]
 pub enum Drawn {
-    /// Samples, whose grey levels are made on the graphics card.
-    Slice(Arc<Slice>),
+    /// Samples, whose grey levels are made on the graphics card; with the cut the samples are made there too.
+    Slice(Arc<Slice>, Option<GpuCut>),
     /// A picture with colours of its own, or a slice too large for the graphics card.
     Picture(Texture),
 }
@@ -55,7 +59,7 @@ impl Drawn {
     /// Columns and rows, once pixels are square.
     pub fn size(&self) -> [u32; 2] {
         match self {
-            Self::Slice(slice) => square_size(slice),
+            Self::Slice(slice, _) => square_size(slice),
             Self::Picture(texture) => texture.size,
         }
     }
@@ -123,6 +127,7 @@ impl Pictures {
             sample: None,
             format: format.unwrap_or(TextureFormat::Rgba8Unorm),
             slice_uploads: 0,
+            volumes: None,
             slicer: None,
             wanted: BTreeMap::new(),
         }
@@ -132,6 +137,13 @@ impl Pictures {
     #[must_use]
     pub fn in_background(mut self, ctx: &Context) -> Self {
         self.slicer = Slicer::start(ctx.clone());
+        self
+    }
+
+    /// From now on what takes the processor long is cut on the graphics card.
+    #[must_use]
+    pub fn on_card(mut self, volumes: Option<Volumes>) -> Self {
+        self.volumes = volumes;
         self
     }
 
@@ -191,6 +203,13 @@ impl Pictures {
                 continue;
             }
             let old = self.slices.get_mut(number).and_then(Option::take);
+            if let Some(cut) = self.cut_on_card(ctx, viewport, old.as_ref()) {
+                let _ = self.wanted.remove(&number);
+                if let Some(place) = self.slices.get_mut(number) {
+                    *place = Some(cut);
+                }
+                continue;
+            }
             if let Some(key) = self.left_to_slicer(ctx, number, viewport, old.as_ref()) {
                 // Another slice of the same plane is better than none meanwhile.
                 if let Some(place) = self.slices.get_mut(number) {
@@ -207,6 +226,41 @@ impl Pictures {
         let old = self.second.take();
         if viewer.overlaid() {
             self.second = second_of(viewer, old, &mut self.slice_uploads);
+        }
+    }
+
+    /// What a viewport is to show, if the graphics card makes it, it is not there yet, and the voxels are.
+    fn cut_on_card(
+        &mut self,
+        ctx: &Context,
+        viewport: &Viewport,
+        old: Option<&Cut>,
+    ) -> Option<Cut> {
+        let volumes = self.volumes.as_mut()?;
+        let view = viewport.volume()?;
+        let descriptor = view.descriptor();
+        let key = Key::of(viewport.series_id()?, &descriptor);
+        // A slice along the voxels is only copied.
+        let copied = descriptor.slab.is_none() && descriptor.axes == Axes::Acquired;
+        if copied || old.is_some_and(|old| old.key == key) {
+            return None;
+        }
+        let cutting = view.volume.cutting(&descriptor).ok()??;
+        if cutting.frame.width.max(cutting.frame.height) > ctx.input(|input| input.max_texture_side)
+        {
+            return None;
+        }
+        match volumes.cut(&view.volume, &cutting) {
+            Standing::Ready(cut) => {
+                self.slice_uploads += 1;
+                let drawn = Ok(Drawn::Slice(Arc::new(cutting.frame), Some(cut)));
+                Some(Cut { key, drawn })
+            }
+            Standing::Coming => {
+                ctx.request_repaint();
+                None
+            }
+            Standing::Not => None,
         }
     }
 
@@ -254,7 +308,7 @@ impl Pictures {
                 && let Some(place) = self.slices.get_mut(viewport)
             {
                 self.slice_uploads += 1;
-                let drawn = cut.slice.map(|slice| Drawn::Slice(Arc::new(slice)));
+                let drawn = cut.slice.map(|slice| Drawn::Slice(Arc::new(slice), None));
                 *place = Some(Cut { key, drawn });
             }
         }
@@ -267,11 +321,8 @@ impl Pictures {
     }
 
     /// The second volume where the first one's slice is, while they are drawn as one.
-    pub fn second(&self) -> Option<&Arc<Slice>> {
-        match &self.second.as_ref()?.drawn {
-            Ok(Drawn::Slice(slice)) => Some(slice),
-            _ => None,
-        }
+    pub fn second(&self) -> Option<&Drawn> {
+        self.second.as_ref()?.drawn.as_ref().ok()
     }
 
     /// The thumbnail of a series.
@@ -336,7 +387,7 @@ fn cut_of(
         if large {
             render(volume, &view).map(|picture| Drawn::Picture(upload(ctx, "slice", &picture)))
         } else {
-            volume.cut(&view).map(|slice| Drawn::Slice(Arc::new(slice)))
+            volume.cut(&view).map(|slice| Drawn::Slice(Arc::new(slice), None))
         }
     }))
 }
@@ -365,7 +416,7 @@ fn second_of(viewer: &Viewer, old: Option<Cut>, uploads: &mut usize) -> Option<C
         } else {
             second.volume.cut(&second.descriptor())?
         };
-        Ok(Drawn::Slice(Arc::new(slice)))
+        Ok(Drawn::Slice(Arc::new(slice), None))
     }))
 }
 

@@ -119,7 +119,7 @@ fn both_are_drawn_as_one_picture_by_swipe_flicker_blend_and_difference() {
     }
     let second = harness.state().pictures.second().unwrap();
     assert_eq!(
-        [second.width, second.height],
+        second.size(),
         [40, 32],
         "on the grid of the first"
     );

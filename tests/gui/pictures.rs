@@ -3,7 +3,9 @@
 //! `UPDATE_SNAPSHOTS=true cargo test --release` writes them anew; look at each before it is committed.
 
 use egui_kittest::SnapshotResults;
-use engine::imaging::{ColourMap, Direction, Plane, Projection, Scale, Slab};
+use engine::imaging::{Axes, ColourMap, Direction, Plane, Projection, Scale, Slab};
+use workbench::offscreen::Offscreen;
+use workbench::pictures::Drawn;
 use workbench::state::{CompareMode, ViewTurn};
 
 use super::*;
@@ -220,7 +222,7 @@ fn an_oblique_head_along_its_voxels_and_along_the_patient() {
     };
     check(&mut results, "oblique_acquired", head_desk(volume.clone()));
     let mut desk = head_desk(volume);
-    desk.perform(Action::SetAxes(engine::imaging::Axes::Patient));
+    desk.perform(Action::SetAxes(Axes::Patient));
     check(&mut results, "oblique_patient", desk);
 }
 
@@ -277,4 +279,56 @@ fn what_cannot_be_shown_says_why() {
         ..head()
     });
     check(&mut results, "on_a_detector", desk);
+}
+
+/// A thick slab along turned axes, cut by the processor and by the card (lavapipe, made to): the same pixels on screen.
+#[test]
+fn a_slab_from_the_card_is_the_processors() {
+    let turned = [
+        [0.95, 0.3, 0.0, -24.0],
+        [-0.3, 0.95, 0.1, -28.0],
+        [0.0, -0.1, 1.5, -30.0],
+    ];
+    let volume = Volume {
+        patient_from_voxel: Affine(turned),
+        ..head()
+    };
+    let mut screen = Offscreen::new([480, 480], true).unwrap();
+    workbench::theme::install(&screen.ctx);
+    let mut pictures = [false, true].map(|card| {
+        let volumes = card.then(|| screen.volumes());
+        Pictures::new(Some(screen.format())).on_card(volumes)
+    });
+    for projection in [Projection::Maximum, Projection::Mean] {
+        let mut desk = head_desk(volume.clone());
+        desk.perform(Action::SetAxes(Axes::Patient));
+        desk.perform(Action::SetSlab(Some(Slab {
+            projection,
+            mm: 12.0,
+        })));
+        let drawn = pictures.each_mut().map(|pictures| {
+            for _ in 0..4 {
+                let frame = screen.frame(Vec::new(), |ui| {
+                    pictures.sync(ui.ctx(), &desk.state);
+                    let _ = workbench::view::stage_ui(
+                        ui,
+                        &desk.state.viewer,
+                        (&desk.state.measurements, &desk.state.keymap),
+                        pictures,
+                        egui::Frame::new(),
+                    );
+                });
+                frame.unwrap();
+            }
+            let cut = pictures.slice(0).unwrap().unwrap();
+            (matches!(cut, Drawn::Slice(_, Some(_))), screen.image().unwrap())
+        });
+        let [(false, processor), (true, card)] = drawn else {
+            panic!("not cut where it should be");
+        };
+        let apart = processor.pixels().zip(card.pixels()).filter(|(a, b)| a != b);
+        let bright = card.pixels().filter(|pixel| pixel.0[0] > 60).count();
+        // A sample between two grey levels may be rounded the other way.
+        assert!(apart.count() < 30 && bright > 10_000, "{bright} bright");
+    }
 }

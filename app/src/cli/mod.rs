@@ -8,6 +8,7 @@ mod ask;
 mod assets;
 mod bench;
 mod bench_peer;
+mod bench_slab;
 mod bench_viewer;
 mod console;
 mod convert;

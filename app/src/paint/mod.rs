@@ -1,7 +1,9 @@
-//! Slices on the graphics card: a picture of grey levels for each ([`window_level`]), drawn into its viewport
+//! Slices on the graphics card: samples where they take the processor long ([`reslice`]), a picture of grey levels for each ([`window_level`]), drawn into its viewport
 //! ([`compare`]). The window costs one pass over the slice when it changes, zoom and pan cost no new picture.
 
 pub mod compare;
+pub mod reslice;
+pub mod volumes;
 pub mod window_level;
 
 use std::collections::HashMap;
@@ -14,7 +16,8 @@ use compare::{Compare, Look, Target};
 use window_level::{Layer, Levels, WindowLevel};
 
 /// The display shaders: stem of the file in `shaders/` and of the launcher here, and the text.
-pub const SHADERS: [(&str, &str); 2] = [
+pub const SHADERS: [(&str, &str); 3] = [
+    ("reslice", reslice::SOURCE),
     ("window_level", window_level::SOURCE),
     ("compare", compare::SOURCE),
 ];
@@ -111,7 +114,22 @@ fn bind_group_layout(
     device: &wgpu::Device,
     label: &str,
     look_bytes: usize,
-    textures: u32,
+    textures: usize,
+) -> wgpu::BindGroupLayout {
+    let texture = wgpu::BindingType::Texture {
+        sample_type: wgpu::TextureSampleType::Float { filterable: false },
+        view_dimension: wgpu::TextureViewDimension::D2,
+        multisampled: false,
+    };
+    bind_group_layout_of(device, label, look_bytes, &vec![texture; textures])
+}
+
+/// A uniform buffer and these textures behind it.
+fn bind_group_layout_of(
+    device: &wgpu::Device,
+    label: &str,
+    look_bytes: usize,
+    textures: &[wgpu::BindingType],
 ) -> wgpu::BindGroupLayout {
     let mut entries = vec![wgpu::BindGroupLayoutEntry {
         binding: 0,
@@ -123,14 +141,10 @@ fn bind_group_layout(
         },
         count: None,
     }];
-    entries.extend((1..=textures).map(|binding| wgpu::BindGroupLayoutEntry {
+    entries.extend((1..).zip(textures).map(|(binding, ty)| wgpu::BindGroupLayoutEntry {
         binding,
         visibility: wgpu::ShaderStages::FRAGMENT,
-        ty: wgpu::BindingType::Texture {
-            sample_type: wgpu::TextureSampleType::Float { filterable: false },
-            view_dimension: wgpu::TextureViewDimension::D2,
-            multisampled: false,
-        },
+        ty: *ty,
         count: None,
     }));
     device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {

@@ -2,12 +2,13 @@
 //!
 //! Its meaning is `engine::imaging::render::picture`, which makes what the model gets; a test holds the two equal.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use eframe::wgpu;
 use engine::imaging::render::square_size;
 use engine::imaging::{Slice, VoiFunction, Window};
 
+use super::reslice::{GpuCut, Reslice, SAMPLES_FORMAT};
 use super::{bind_group_layout, pipeline, texture, write_texture};
 
 /// Stands for a sample that is not a number.
@@ -30,6 +31,8 @@ const LOOK_BYTES: usize = 48;
 pub struct WindowLevel {
     pipeline: wgpu::RenderPipeline,
     layout: wgpu::BindGroupLayout,
+    /// Compiled where it is used: not every card draws numbers.
+    reslice: OnceLock<Reslice>,
 }
 
 /// How samples become grey levels.
@@ -37,6 +40,8 @@ pub struct WindowLevel {
 pub struct Levels {
     /// The samples.
     pub slice: Arc<Slice>,
+    /// How they are made on the card, where the slice has none.
+    pub cut: Option<GpuCut>,
     /// Their window.
     pub window: Window,
     /// Black and white exchanged.
@@ -59,7 +64,11 @@ impl WindowLevel {
     pub fn new(device: &wgpu::Device) -> Self {
         let layout = bind_group_layout(device, "window_level", LOOK_BYTES, 2);
         let pipeline = pipeline(device, "window_level", SOURCE, &layout, PICTURE_FORMAT);
-        Self { pipeline, layout }
+        Self {
+            pipeline,
+            layout,
+            reslice: OnceLock::new(),
+        }
     }
 
     /// Brings the picture of `levels` about: of `old` what can be used again is. Draws only what changed.
@@ -81,7 +90,8 @@ impl WindowLevel {
                     == [levels.slice.width, levels.slice.height];
             let same_table = table_of(&old.levels) == table_of(levels)
                 && Arc::ptr_eq(&old.levels.slice.voi_tables, &levels.slice.voi_tables);
-            same_size && (same_table || table_of(levels).is_none())
+            let same_maker = old.levels.cut.is_some() == levels.cut.is_some();
+            same_size && same_maker && (same_table || table_of(levels).is_none())
         };
         let same_slice = |old: &Layer| Arc::ptr_eq(&old.levels.slice, &levels.slice);
         let mut layer = match old {
@@ -91,11 +101,11 @@ impl WindowLevel {
                     return old;
                 }
                 if !same_slice(&old) {
-                    write_samples(queue, &old.samples, &levels.slice);
+                    self.fill(device, queue, encoder, &old.samples, levels);
                 }
                 old
             }
-            _ => self.layer(device, queue, levels),
+            _ => self.layer(device, queue, encoder, levels),
         };
         layer.levels = levels.clone();
         queue.write_buffer(&layer.look, 0, &look_bytes(levels));
@@ -119,12 +129,41 @@ impl WindowLevel {
         layer
     }
 
-    fn layer(&self, device: &wgpu::Device, queue: &wgpu::Queue, levels: &Levels) -> Layer {
+    /// Brings the samples onto the card, or makes them there.
+    fn fill(
+        &self,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        encoder: &mut wgpu::CommandEncoder,
+        samples: &wgpu::Texture,
+        levels: &Levels,
+    ) {
+        match &levels.cut {
+            None => write_samples(queue, samples, &levels.slice),
+            Some(cut) => {
+                let reslice = self.reslice.get_or_init(|| Reslice::new(device));
+                let samples = samples.create_view(&Default::default());
+                reslice.record(device, queue, encoder, cut, &samples);
+            }
+        }
+    }
+
+    fn layer(
+        &self,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        encoder: &mut wgpu::CommandEncoder,
+        levels: &Levels,
+    ) -> Layer {
         let slice = &levels.slice;
         let usage = wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST;
+        let made_here = match levels.cut {
+            Some(_) => wgpu::TextureUsages::RENDER_ATTACHMENT,
+            None => wgpu::TextureUsages::empty(),
+        };
         let size = [slice.width as u32, slice.height as u32];
-        let samples = texture(device, size, wgpu::TextureFormat::R32Float, usage);
-        write_samples(queue, &samples, slice);
+        let samples = texture(device, size, SAMPLES_FORMAT, usage | made_here);
+        self.fill(device, queue, encoder, &samples, levels);
         let entries = table_levels(levels);
         let rows = entries.len().div_ceil(TABLE_ROW).max(1);
         let table_size = [TABLE_ROW as u32, rows as u32];
@@ -209,6 +248,7 @@ fn look_bytes(levels: &Levels) -> Vec<u8> {
         slice,
         window,
         invert,
+        ..
     } = levels;
     let table = match window.function {
         VoiFunction::Table(number) => slice.voi_tables.get(number),

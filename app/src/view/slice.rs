@@ -1,10 +1,12 @@
 //! One viewport: its picture on pure black, what the mouse does with it, its slider, and the read-out below.
 
+use std::sync::Arc;
+
 use egui::{
     Align2, Color32, EventFilter, FontId, Rect, Response, Role, Sense, Slider, Ui, UiBuilder, Vec2,
     WidgetInfo,
 };
-use engine::imaging::{Axes, ColourMap};
+use engine::imaging::{Axes, ColourMap, Slice};
 
 use super::gestures::gestures;
 use super::measure;
@@ -16,6 +18,7 @@ use super::tools::tool_words;
 use crate::action::Action;
 use crate::paint::ViewportPaint;
 use crate::paint::compare::{Look, Mix};
+use crate::paint::reslice::GpuCut;
 use crate::paint::window_level::Levels;
 use crate::pictures::{Drawn, Pictures};
 use crate::state::{
@@ -149,12 +152,13 @@ fn loading_ui(
         size,
         Orientation::default(),
     );
-    if let Drawn::Slice(slice) = drawn {
+    if let Drawn::Slice(slice, cut) = drawn {
         let paint = ViewportPaint {
             viewport: number,
             format: pictures.format,
             first: Levels {
-                slice: std::sync::Arc::clone(slice),
+                slice: Arc::clone(slice),
+                cut: cut.clone(),
                 window: volume.default_window(),
                 invert: volume.inverted,
             },
@@ -266,13 +270,13 @@ fn draw(
 ) {
     let painter = ui.painter_at(area);
     match (drawn, &open.content) {
-        (Drawn::Slice(slice), Content::Volume(view)) => {
-            let levels =
-                |view: &VolumeView, slice: &std::sync::Arc<engine::imaging::Slice>| Levels {
-                    slice: std::sync::Arc::clone(slice),
-                    window: view.window,
-                    invert: view.invert != view.volume.inverted,
-                };
+        (Drawn::Slice(slice, cut), Content::Volume(view)) => {
+            let levels = |view: &VolumeView, slice: &Arc<Slice>, cut: &Option<GpuCut>| Levels {
+                slice: Arc::clone(slice),
+                cut: cut.clone(),
+                window: view.window,
+                invert: view.invert != view.volume.inverted,
+            };
             let other = viewer.pair().filter(|_| viewer.overlaid());
             let second = other.zip(pictures.second());
             let (mix, maps) = match other {
@@ -282,8 +286,11 @@ fn draw(
             let paint = ViewportPaint {
                 viewport: number,
                 format: pictures.format,
-                first: levels(view, slice),
-                second: second.map(|([_, view], slice)| levels(view, slice)),
+                first: levels(view, slice, cut),
+                second: match second {
+                    Some(([_, view], Drawn::Slice(slice, cut))) => Some(levels(view, slice, cut)),
+                    _ => None,
+                },
                 look: look(area, place, open.orientation, mix, maps),
             };
             painter.add(paint.shape(area));
@@ -291,7 +298,7 @@ fn draw(
         (Drawn::Picture(texture), _) => {
             painter.add(turned_picture(texture.handle.id(), place, open.orientation));
         }
-        (Drawn::Slice(_), Content::Frames(_)) => {}
+        (Drawn::Slice(..), Content::Frames(_)) => {}
     }
 }
 

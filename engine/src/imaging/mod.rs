@@ -33,7 +33,7 @@ pub use geometry::{Affine, Direction};
 pub use inspect::{FileReport, Number, Opens, Refused, inspect_file, inspect_files};
 pub use load::{first_slice, load_series, load_series_showing, series_picture};
 pub use render::{ViewDescriptor, picture_hash, render};
-pub use reslice::{Axes, Grid, Projection, Slab};
+pub use reslice::{Axes, Cutting, Grid, Projection, Slab};
 pub use scan::{scan, scan_showing};
 pub use series::{Format, Loaded, PatientLabel, Scan, SeriesInfo, SkippedFile};
 pub use volume::{Modality, Plane, Rescale, Scale, Slice, Volume, Voxels};

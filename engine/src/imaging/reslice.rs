@@ -3,6 +3,7 @@
 //! A [`Grid`] says where every pixel lies in the patient. Along the voxels each pixel is one voxel; any other grid is
 //! sampled between the eight nearest voxels, so that oblique and sheared volumes come out straight.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread;
 
@@ -85,13 +86,14 @@ impl Grid {
     }
 
     /// The slices of a slab about `index`, first and behind the last.
-    fn slab(&self, index: usize, mm: f32) -> std::ops::Range<usize> {
+    fn slab(&self, index: usize, mm: f32) -> Range<usize> {
         let [.., step] = self.patient_from_grid.spacing_mm();
         let slices = (f64::from(mm) / step.max(1e-3)).round().max(1.0) as usize;
         let first = index.saturating_sub((slices - 1) / 2);
         first..(index + slices / 2 + 1).min(self.size[2])
     }
 
+    /// A slice of it without its samples.
     fn empty_slice(&self, volume: &Volume) -> Slice {
         let [width, height, _] = self.size;
         let [dx, dy, _] = self.patient_from_grid.spacing_mm();
@@ -107,7 +109,55 @@ impl Grid {
     }
 }
 
+/// A slice that is still to be cut: what lies where. All that a graphics card needs beside the voxels.
+#[derive(Clone, Debug)]
+pub struct Cutting {
+    /// The slice without its samples.
+    pub frame: Slice,
+    /// Voxel of (column, row, slice) of the grid.
+    pub voxel_from_grid: Affine,
+    /// The slices of the grid that become one.
+    pub slices: Range<usize>,
+    /// How they do.
+    pub projection: Projection,
+}
+
 impl Volume {
+    /// What [`Self::cut`] would do. Nothing where the volume is flat or its slices have a rescale each.
+    ///
+    /// # Errors
+    /// As [`Self::cut`].
+    pub fn cutting(&self, view: &ViewDescriptor) -> Result<Option<Cutting>, ImagingError> {
+        let grid = self.grid(view.plane, view.axes);
+        let count = grid.size[2];
+        if view.index >= count {
+            return Err(ImagingError::NoSlice {
+                asked: view.index + 1,
+                count,
+            });
+        }
+        let one = view.index..view.index + 1;
+        let slices = view.slab.map_or(one, |slab| grid.slab(view.index, slab.mm));
+        let projection = view.slab.map(|slab| slab.projection).unwrap_or_default();
+        Ok(self.cutting_on(&grid, slices, projection))
+    }
+
+    /// What [`Self::sampled`] would do, for one slice of a grid or a projection of several. Nothing as [`Self::cutting`].
+    pub fn cutting_on(
+        &self,
+        grid: &Grid,
+        slices: Range<usize>,
+        projection: Projection,
+    ) -> Option<Cutting> {
+        let voxel_from_patient = self.patient_from_voxel.inverse()?;
+        (self.rescale.len() <= 1).then(|| Cutting {
+            frame: grid.empty_slice(self),
+            voxel_from_grid: voxel_from_patient.after(&grid.patient_from_grid),
+            slices,
+            projection,
+        })
+    }
+
     /// Where the slices of a plane lie.
     pub fn grid(&self, plane: Plane, axes: Axes) -> Grid {
         match axes {
