@@ -5,6 +5,7 @@
 
 mod attention;
 mod choosing;
+mod kept;
 mod products;
 mod small;
 

@@ -8,10 +8,15 @@ use anyhow::{Context, Result, bail};
 use tracing_subscriber::EnvFilter;
 use workbench::cli::{self, Outcome, Streams};
 use workbench::run_window;
+use workbench::store::Store;
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     log_to_stderr(cli::verbosity(&words));
+    // Without such a folder pipelines are compiled at every start.
+    if let Some(Ok(folder)) = Store::of_user().map(|store| store.pipelines()) {
+        engine::gpu::kept::keep_pipelines_in(folder);
+    }
     run(&words).unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE

@@ -24,6 +24,7 @@ const MAX_BYTES: u64 = 16 << 20;
 pub struct Store {
     config: PathBuf,
     data: PathBuf,
+    cache: PathBuf,
 }
 
 /// Something read: the value (a default if there was no sound file) and where a damaged file was put.
@@ -55,6 +56,7 @@ impl Store {
         Some(Self {
             config: of("XDG_CONFIG_HOME", ".config")?.join(FOLDER),
             data: of("XDG_DATA_HOME", ".local/share")?.join(FOLDER),
+            cache: of("XDG_CACHE_HOME", ".cache")?.join(FOLDER),
         })
     }
 
@@ -63,6 +65,7 @@ impl Store {
         Self {
             config: folder.join("config"),
             data: folder.join("data"),
+            cache: folder.join("cache"),
         }
     }
 
@@ -92,6 +95,16 @@ impl Store {
     /// Where sessions are kept while they run.
     pub fn sessions(&self) -> PathBuf {
         self.data.join("sessions")
+    }
+
+    /// The folder of compiled pipelines, which only this user can enter: what is in it is run by the graphics driver.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn pipelines(&self) -> io::Result<PathBuf> {
+        let folder = self.cache.join("pipelines");
+        own_folder(&folder)?;
+        Ok(folder)
     }
 
     /// Where reports of crashes are.

@@ -18,6 +18,7 @@ pub mod group_norm_silu;
 pub mod hlora_expand;
 pub mod hlora_gate;
 pub mod hlora_shrink;
+pub mod kept;
 pub mod kernel;
 mod layer;
 pub mod memory;
@@ -41,6 +42,7 @@ pub use kernel::{Dispatch, shaders};
 pub use pack::Format;
 pub use plan::Plan;
 
+use kept::KeptPipelines;
 use kernel::{Access, Reduction, Shader};
 
 /// Lanes and variants for an adapter.
@@ -79,6 +81,8 @@ pub struct Gpu {
     pub tuning: Tuning,
     /// Bytes it can give us, where that is known.
     pub memory: Option<u64>,
+    /// Pipelines of earlier runs.
+    kept: Option<Arc<KeptPipelines>>,
     pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
 }
 
@@ -114,6 +118,7 @@ impl Gpu {
             },
         };
         Self {
+            kept: KeptPipelines::of(&device, &info).map(Arc::new),
             device,
             queue,
             info,
@@ -133,6 +138,7 @@ impl Gpu {
             burn: self.burn.clone(),
             tuning,
             memory: self.memory,
+            kept: self.kept.clone(),
             pipelines: Mutex::new(HashMap::new()),
         }
     }
@@ -347,8 +353,16 @@ impl Gpu {
                     constants,
                     zero_initialize_workgroup_memory: false,
                 },
-                cache: None,
+                cache: self.kept.as_ref().map(|kept| kept.for_new()),
             })
+    }
+
+    /// Keeps what was compiled for the next start; the result is the size of the file, 0 where nothing was new.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn keep_pipelines(&self) -> std::io::Result<usize> {
+        self.kept.as_ref().map_or(Ok(0), |kept| kept.write())
     }
 
     /// Records dispatches in one pass and submits them.

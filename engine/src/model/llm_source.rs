@@ -1,7 +1,7 @@
 //! The language model's files, read for the twin, packed for the GPU, or used as they are on the CPU.
 
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use burn::module::Param;
 use burn::tensor::Tensor;
@@ -247,6 +247,7 @@ impl LlmSource<'_> {
             packed.push(read.1);
         }
         let count = packed.len();
+        let kernels = Arc::clone(&gpu);
         let mut plan = Plan::new(gpu, config.clone(), weights, packed, cache)?;
         for plugin in 0..count {
             let (done, parts) = (reader.done, reader.parts);
@@ -255,6 +256,8 @@ impl LlmSource<'_> {
             }
             plan.warm(Some(plugin))?;
         }
+        // Where that fails the next start compiles again; nothing else depends on it.
+        let _ = kernels.keep_pipelines();
         Ok((Llm::Plan(Box::new(Mutex::new(plan))), plugins))
     }
 }
