@@ -107,6 +107,7 @@ pub fn config(root: &Path, out: &str, stage: Stage, steps: u64) -> StageConfig {
         each_patch_answers: false,
         position_offset: 0.0,
         begin_at_codebook: false,
+        written_share: None,
         augment: true,
         skip_bad: false,
         checkpoint_every: 100,
@@ -555,6 +556,21 @@ fn a_stage_that_would_train_nothing_or_ask_nothing_is_refused() {
         ..good.clone()
     });
     assert!(heads.contains("begin_at_codebook is for"), "{heads}");
+    let written = refused(StageConfig {
+        stage: Stage::Instruction,
+        written_share: Some(0.5),
+        ..good.clone()
+    });
+    assert!(
+        written.contains("written_share is for stage decoder"),
+        "{written}"
+    );
+    let share = refused(StageConfig {
+        stage: Stage::Decoder,
+        written_share: Some(1.5),
+        ..good.clone()
+    });
+    assert!(share.contains("written_share is from 0 to 1"), "{share}");
     let mut unknown = StageConfig {
         stage: Stage::Instruction,
         ..good.clone()

@@ -372,7 +372,9 @@ impl Run {
             (None, Some(ssim)) => {
                 let (plugin, random) = (sequence.plugin, sequence.dropout);
                 let (model, example) = (&self.model, &sequence.example);
-                picture::loss(learner, model, plugin, example, ssim, random, &self.device)?
+                let share = config.written_share.unwrap_or(picture::WRITTEN);
+                let how = (ssim, share);
+                picture::loss(learner, model, plugin, example, how, random, &self.device)?
             }
             (None, None) => learner.loss(
                 &self.model,

@@ -21,8 +21,8 @@ use crate::model::random::Random;
 use crate::model::vqgan::Vqgan;
 use crate::model::{HealthGpt, ModelError};
 
-/// Share of the records whose codes the model writes; the others have the target's own.
-const WRITTEN: f64 = 0.7;
+/// Share of the records whose codes the model writes, unless the configuration says another.
+pub const WRITTEN: f64 = 0.7;
 /// Weights of the edges and of `1 - SSIM` beside the absolute difference.
 const WEIGHTS: [f64; 2] = [0.5, 0.5];
 
@@ -44,7 +44,7 @@ pub fn loss(
     model: &HealthGpt,
     plugin: usize,
     example: &Example,
-    ssim: &Ssim,
+    (ssim, written_share): (&Ssim, f64),
     mut random: Random,
     device: &Device,
 ) -> Result<Tensor<1>, TrainError> {
@@ -58,7 +58,7 @@ pub fn loss(
     let (Some(vqgan), Some((_, sizes)), Some(target)) = found else {
         return Err(missing());
     };
-    let codes = match random.uniform() < WRITTEN {
+    let codes = match random.uniform() < written_share {
         true => {
             let first = learner.written(model, plugin, example, &example.given, device)?;
             let start = model.tokenizer.start_index().ok_or_else(missing)?;

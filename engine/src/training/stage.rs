@@ -212,6 +212,9 @@ pub struct StageConfig {
     /// is, so that codes that look alike are alike.
     #[serde(default, skip_serializing_if = "is_false")]
     pub begin_at_codebook: bool,
+    /// In stage `decoder`: the share of the records whose codes the model writes [default: 0.7]; the others have the target's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_share: Option<f64>,
     /// How the rates go.
     pub schedule: Schedule,
     /// Steps of warm-up.
@@ -323,6 +326,14 @@ impl StageConfig {
             return Err(wrong(
                 "begin_at_codebook is for the stages vision and base".to_owned(),
             ));
+        }
+        if let Some(share) = config.written_share {
+            if config.stage != Stage::Decoder {
+                return Err(wrong("written_share is for stage decoder".to_owned()));
+            }
+            if !(0.0..=1.0).contains(&share) {
+                return Err(wrong("written_share is from 0 to 1".to_owned()));
+            }
         }
         if config.questions_together == 0 {
             return Err(wrong("questions_together is at least 1".to_owned()));
