@@ -181,7 +181,10 @@ fn far_from_the_origin_places_are_as_exact() {
     let processor = volume.cut(&view).unwrap().samples;
     let card = on_card(&mut volumes, &volume, &view);
     let (largest, numbers) = compared(&card, &processor, "far");
-    assert!(numbers > 1000 && largest < 4e-6, "{largest}, {numbers} samples");
+    assert!(
+        numbers > 1000 && largest < 4e-6,
+        "{largest}, {numbers} samples"
+    );
 }
 
 #[test]
@@ -213,6 +216,10 @@ fn a_volume_is_sent_in_parts_and_dropped_with_its_last_owner() {
     assert_eq!(volumes.bytes(), 60 << 20);
     let small = volumes_of([4, 4, 4], Affine::IDENTITY).remove(1);
     drop(volume);
-    let _ = cut_of(&mut volumes, &Arc::new(small), &ViewDescriptor { index: 1, ..view });
+    let _ = cut_of(
+        &mut volumes,
+        &Arc::new(small),
+        &ViewDescriptor { index: 1, ..view },
+    );
     assert_eq!(volumes.bytes(), 128);
 }

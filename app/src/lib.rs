@@ -15,6 +15,7 @@ mod instance;
 pub mod keeper;
 pub mod keys;
 pub mod loss;
+pub mod notes;
 pub mod offscreen;
 pub mod paint;
 pub mod pictures;

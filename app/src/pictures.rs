@@ -387,7 +387,9 @@ fn cut_of(
         if large {
             render(volume, &view).map(|picture| Drawn::Picture(upload(ctx, "slice", &picture)))
         } else {
-            volume.cut(&view).map(|slice| Drawn::Slice(Arc::new(slice), None))
+            volume
+                .cut(&view)
+                .map(|slice| Drawn::Slice(Arc::new(slice), None))
         }
     }))
 }

@@ -1,7 +1,7 @@
 //! Every word of the window, in every language it speaks. Views have no text of their own.
 //!
 //! The language is a property of the thread that draws: [`speak`] sets it once a frame from the settings, [`words`]
-//! reads it. `{0}`, `{1}` stand for what [`fill`] puts in. Messages of the engine (why a file is damaged) stay English.
+//! reads it. `{0}`, `{1}` stand for what [`fill`] puts in. Errors of the engine (why a file is damaged) stay English.
 
 use std::cell::Cell;
 use std::fmt::Display;
@@ -257,6 +257,26 @@ strings! {
     inverted_corner: "  inverted", "  invertiert";
     picture_size: "{0} × {1} pixels", "{0} × {1} Pixel";
     lossy: "Lossy source", "Verlustbehaftete Quelle";
+    note_split: "split from its series: {0} differs", "von seiner Serie getrennt: {0} weicht ab";
+    note_layer: "split from its series: {0} images at each position, this is number {1}", "von seiner Serie getrennt: {0} Bilder an jeder Position, dies ist Nummer {1}";
+    note_layer_up_to: "split from its series: up to {0} images at one position, this is number {1}", "von seiner Serie getrennt: bis zu {0} Bilder an einer Position, dies ist Nummer {1}";
+    note_no_spacing: "the files do not say how far pixels are apart: no planes across the slices", "die Dateien sagen nicht, wie weit Pixel auseinanderliegen: keine Ebenen quer zu den Schichten";
+    note_no_positions: "the files do not say where the slices lie: order by number, no planes across the slices", "die Dateien sagen nicht, wo die Schichten liegen: nach Nummer geordnet, keine Ebenen quer zu den Schichten";
+    note_tilted: "the gantry was tilted by {0} degrees: planes across the slices are sheared; patient axes straighten them", "die Gantry war um {0} Grad gekippt: Ebenen quer zu den Schichten sind geschert; Patientenachsen richten sie auf";
+    note_shifted: "slices are shifted sideways by up to {0} mm: planes across the slices would be distorted and are off", "Schichten sind seitlich um bis zu {0} mm verschoben: Ebenen quer dazu wären verzerrt und sind aus";
+    note_missing: "slices are missing at {0} places: they are {1} mm apart, but up to {2} mm there; planes across the slices would be distorted and are off", "an {0} Stellen fehlen Schichten: sie liegen {1} mm auseinander, dort aber bis zu {2} mm; Ebenen quer dazu wären verzerrt und sind aus";
+    note_uneven: "slices are {0} to {1} mm apart: planes across the slices would be distorted and are off", "Schichten liegen {0} bis {1} mm auseinander: Ebenen quer dazu wären verzerrt und sind aus";
+    note_cut_short: "the file is cut short: {0} of {1} frames are there, and only these are shown", "die Datei ist unvollständig: {0} von {1} Einzelbildern sind da, nur diese werden gezeigt";
+    note_one_of: "{0} volumes in one file: number {1} is shown", "{0} Volumen in einer Datei: gezeigt wird Nummer {1}";
+    note_bad_sform: "its sform is no orientation and was not used", "ihr sform ist keine Orientierung und wurde nicht benutzt";
+    note_bad_qform: "its qform is no orientation and was not used", "ihr qform ist keine Orientierung und wurde nicht benutzt";
+    note_no_sides: "the file does not say where left and right are", "die Datei sagt nicht, wo links und rechts ist";
+    note_single_slice: "the series is a single slice, so there is no other plane to cut", "die Serie ist eine einzelne Schicht: es gibt keine andere Ebene";
+    differs_size: "image size", "Bildgröße";
+    differs_photometric: "photometric interpretation", "photometrische Interpretation";
+    differs_orientation: "orientation", "Orientierung";
+    differs_spacing: "pixel spacing", "Pixelabstand";
+    differs_stack: "stack", "Stapel";
     no_sides: "Sides are unknown: the files do not say how the patient lay", "Seiten unbekannt: die Dateien sagen nicht, wie der Patient lag";
     at_detector: "Lengths are those on the detector: in the patient they are shorter", "Längen gelten am Detektor: im Patienten sind sie kürzer";
     detector_suffix: "{0} at the detector", "{0} am Detektor";

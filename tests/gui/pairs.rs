@@ -118,11 +118,7 @@ fn both_are_drawn_as_one_picture_by_swipe_flicker_blend_and_difference() {
         assert!(name.ends_with(said), "{name}");
     }
     let second = harness.state().pictures.second().unwrap();
-    assert_eq!(
-        second.size(),
-        [40, 32],
-        "on the grid of the first"
-    );
+    assert_eq!(second.size(), [40, 32], "on the grid of the first");
     harness.get_by_label("Side by side").click();
     harness.run_steps(3);
     assert_eq!(harness.query_all_by_role(Role::Image).count(), 2);

@@ -3,7 +3,7 @@
 //! `UPDATE_SNAPSHOTS=true cargo test --release` writes them anew; look at each before it is committed.
 
 use egui_kittest::SnapshotResults;
-use engine::imaging::{Axes, ColourMap, Direction, Plane, Projection, Scale, Slab};
+use engine::imaging::{Axes, ColourMap, Direction, Note, Plane, Projection, Scale, Slab};
 use workbench::offscreen::Offscreen;
 use workbench::pictures::Drawn;
 use workbench::state::{CompareMode, ViewTurn};
@@ -258,7 +258,10 @@ fn what_cannot_be_shown_says_why() {
     let view = desk.state.viewer.volume_mut().unwrap();
     view.volume = Arc::new(Volume {
         lossy: true,
-        notes: vec!["slices are 1.50 to 3.00 mm apart: planes across the slices would be distorted and are off".to_owned()],
+        notes: vec![Note::Uneven {
+            low_mm: 1.5,
+            high_mm: 3.0,
+        }],
         ..head()
     });
     check(&mut results, "notes", desk);
@@ -321,12 +324,18 @@ fn a_slab_from_the_card_is_the_processors() {
                 frame.unwrap();
             }
             let cut = pictures.slice(0).unwrap().unwrap();
-            (matches!(cut, Drawn::Slice(_, Some(_))), screen.image().unwrap())
+            (
+                matches!(cut, Drawn::Slice(_, Some(_))),
+                screen.image().unwrap(),
+            )
         });
         let [(false, processor), (true, card)] = drawn else {
             panic!("not cut where it should be");
         };
-        let apart = processor.pixels().zip(card.pixels()).filter(|(a, b)| a != b);
+        let apart = processor
+            .pixels()
+            .zip(card.pixels())
+            .filter(|(a, b)| a != b);
         let bright = card.pixels().filter(|pixel| pixel.0[0] > 60).count();
         // A sample between two grey levels may be rounded the other way.
         assert!(apart.count() < 30 && bright > 10_000, "{bright} bright");

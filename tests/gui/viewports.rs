@@ -1,5 +1,6 @@
 //! One to four viewports: planes of one volume, the crosshair that links them, and what the mouse does in each.
 
+use engine::imaging::Note;
 use workbench::state::VolumeView;
 
 use super::*;
@@ -195,7 +196,10 @@ fn the_reason_is_said_where_other_planes_are_off() {
     let mut volume = ct_volume();
     let why =
         "slices are 2.50 to 5.00 mm apart: planes across the slices would be distorted and are off";
-    volume.planes_off = Some(why.to_owned());
+    volume.planes_off = Some(Note::Uneven {
+        low_mm: 2.5,
+        high_mm: 5.0,
+    });
     let view = desk.state.viewer.volume_mut().unwrap();
     view.volume = Arc::new(volume);
     let mut harness = harness(desk);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use engine::ImagingError;
 use engine::imaging::{
-    Loaded, Modality, Plane, Scan, SeriesInfo, ViewDescriptor, Volume, Voxels, Window, load_series,
-    render, scan,
+    Differs, Loaded, Modality, Note, Plane, Scan, SeriesInfo, ViewDescriptor, Volume, Voxels,
+    Window, load_series, render, scan,
 };
 
 use crate::fixtures::{Dicom, Nifti, item_set};

@@ -148,7 +148,13 @@ fn of_several_volumes_the_first_is_shown_with_a_note() {
     let (_folder, path) = write(&gzip(&file.bytes()), "time.nii.gz");
     let volume = only_volume(&path);
     assert_eq!(samples(&volume), [1.0, 2.0]);
-    assert_eq!(volume.notes[0], "3 volumes in one file: number 1 is shown");
+    assert_eq!(
+        volume.notes[0],
+        Note::OneOf {
+            count: 3,
+            number: 1
+        }
+    );
 }
 
 #[test]
@@ -176,7 +182,8 @@ fn every_volume_along_the_time_axis_can_be_chosen() {
             assert_eq!(one.id == series.id, number == 0);
             assert_eq!(one.volume(0).id, series.id);
             let shown = format!("number {} is shown", number.min(2) + 1);
-            assert!(volume.notes[0].ends_with(&shown), "{:?}", volume.notes);
+            let note = volume.notes[0].to_string();
+            assert!(note.ends_with(&shown), "{note}");
         }
     }
     // A file that ends before its last volume is damaged.

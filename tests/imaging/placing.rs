@@ -30,7 +30,7 @@ fn slices_shifted_sideways_make_no_planes_across() {
     };
     let folder = stack(8.0);
     let volume = only_volume(folder.path());
-    let why = volume.check_plane(Plane::Coronal).unwrap_err();
+    let why = volume.check_plane(Plane::Coronal).unwrap_err().to_string();
     assert!(why.contains("shifted sideways by up to 8.00 mm"), "{why}");
     assert!(volume.calibrated && volume.check_plane(Plane::Axial).is_ok());
     // A rounded position is no shift.

@@ -59,7 +59,11 @@ fn pipelines_are_written_once_and_a_damaged_file_counts_as_none() {
     fs::write(file.path(), &bytes).unwrap();
     let fresh = open().unwrap();
     compile(gpu, &fresh, 3);
-    assert_eq!(fresh.write().unwrap(), first, "what was damaged is not used");
+    assert_eq!(
+        fresh.write().unwrap(),
+        first,
+        "what was damaged is not used"
+    );
     fs::write(file.path(), b"short").unwrap();
     compile(gpu, &open().unwrap(), 7);
 }

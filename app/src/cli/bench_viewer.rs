@@ -15,9 +15,9 @@ use serde_json::{Map, Value, json};
 
 use super::args::BenchViewerArgs;
 use super::bench_peer;
+use super::bench_slab::slab_times;
 use super::console::Console;
 use super::failure::Failure;
-use super::bench_slab::slab_times;
 use super::phantom;
 use crate::action::Action;
 use crate::offscreen::Offscreen;

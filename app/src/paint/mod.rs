@@ -141,12 +141,16 @@ fn bind_group_layout_of(
         },
         count: None,
     }];
-    entries.extend((1..).zip(textures).map(|(binding, ty)| wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::FRAGMENT,
-        ty: *ty,
-        count: None,
-    }));
+    entries.extend(
+        (1..)
+            .zip(textures)
+            .map(|(binding, ty)| wgpu::BindGroupLayoutEntry {
+                binding,
+                visibility: wgpu::ShaderStages::FRAGMENT,
+                ty: *ty,
+                count: None,
+            }),
+    );
     device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
         label: Some(label),
         entries: &entries,

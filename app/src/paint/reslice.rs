@@ -193,7 +193,10 @@ impl Upload {
         let [Some(width), Some(height), Some(depth)] = size else {
             return None;
         };
-        if [width, height, depth].iter().any(|length| *length == 0 || *length > most) {
+        if [width, height, depth]
+            .iter()
+            .any(|length| *length == 0 || *length > most)
+        {
             return None;
         }
         let format = match volume.voxels {
@@ -230,7 +233,11 @@ impl Upload {
     }
 
     /// Sends the next slices; the voxels once all are there.
-    pub fn go_on(&mut self, queue: &wgpu::Queue, volume: &Arc<Volume>) -> Option<wgpu::TextureView> {
+    pub fn go_on(
+        &mut self,
+        queue: &wgpu::Queue,
+        volume: &Arc<Volume>,
+    ) -> Option<wgpu::TextureView> {
         let size = self.texture.size();
         let all = size.depth_or_array_layers as usize;
         if self.done < all {
@@ -238,7 +245,10 @@ impl Upload {
             let slice_bytes = row as usize * size.height as usize;
             let slices = (Self::AT_ONCE / slice_bytes.max(1)).clamp(1, all - self.done);
             let area = volume.size[0] * volume.size[1];
-            let bytes = bytes_of(&volume.voxels, self.done * area..(self.done + slices) * area)?;
+            let bytes = bytes_of(
+                &volume.voxels,
+                self.done * area..(self.done + slices) * area,
+            )?;
             let mut place = self.texture.as_image_copy();
             place.origin.z = self.done as u32;
             let layout = wgpu::TexelCopyBufferLayout {

@@ -34,6 +34,7 @@ use crate::settings::Settings;
 use crate::strings::{Strings, words};
 
 pub use chat::{Chat, Draft, Evidence, PictureRef, Reply, Turn};
+pub use frames_view::FramesView;
 pub use measurements::{
     Book, Gesture, HistogramOf, Kept, Measure, Measurement, Measurements, SliceRef, Tool,
 };
@@ -44,7 +45,6 @@ pub use session::{KeptReply, KeptTurn, KeptView, Layout, Left, Session};
 pub use tags::{Header, Tags};
 pub use training::{End, Training};
 pub use viewer::{Link, Links, Viewer};
-pub use frames_view::FramesView;
 pub use viewport::{Camera, Cine, Content, LoadingSeries, OpenSeries, Viewport};
 pub use volume_view::{Finest, Preset, VolumeView, decimals, plane_words, window_words};
 

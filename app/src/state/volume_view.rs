@@ -6,6 +6,7 @@ use engine::imaging::{
     Axes, CT_PRESETS, ColourMap, Grid, Modality, Plane, Slab, ViewDescriptor, Volume, Window,
 };
 
+use crate::notes::note_words;
 use crate::strings::{fill, words};
 
 /// A volume and the slice of it that is shown.
@@ -157,7 +158,9 @@ impl VolumeView {
     /// # Errors
     /// The reason, for a disabled button.
     pub fn check_plane(&self, plane: Plane) -> Result<(), String> {
-        self.volume.check_plane(plane)
+        self.volume
+            .check_plane(plane)
+            .map_err(|why| note_words(&why))
     }
 
     /// Why slices cannot be cut along the patient's axes.
@@ -168,7 +171,7 @@ impl VolumeView {
         if !self.volume.calibrated {
             return Err(words().why_no_patient.to_owned());
         }
-        let all = Plane::ALL.map(|plane| self.volume.check_plane(plane));
+        let all = Plane::ALL.map(|plane| self.check_plane(plane));
         all.into_iter().collect::<Result<(), String>>()?;
         if self.volume.patient_from_voxel.straight() {
             return Err(words().why_straight.to_owned());

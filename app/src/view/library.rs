@@ -6,6 +6,7 @@ use egui::{Button, Image, Label, RichText, ScrollArea, TextEdit, Ui};
 use engine::imaging::{Format, SeriesInfo, SkippedFile};
 
 use crate::action::Action;
+use crate::notes::note_words;
 use crate::pictures::Pictures;
 use crate::settings::recent_words;
 use crate::state::{State, Viewport};
@@ -180,10 +181,11 @@ fn series_ui(ui: &mut Ui, series: &SeriesInfo, shown: bool, pictures: &Pictures)
         .min_size(egui::vec2(ui.available_width(), 60.0));
     let mut response = ui.add(button).accessible_name(name);
     if !series.notes.is_empty() {
-        response = response.on_hover_text(series.notes.join("\n"));
+        let notes: Vec<String> = series.notes.iter().map(note_words).collect();
+        response = response.on_hover_text(notes.join("\n"));
         ui.add(
             Label::new(
-                RichText::new(fill(words().note, &[&series.notes.join("; ")]))
+                RichText::new(fill(words().note, &[&notes.join("; ")]))
                     .color(theme::now().warning)
                     .size(12.5),
             )

@@ -6,6 +6,7 @@ use egui::{Align2, Color32, FontId, Painter, Pos2, Rect, Stroke, Ui, Vec2};
 use engine::imaging::{Axes, ColourMap, Direction, Plane, Projection, Scale, Slab};
 
 use super::probe::side_words;
+use crate::notes::note_words;
 use crate::state::{
     Content, OpenSeries, Orientation, Viewer, VolumeView, plane_words, window_words,
 };
@@ -228,22 +229,22 @@ fn plane_mark(painter: &Painter, plane: Plane, words: Rect) {
 }
 
 fn notes(words: &Words<'_>, view: &VolumeView) {
-    let mut lines: Vec<&str> = Vec::new();
+    let mut lines: Vec<String> = Vec::new();
     if view.volume.lossy {
-        lines.push(crate::strings::words().lossy);
+        lines.push(crate::strings::words().lossy.to_owned());
     }
     let sides = view.volume.calibrated || view.volume.sides.is_some();
     match view.volume.scale {
         Scale::Unknown if !view.volume.calibrated => {
-            lines.push(crate::strings::words().no_geometry);
+            lines.push(crate::strings::words().no_geometry.to_owned());
         }
-        _ if !sides => lines.push(crate::strings::words().no_sides),
+        _ if !sides => lines.push(crate::strings::words().no_sides.to_owned()),
         _ => {}
     }
     if view.volume.scale == Scale::Detector {
-        lines.push(crate::strings::words().at_detector);
+        lines.push(crate::strings::words().at_detector.to_owned());
     }
-    lines.extend(view.volume.notes.iter().map(String::as_str));
+    lines.extend(view.volume.notes.iter().map(note_words));
     // Wrapped, so that a long sentence leaves the picture free.
     let width = (words.inner.width() * 0.5 - 18.0).max(120.0);
     let font = FontId::proportional(words.size - 0.5);

@@ -7,9 +7,7 @@ use super::overlay::slab_words;
 use super::slice::scale_id;
 use crate::action::Action;
 use crate::keys::Keymap;
-use crate::state::{
-    Cine, OpenSeries, ViewTurn, Viewer, VolumeView, decimals, window_words,
-};
+use crate::state::{Cine, OpenSeries, ViewTurn, Viewer, VolumeView, decimals, window_words};
 use crate::strings::{fill, words};
 
 /// Slabs on offer.

@@ -45,7 +45,7 @@ pub fn load_series_showing(
         Format::Picture => {
             let frames = Frames::one(open_picture(first)?);
             Ok(Loaded::Frames(Arc::new(frames)))
-        },
+        }
         Format::Dicom => load_dicom(series, on_first, on_progress),
         Format::Nifti => load_nifti(series, first, on_progress),
     }

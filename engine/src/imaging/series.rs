@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::frames::Frames;
+use super::note::Note;
 use super::volume::{Modality, Volume};
 
 /// Who it is: shown on screen, never in logs or messages (`Debug` hides it).
@@ -38,9 +39,6 @@ pub enum Format {
     Picture,
 }
 
-/// What a note about several volumes says of their number.
-pub const VOLUMES_NOTE: &str = " volumes in one file";
-
 /// One series: files that make one volume or picture.
 #[derive(Clone, Debug, Serialize)]
 pub struct SeriesInfo {
@@ -68,7 +66,7 @@ pub struct SeriesInfo {
     /// Distance of columns, rows and slices in mm, where the headers say.
     pub spacing_mm: Option<[f64; 3]>,
     /// Why a folder's series was split, or what does not fit, in words.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
     /// Frames a second for display, where a file says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fps: Option<f32>,
@@ -108,11 +106,12 @@ impl SeriesInfo {
             notes: self
                 .notes
                 .iter()
-                .map(|note| match note.split_once(VOLUMES_NOTE) {
-                    Some((count, _)) => {
-                        format!("{count}{VOLUMES_NOTE}: number {} is shown", number + 1)
-                    }
-                    None => note.clone(),
+                .map(|note| match note {
+                    Note::OneOf { count, .. } => Note::OneOf {
+                        count: *count,
+                        number: number + 1,
+                    },
+                    note => note.clone(),
                 })
                 .collect(),
             ..self.clone()

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::geometry::{Affine, Direction};
+use super::note::Note;
 use super::window::{CT_PRESETS, NamedWindow, VoiTable, Window};
 
 /// How the picture was made.
@@ -226,9 +227,9 @@ pub struct Volume {
     /// Frame of Reference UID (0020,0052): volumes with the same one share their places in the patient.
     pub frame_of_reference: Option<String>,
     /// Why no other plane than the acquired one can be cut, where the slices do not make an even grid.
-    pub planes_off: Option<String>,
+    pub planes_off: Option<Note>,
     /// What the reader wants the user to know: uneven spacing, missing slices, tilt.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
 }
 
 impl Volume {
@@ -262,7 +263,7 @@ impl Volume {
     ///
     /// # Errors
     /// The reason, for a disabled button.
-    pub fn check_plane(&self, plane: Plane) -> Result<(), String> {
+    pub fn check_plane(&self, plane: Plane) -> Result<(), Note> {
         if plane == self.acquired_plane() {
             return Ok(());
         }
@@ -270,9 +271,7 @@ impl Volume {
             return Err(why.clone());
         }
         if self.size.contains(&1) {
-            return Err(
-                "the series is a single slice, so there is no other plane to cut".to_owned(),
-            );
+            return Err(Note::SingleSlice);
         }
         Ok(())
     }

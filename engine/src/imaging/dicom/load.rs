@@ -17,6 +17,7 @@ use super::stack::geometry;
 use crate::imaging::error::ImagingError;
 use crate::imaging::frames::Frames;
 use crate::imaging::memory::check_fits;
+use crate::imaging::note::Note;
 use crate::imaging::series::{Loaded, SeriesInfo};
 use crate::imaging::volume::{Rescale, Volume, Voxels};
 
@@ -60,7 +61,7 @@ pub fn dicom_slice(series: &SeriesInfo) -> Result<Loaded, ImagingError> {
 }
 
 /// Leaves out the frames that their file promises and does not hold; the result is a note about them.
-fn leave_out_missing(places: &mut Vec<Place<'_>>) -> Result<Option<String>, ImagingError> {
+fn leave_out_missing(places: &mut Vec<Place<'_>>) -> Result<Option<Note>, ImagingError> {
     let promised = places.len();
     let mut there: Vec<(&Path, usize)> = Vec::new();
     for place in places.iter().filter(|place| place.number > 0) {
@@ -73,10 +74,9 @@ fn leave_out_missing(places: &mut Vec<Place<'_>>) -> Result<Option<String>, Imag
         known.is_none_or(|(_, count)| place.number < *count)
     });
     let kept = places.len();
-    Ok((kept < promised).then(|| {
-        format!(
-            "the file is cut short: {kept} of {promised} frames are there, and only these are shown"
-        )
+    Ok((kept < promised).then_some(Note::CutShort {
+        there: kept,
+        promised,
     }))
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::header::{Frame, Header};
 use super::stack::{FrameOf, geometry, stacks};
 use crate::imaging::hash::short_hash;
+use crate::imaging::note::Note;
 use crate::imaging::series::{Format, SeriesInfo, SkippedFile};
 use crate::imaging::volume::Scale;
 
@@ -62,7 +63,7 @@ fn info_of(
     paths: &[PathBuf],
     headers: &[Header],
     stack: &[FrameOf],
-    mut notes: Vec<String>,
+    mut notes: Vec<Note>,
 ) -> Option<SeriesInfo> {
     let header = headers.get(stack.first()?.file)?;
     let frames: Vec<&Frame> = stack

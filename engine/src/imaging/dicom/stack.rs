@@ -2,6 +2,7 @@
 
 use super::header::{Frame, Header};
 use crate::imaging::geometry::{Affine, cross, dot, length};
+use crate::imaging::note::{Differs, Note};
 use crate::imaging::volume::Scale;
 
 /// A frame of a file: indices into the headers and into their frames.
@@ -19,7 +20,7 @@ pub struct Stack {
     /// The frames.
     pub frames: Vec<FrameOf>,
     /// Why it was split off.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
 }
 
 /// Where a stack lies.
@@ -32,20 +33,25 @@ pub struct Geometry {
     /// What the files say at least of how far pixels are apart.
     pub scale: Scale,
     /// Why no plane across the slices can be cut.
-    pub planes_off: Option<String>,
+    pub planes_off: Option<Note>,
     /// Uneven spacing, tilt, missing positions.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
 }
 
 /// Positions nearer than this are the same, in mm.
 const SAME_POSITION_MM: f64 = 1e-3;
 
-/// Colour files are not slices: each is a picture of its own.
-const EACH_A_PICTURE: &str = "each is a picture";
+/// Why two frames are not in one volume.
+#[derive(Clone, Copy, PartialEq)]
+enum Apart {
+    By(Differs),
+    /// Colour files are not slices: each is a picture of its own.
+    Pictures,
+}
 
 /// Splits the frames of one series into stacks with one size, kind, orientation and pixel spacing and no position twice.
 pub fn stacks(headers: &[Header]) -> Vec<Stack> {
-    let mut groups: Vec<(Vec<FrameOf>, &'static str)> = Vec::new();
+    let mut groups: Vec<(Vec<FrameOf>, Option<Apart>)> = Vec::new();
     for (file, header) in headers.iter().enumerate() {
         for frame in 0..header.frames.len() {
             let this = FrameOf { file, frame };
@@ -58,21 +64,21 @@ pub fn stacks(headers: &[Header]) -> Vec<Stack> {
                 None => {
                     let first = groups.first().and_then(|(frames, _)| frames.first());
                     let why = first.and_then(|first| difference(headers, *first, this));
-                    groups.push((vec![this], why.unwrap_or("")));
+                    groups.push((vec![this], why));
                 }
             }
         }
     }
     let split = groups.len() > 1;
     // The first group is named by what sets the second one apart.
-    let first_why = groups.get(1).map_or("", |(_, why)| why);
+    let first_why = groups.get(1).and_then(|(_, why)| *why);
     let mut stacks = Vec::new();
     for (number, (frames, why)) in groups.into_iter().enumerate() {
         let mut notes = Vec::new();
         if split {
             let why = if number == 0 { first_why } else { why };
-            if why != EACH_A_PICTURE {
-                notes.push(format!("split from its series: {why} differs"));
+            if let Some(Apart::By(differs)) = why {
+                notes.push(Note::Split(differs));
             }
         }
         for layer in layers(headers, frames) {
@@ -88,18 +94,18 @@ fn frame_at(headers: &[Header], at: FrameOf) -> Option<&Frame> {
 }
 
 /// What keeps two frames from being in one volume.
-fn difference(headers: &[Header], a: FrameOf, b: FrameOf) -> Option<&'static str> {
+fn difference(headers: &[Header], a: FrameOf, b: FrameOf) -> Option<Apart> {
     let (header_a, header_b) = (headers.get(a.file)?, headers.get(b.file)?);
     let (frame_a, frame_b) = (frame_at(headers, a)?, frame_at(headers, b)?);
     let (image_a, image_b) = (&header_a.image, &header_b.image);
     if (image_a.rows, image_a.columns) != (image_b.rows, image_b.columns) {
-        return Some("image size");
+        return Some(Apart::By(Differs::Size));
     }
     if image_a.grey() != image_b.grey() || image_a.photometric != image_b.photometric {
-        return Some("photometric interpretation");
+        return Some(Apart::By(Differs::Photometric));
     }
     if !image_a.grey() && a.file != b.file {
-        return Some(EACH_A_PICTURE);
+        return Some(Apart::Pictures);
     }
     let same_axes = match (frame_a.orientation, frame_b.orientation) {
         (Some(a), Some(b)) => (0..2).all(|axis| dot(a[axis], b[axis]) > 0.9999),
@@ -107,7 +113,7 @@ fn difference(headers: &[Header], a: FrameOf, b: FrameOf) -> Option<&'static str
         _ => false,
     };
     if !same_axes || frame_a.position.is_some() != frame_b.position.is_some() {
-        return Some("orientation");
+        return Some(Apart::By(Differs::Orientation));
     }
     let same_spacing = match (frame_a.spacing_mm, frame_b.spacing_mm) {
         (Some(a), Some(b)) => (0..2).all(|axis| (a[axis] / b[axis] - 1.0).abs() < 1e-3),
@@ -115,9 +121,9 @@ fn difference(headers: &[Header], a: FrameOf, b: FrameOf) -> Option<&'static str
         _ => false,
     };
     if !same_spacing || (frame_a.spacing_mm.is_none() && frame_a.aspect != frame_b.aspect) {
-        return Some("pixel spacing");
+        return Some(Apart::By(Differs::Spacing));
     }
-    (frame_a.stack != frame_b.stack).then_some("stack")
+    (frame_a.stack != frame_b.stack).then_some(Apart::By(Differs::Stack))
 }
 
 /// Puts frames in slice order; where several share a position, the first of each position makes the first stack, and
@@ -135,7 +141,7 @@ fn layers(headers: &[Header], mut frames: Vec<FrameOf>) -> Vec<Stack> {
             Some(dot(cross(columns, rows), frame.position?))
         })
     };
-    let single = |frames: Vec<FrameOf>, notes: Vec<String>| vec![Stack { frames, notes }];
+    let single = |frames: Vec<FrameOf>, notes: Vec<Note>| vec![Stack { frames, notes }];
     if frames.iter().any(|at| distance(at).is_none()) {
         let location = |at: &FrameOf| frame_at(headers, *at).and_then(|frame| frame.location);
         let several_files = frames.first().map(|at| at.file) != frames.last().map(|at| at.file);
@@ -179,16 +185,10 @@ fn layers(headers: &[Header], mut frames: Vec<FrameOf>) -> Vec<Stack> {
             let frames = positions
                 .iter()
                 .filter_map(|(_, here)| here.get(layer).copied());
-            let why = if all_equal {
-                format!(
-                    "split from its series: {most} images at each position, this is number {}",
-                    layer + 1
-                )
-            } else {
-                format!(
-                    "split from its series: up to {most} images at one position, this is number {}",
-                    layer + 1
-                )
+            let why = Note::Layer {
+                most,
+                each: all_equal,
+                number: layer + 1,
             };
             Stack {
                 frames: frames.collect(),
@@ -218,11 +218,11 @@ pub fn geometry(frames: &[&Frame]) -> Geometry {
     else {
         let placed = frames.iter().all(|frame| frame.position.is_some());
         let why = if placed && orientation.is_some() {
-            "the files do not say how far pixels are apart: no planes across the slices"
+            Note::NoSpacing
         } else {
-            "the files do not say where the slices lie: order by number, no planes across the slices"
+            Note::NoPositions
         };
-        let unplaced = (frames.len() > 1).then(|| why.to_owned());
+        let unplaced = (frames.len() > 1).then_some(why);
         notes.extend(unplaced.clone());
         let slice_mm = thickness.unwrap_or(row_mm);
         return Geometry {
@@ -257,9 +257,7 @@ pub fn geometry(frames: &[&Frame]) -> Geometry {
     let across = length(cross(normal, step));
     let tilt = across.atan2(dot(normal, step)).to_degrees();
     if tilt > 0.5 {
-        notes.push(format!(
-            "the gantry was tilted by {tilt:.1} degrees: planes across the slices are sheared; patient axes straighten them"
-        ));
+        notes.push(Note::Tilted { degrees: tilt });
     }
     let row = |axis: usize| {
         [
@@ -279,7 +277,7 @@ pub fn geometry(frames: &[&Frame]) -> Geometry {
 }
 
 /// A note when a slice lies beside where an even grid has it, by more than 2 % of a step (and 0.01 mm).
-fn shifted(positions: &[[f64; 3]], step: [f64; 3], normal: [f64; 3]) -> Option<String> {
+fn shifted(positions: &[[f64; 3]], step: [f64; 3], normal: [f64; 3]) -> Option<Note> {
     let origin = positions.first()?;
     let sideways = |(k, position): (usize, &[f64; 3])| {
         let off = [0, 1, 2].map(|axis| position[axis] - origin[axis] - step[axis] * k as f64);
@@ -291,15 +289,11 @@ fn shifted(positions: &[[f64; 3]], step: [f64; 3], normal: [f64; 3]) -> Option<S
         .enumerate()
         .map(sideways)
         .fold(0.0, f64::max);
-    (off > (0.02 * length(step)).max(0.01)).then(|| {
-        format!(
-            "slices are shifted sideways by up to {off:.2} mm: planes across the slices would be distorted and are off"
-        )
-    })
+    (off > (0.02 * length(step)).max(0.01)).then_some(Note::Shifted { mm: off })
 }
 
 /// A note when a slice lies further than 2 % of a step (and 0.01 mm) from where an even grid has it.
-fn uneven(along: &[f64], gaps: &[f64]) -> Option<String> {
+fn uneven(along: &[f64], gaps: &[f64]) -> Option<Note> {
     let (first, last) = (*along.first()?, *along.last()?);
     let step = (last - first) / gaps.len() as f64;
     let off = along
@@ -317,13 +311,15 @@ fn uneven(along: &[f64], gaps: &[f64]) -> Option<String> {
     let missing = gaps.iter().filter(|gap| **gap > 1.5 * median).count();
     let even_otherwise = median - low <= (0.02 * median).max(0.01);
     Some(if missing > 0 && even_otherwise {
-        format!(
-            "slices are missing at {missing} places: they are {median:.2} mm apart, but up to {high:.2} mm there; \
-             planes across the slices would be distorted and are off"
-        )
+        Note::Missing {
+            places: missing,
+            apart_mm: median,
+            most_mm: high,
+        }
     } else {
-        format!(
-            "slices are {low:.2} to {high:.2} mm apart: planes across the slices would be distorted and are off"
-        )
+        Note::Uneven {
+            low_mm: low,
+            high_mm: high,
+        }
     })
 }

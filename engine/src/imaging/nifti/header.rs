@@ -1,7 +1,7 @@
 //! The headers of NIfTI-1 and NIfTI-2 and the affine they give (nifti1.h and nifti2.h, "methods 1 to 3").
 
 use crate::imaging::geometry::{Affine, cross, dot, length};
-use crate::imaging::series::VOLUMES_NOTE;
+use crate::imaging::note::Note;
 use crate::imaging::volume::Rescale;
 use crate::imaging::window::Window;
 
@@ -34,7 +34,7 @@ pub struct Header {
     /// `cal_min` to `cal_max`.
     pub window: Option<Window>,
     /// What the user should know.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
     /// As it is written.
     pub written: Written,
 }
@@ -172,7 +172,10 @@ pub fn parse(bytes: &[u8]) -> Result<Header, Invalid> {
         .then(|| Window::from_range(low as f32, high as f32));
     let mut notes = Vec::new();
     if volumes > 1 {
-        notes.push(format!("{volumes}{VOLUMES_NOTE}: number 1 is shown"));
+        notes.push(Note::OneOf {
+            count: volumes,
+            number: 1,
+        });
     }
     let (ras, ras_from) = fields.affine(&mut notes);
     let mm_per_unit = fields.mm_per_unit();
@@ -296,13 +299,13 @@ impl Fields<'_> {
     }
 
     /// RAS of voxel centres, and what gave it: sform first, then qform, then voxel sizes only.
-    fn affine(&self, notes: &mut Vec<String>) -> ([[f64; 4]; 3], &'static str) {
+    fn affine(&self, notes: &mut Vec<Note>) -> ([[f64; 4]; 3], &'static str) {
         if self.code(254, 348) > 0 {
             let sform = [(280, 400), (296, 432), (312, 464)].map(|(one, two)| self.reals(one, two));
             if usable(&sform) {
                 return (sform, "sform");
             }
-            notes.push("its sform is no orientation and was not used".to_owned());
+            notes.push(Note::BadSform);
         }
         let pixdim: [f64; 8] = self.reals(76, 104);
         if self.code(252, 344) > 0 {
@@ -310,7 +313,7 @@ impl Fields<'_> {
             if usable(&qform) {
                 return (qform, "qform");
             }
-            notes.push("its qform is no orientation and was not used".to_owned());
+            notes.push(Note::BadQform);
         }
         let [_, x, y, z, ..] = pixdim.map(|size| {
             if size.is_finite() && size != 0.0 {
@@ -319,7 +322,7 @@ impl Fields<'_> {
                 1.0
             }
         });
-        notes.push("the file does not say where left and right are".to_owned());
+        notes.push(Note::NoSides);
         let plain = [[x, 0.0, 0.0, 0.0], [0.0, y, 0.0, 0.0], [0.0, 0.0, z, 0.0]];
         (plain, "pixdim")
     }
