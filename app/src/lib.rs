@@ -10,6 +10,7 @@ pub mod cli;
 pub mod crash;
 mod desktop;
 mod dialogs;
+pub mod errors;
 #[cfg(unix)]
 mod instance;
 pub mod keeper;

@@ -11,6 +11,7 @@ use engine::imaging::{Axes, ImagingError, Plane, Slab, Slice, ViewDescriptor, Wi
 use image::RgbImage;
 use image::imageops::{FilterType, resize};
 
+use crate::errors::imaging_error_words;
 use crate::paint::compare::difference_colour;
 use crate::paint::reslice::GpuCut;
 use crate::paint::volumes::{Standing, Volumes};
@@ -308,7 +309,8 @@ impl Pictures {
                 && let Some(place) = self.slices.get_mut(viewport)
             {
                 self.slice_uploads += 1;
-                let drawn = cut.slice.map(|slice| Drawn::Slice(Arc::new(slice), None));
+                let slice = cut.slice.map_err(|error| imaging_error_words(&error));
+                let drawn = slice.map(|slice| Drawn::Slice(Arc::new(slice), None));
                 *place = Some(Cut { key, drawn });
             }
         }
@@ -432,7 +434,7 @@ fn kept(
         Some(old) if old.key == key => old,
         _ => {
             *uploads += 1;
-            let drawn = draw().map_err(|error| error.to_string());
+            let drawn = draw().map_err(|error| imaging_error_words(&error));
             Cut { key, drawn }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Builder;
 
 use egui::Context;
-use engine::imaging::{Axes, Slice, ViewDescriptor, Volume};
+use engine::imaging::{Axes, ImagingError, Slice, ViewDescriptor, Volume};
 
 /// Samples that are cut while a frame is drawn, at most: some milliseconds.
 const QUICK: usize = 2 << 20;
@@ -25,7 +25,7 @@ pub struct Made {
     /// The number that [`Slicer::cut`] gave.
     pub number: u64,
     /// The samples.
-    pub slice: Result<Slice, String>,
+    pub slice: Result<Slice, ImagingError>,
 }
 
 /// The thread's handle. The thread ends with it.
@@ -48,7 +48,6 @@ impl Slicer {
                 }
                 for wish in last.into_values() {
                     let slice = wish.volume.cut(&wish.view);
-                    let slice = slice.map_err(|error| error.to_string());
                     let number = wish.number;
                     if sender.send(Made { number, slice }).is_err() {
                         return; // the window is closed

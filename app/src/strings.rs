@@ -1,7 +1,8 @@
 //! Every word of the window, in every language it speaks. Views have no text of their own.
 //!
 //! The language is a property of the thread that draws: [`speak`] sets it once a frame from the settings, [`words`]
-//! reads it. `{0}`, `{1}` stand for what [`fill`] puts in. Errors of the engine (why a file is damaged) stay English.
+//! reads it. `{0}`, `{1}` stand for what [`fill`] puts in. Details of damaged files and errors of
+//! training stay English.
 
 use std::cell::Cell;
 use std::fmt::Display;
@@ -257,6 +258,22 @@ strings! {
     inverted_corner: "  inverted", "  invertiert";
     picture_size: "{0} × {1} pixels", "{0} × {1} Pixel";
     lossy: "Lossy source", "Verlustbehaftete Quelle";
+    error_io: "cannot read ({0}); check that it exists and that you may open it: {1}", "nicht lesbar ({0}); prüfen Sie, ob es existiert und Sie es öffnen dürfen: {1}";
+    error_no_images: "no images found ({0} files looked at{1}); choose a folder with DICOM, NIfTI, PNG or JPEG files: {2}", "keine Bilder gefunden ({0} Dateien angesehen{1}); wählen Sie einen Ordner mit DICOM-, NIfTI-, PNG- oder JPEG-Dateien: {2}";
+    error_some_damaged: ", {0} damaged", ", {0} beschädigt";
+    error_some_unsupported: ", {0} of a kind that is not read", ", {0} von einer Art, die nicht gelesen wird";
+    error_damaged: "the file is damaged ({0}); copy it again from its source: {1}", "die Datei ist beschädigt ({0}); kopieren Sie sie noch einmal von ihrer Quelle: {1}";
+    error_unsupported: "this program does not read {0}; convert it with the tool that wrote it: {1}", "dieses Programm liest nicht: {0}; wandeln Sie es mit dem Programm um, das es schrieb: {1}";
+    error_not_an_image: "the file holds no image ({0}): {1}", "die Datei enthält kein Bild ({0}): {1}";
+    error_too_large: "the series needs {0} MiB of memory and {1} MiB are free; close other series or programs: {2}", "die Serie braucht {0} MiB Speicher, {1} MiB sind frei; schließen Sie andere Serien oder Programme: {2}";
+    error_no_slice: "there is no slice {0}; the series has slices 1 to {1}", "es gibt keine Schicht {0}; die Serie hat die Schichten 1 bis {1}";
+    error_write: "cannot write ({0}); choose another folder: {1}", "nicht schreibbar ({0}); wählen Sie einen anderen Ordner: {1}";
+    error_stopped: "stopped", "angehalten";
+    error_empty_question: "the question is empty; type what you want to know", "die Frage ist leer; schreiben Sie, was Sie wissen möchten";
+    error_prompt_too_long: "the prompt has {0} tokens but the model takes {1}; shorten the question by about {2} tokens, or start a new conversation", "der Prompt hat {0} Tokens, das Modell nimmt {1}; kürzen Sie die Frage um etwa {2} Tokens oder beginnen Sie ein neues Gespräch";
+    error_gpu_lost: "the GPU stopped answering ({0}); what was there stays, try again", "die GPU antwortet nicht mehr ({0}); was da war, bleibt, versuchen Sie es noch einmal";
+    error_internal: "this is a fault of the program ({0}); please report it, your data is untouched", "das ist ein Fehler des Programms ({0}); bitte melden Sie ihn, Ihre Daten sind unberührt";
+    error_engine_gone: "the engine has stopped; restart the program", "die Engine läuft nicht mehr; starten Sie das Programm neu";
     note_split: "split from its series: {0} differs", "von seiner Serie getrennt: {0} weicht ab";
     note_layer: "split from its series: {0} images at each position, this is number {1}", "von seiner Serie getrennt: {0} Bilder an jeder Position, dies ist Nummer {1}";
     note_layer_up_to: "split from its series: up to {0} images at one position, this is number {1}", "von seiner Serie getrennt: bis zu {0} Bilder an einer Position, dies ist Nummer {1}";

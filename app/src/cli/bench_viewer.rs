@@ -283,7 +283,7 @@ fn drawing(volume: &Arc<Volume>, frames: usize, report: &mut Report) -> Result<(
     Ok(())
 }
 
-/// A slab of 50 mm between the voxels. Windows cut it on cards with memory of their own, here it is cut on any.
+/// A slab of 50 mm between the voxels. Windows leave it to graphics cards, here it is cut on whatever there is.
 fn slab(volume: &Arc<Volume>, report: &mut Report) -> Result<(), Failure> {
     let screen = Offscreen::new([64, 64], false).map_err(|why| Failure::work("bench", why))?;
     let times = slab_times(&screen, volume)?;

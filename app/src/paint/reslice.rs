@@ -1,7 +1,7 @@
 //! Voxels to the samples of a slice, on the graphics card: launches `shaders/reslice.wgsl`.
 //!
 //! Its meaning is `engine::imaging::Volume::cut`; a test holds the two equal. It is used for what takes the processor
-//! long (slabs, slices between the voxels), where a volume fits beside the window and the card has memory of its own.
+//! long (slabs, slices between the voxels), where there is a graphics card and room on it.
 
 use std::sync::Arc;
 

@@ -35,16 +35,17 @@ pub enum Standing {
 }
 
 impl Volumes {
-    /// For a card with memory of its own. A software rasteriser would hold every volume twice in the same memory.
+    /// For a graphics card. A software rasteriser is no faster than the processor and would hold every volume twice in its
+    /// memory; a card in the processor does the latter too, for what is looked at in slabs.
     pub fn on_card(render: &RenderState) -> Option<Self> {
         let kind = render.adapter.get_info().device_type;
-        let own = kind == wgpu::DeviceType::DiscreteGpu || kind == wgpu::DeviceType::IntegratedGpu;
+        let card = kind == wgpu::DeviceType::DiscreteGpu || kind == wgpu::DeviceType::IntegratedGpu;
         let drawn = render
             .adapter
             .get_texture_format_features(SAMPLES_FORMAT)
             .allowed_usages
             .contains(wgpu::TextureUsages::RENDER_ATTACHMENT);
-        (own && drawn).then(|| Self::new(render.device.clone(), render.queue.clone()))
+        (card && drawn).then(|| Self::new(render.device.clone(), render.queue.clone()))
     }
 
     /// On any device.

@@ -15,6 +15,7 @@ use super::viewport::{Content, LoadingSeries, OpenSeries, Viewport};
 use super::volume_view::VolumeView;
 use super::{DeviceState, End, JobKind, ModelState, Notice, Stage, State};
 use crate::action::Effect;
+use crate::errors::error_words;
 use crate::strings::{fill, words};
 
 /// Longer side of a thumbnail, in pixels.
@@ -98,7 +99,7 @@ impl State {
                 None
             }
             EventKind::ModelGone(error) => {
-                self.model = ModelState::Failed(error.to_string());
+                self.model = ModelState::Failed(error_words(&error));
                 None
             }
             EventKind::Text(text) => {
@@ -382,7 +383,7 @@ impl State {
     }
 
     fn failed(&mut self, job: JobId, error: &Error) {
-        let why = error.to_string();
+        let why = error_words(error);
         if job == JobId(0) {
             self.device = DeviceState::Failed(why);
             return;

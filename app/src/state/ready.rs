@@ -3,6 +3,7 @@
 use engine::{Error, Task};
 
 use super::{ModelState, State, Viewport, task_words};
+use crate::errors::error_words;
 use crate::strings::{fill, words};
 
 impl State {
@@ -62,6 +63,6 @@ fn modality_words(task: Task, error: &Error) -> String {
         Error::WrongModality { needs, found, .. } => {
             fill(words().why_modality, &[&task_words(task), needs, found])
         }
-        other => other.to_string(),
+        other => error_words(other),
     }
 }

@@ -1,0 +1,149 @@
+//! What went wrong, in the language of the window: what opening scans and asking can end in. The details of damaged files,
+//! and errors of training and of model folders, stay as the engine says them, in English.
+
+use engine::imaging::ImagingError;
+use engine::{Error, ModelError};
+
+use crate::strings::{fill, words};
+
+/// An error as a sentence that says what to do.
+pub fn error_words(error: &Error) -> String {
+    let words = words();
+    match error {
+        Error::Imaging(error) => imaging_error_words(error),
+        Error::Model(ModelError::EmptyQuestion) => words.error_empty_question.to_owned(),
+        Error::Model(ModelError::PromptTooLong { tokens, limit }) => {
+            let over = (tokens + 1).saturating_sub(*limit);
+            fill(words.error_prompt_too_long, &[tokens, limit, &over])
+        }
+        Error::GpuLost { reason } => fill(words.error_gpu_lost, &[reason]),
+        Error::Internal(what) => fill(words.error_internal, &[what]),
+        Error::Stopped => words.error_stopped.to_owned(),
+        Error::NoModel => words.why_no_model.to_owned(),
+        Error::EngineGone => words.error_engine_gone.to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// The same of a scan or a picture. Paths come last.
+pub fn imaging_error_words(error: &ImagingError) -> String {
+    let words = words();
+    match error {
+        ImagingError::Io { why, path } => fill(words.error_io, &[why, &path.display()]),
+        ImagingError::NoImages {
+            files,
+            damaged,
+            unsupported,
+            path,
+        } => {
+            let part = |count: &usize, text: &str| match count {
+                0 => String::new(),
+                count => fill(text, &[count]),
+            };
+            let reasons = part(damaged, words.error_some_damaged)
+                + &part(unsupported, words.error_some_unsupported);
+            fill(words.error_no_images, &[files, &reasons, &path.display()])
+        }
+        ImagingError::Damaged { what, path } => fill(words.error_damaged, &[what, &path.display()]),
+        ImagingError::Unsupported { what, path } => {
+            fill(words.error_unsupported, &[what, &path.display()])
+        }
+        ImagingError::NotAnImage { what, path } => {
+            fill(words.error_not_an_image, &[what, &path.display()])
+        }
+        ImagingError::TooLarge {
+            needed_mib,
+            free_mib,
+            path,
+        } => fill(
+            words.error_too_large,
+            &[needed_mib, free_mib, &path.display()],
+        ),
+        ImagingError::NoSlice { asked, count } => fill(words.error_no_slice, &[asked, count]),
+        ImagingError::Write { why, path } => fill(words.error_write, &[why, &path.display()]),
+        ImagingError::Stopped => words.error_stopped.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::strings::{Language, speak};
+
+    fn every_error() -> Vec<Error> {
+        let path = || PathBuf::from("folder/file.dcm");
+        let none = |damaged, unsupported| ImagingError::NoImages {
+            files: 12,
+            damaged,
+            unsupported,
+            path: path(),
+        };
+        let imaging = [
+            ImagingError::Io {
+                why: "E13".to_owned(),
+                path: path(),
+            },
+            none(0, 0),
+            none(3, 0),
+            none(3, 4),
+            ImagingError::damaged(&path(), "E1"),
+            ImagingError::unsupported(&path(), "E2"),
+            ImagingError::NotAnImage {
+                what: "E3".to_owned(),
+                path: path(),
+            },
+            ImagingError::TooLarge {
+                needed_mib: 900,
+                free_mib: 100,
+                path: path(),
+            },
+            ImagingError::NoSlice { asked: 7, count: 5 },
+            ImagingError::Write {
+                why: "E28".to_owned(),
+                path: path(),
+            },
+        ];
+        let mut errors: Vec<Error> = imaging.into_iter().map(Error::Imaging).collect();
+        errors.extend([
+            Error::Model(ModelError::EmptyQuestion),
+            Error::Model(ModelError::PromptTooLong {
+                tokens: 5000,
+                limit: 4096,
+            }),
+            Error::GpuLost {
+                reason: "E9".to_owned(),
+            },
+            Error::Internal("E8".to_owned()),
+            Error::Stopped,
+            Error::NoModel,
+            Error::EngineGone,
+        ]);
+        errors
+    }
+
+    /// The window says what the command line prints; in German nothing is left in English and no number and no path is lost.
+    #[test]
+    fn english_is_the_engines_and_german_has_the_same_numbers_and_paths() {
+        for error in every_error() {
+            speak(Language::English);
+            let english = error_words(&error);
+            assert_eq!(english, error.to_string());
+            speak(Language::German);
+            let german = error_words(&error);
+            speak(Language::English);
+            assert_ne!(german, english);
+            let numbers = |text: &str| -> Vec<String> {
+                let parts = text.split(|c: char| !c.is_ascii_digit());
+                parts
+                    .filter(|part| !part.is_empty())
+                    .map(str::to_owned)
+                    .collect()
+            };
+            assert_eq!(numbers(&german), numbers(&english), "{german}");
+            let path = english.contains("folder/file.dcm");
+            assert_eq!(german.ends_with(": folder/file.dcm"), path, "{german}");
+        }
+    }
+}
