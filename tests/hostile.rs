@@ -11,7 +11,7 @@ use engine::model::tokenizer::Tokenizer;
 use crate::support::{repo, tiny_model};
 
 /// Flips, overwrites, repeats or removes a few bytes, mostly near the start where the structure is.
-fn damaged(bytes: &[u8], random: &mut Random) -> Vec<u8> {
+pub fn damaged(bytes: &[u8], random: &mut Random) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for _ in 0..=random.below(4) {
         let reach = if random.uniform() < 0.7 {

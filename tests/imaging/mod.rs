@@ -18,6 +18,7 @@ mod corpus;
 mod damage;
 mod dicom;
 mod encodings;
+mod fuzz;
 mod nifti;
 mod orientation;
 mod padding;
