@@ -27,7 +27,11 @@ fn files_below(folder: &Path, all: &mut Vec<PathBuf>) {
         let small = || fs::metadata(&path).is_ok_and(|file| file.len() < 4 << 20);
         if path.is_dir() {
             files_below(&path, all);
-        } else if path.extension().is_none_or(|end| end != "tsv" && end != "md") && small() {
+        } else if path
+            .extension()
+            .is_none_or(|end| end != "tsv" && end != "md")
+            && small()
+        {
             all.push(path);
         }
     }
@@ -74,11 +78,7 @@ fn damaged_scans_are_opened_or_refused() {
         .and_then(|secs| secs.parse().ok());
     let (began, alone) = (Instant::now(), secs.is_some());
     let end: Option<Duration> = secs.map(Duration::from_secs);
-    let seed = if alone {
-        std::process::id().into()
-    } else {
-        17
-    };
+    let seed = if alone { std::process::id().into() } else { 17 };
     let mut random = Random(seed);
     let folder = folder();
     let (mut tried, mut shown) = (0, 0);
