@@ -29,13 +29,14 @@ pub struct SlabTimes {
 /// # Errors
 /// There is no such slice.
 pub fn slab_times(screen: &Offscreen, volume: &Arc<Volume>) -> Result<SlabTimes, Failure> {
+    let middle = volume.grid(Plane::Axial, Axes::Patient).size[2] / 2;
     let view = ViewDescriptor {
         axes: Axes::Patient,
         slab: Some(Slab {
             projection: Projection::Maximum,
             mm: 50.0,
         }),
-        ..ViewDescriptor::new(Plane::Axial, 100, Window::linear(40.0, 400.0))
+        ..ViewDescriptor::new(Plane::Axial, middle, Window::linear(40.0, 400.0))
     };
     let mut processor = Vec::with_capacity(CUTS);
     for _ in 0..CUTS {

@@ -168,14 +168,14 @@ fn balanced(
     for of in of_picture.values() {
         let about = of.iter().filter_map(|i| records.get(*i));
         let mut about = about.filter(|record| record.topic.as_deref() == Some(topic));
-        // "No" says little about the picture: which is left open.
-        let answer = about
-            .next()
-            .map(response)
-            .filter(|answer| !["yes", "no"].contains(answer));
-        if let Some(answer) = answer {
+        if let Some(answer) = about.next().map(response) {
             groups.entry(answer).or_default().extend_from_slice(of);
         }
+    }
+    // Beside other answers "no" says little about the picture: which is left open.
+    let says_little = |answer: &str| ["yes", "no"].contains(&answer);
+    if !groups.keys().all(|answer| says_little(answer)) {
+        groups.retain(|answer, _| !says_little(answer));
     }
     groups.into_values().collect()
 }
@@ -232,6 +232,17 @@ mod tests {
         let rare = drawn.iter().filter(|i| [9, 10].contains(*i)).count();
         assert!((420..580).contains(&rare), "{rare}");
         assert!(!drawn.contains(&11), "\"no\" names no plane");
+    }
+
+    #[test]
+    fn yes_and_no_are_drawn_equally_often_where_nothing_else_is_answered() {
+        let answers = ["yes", "yes", "no", "yes", "yes"];
+        let records = answers.iter().enumerate();
+        let records = records.map(|(i, answer)| asked(&format!("{i}"), "plane", answer));
+        let source = source(records.collect());
+        let mut random = Random(3);
+        let drawn = (0..1000).filter(|_| source.draw(&mut random) == 2).count();
+        assert!((420..580).contains(&drawn), "{drawn}");
     }
 
     #[test]

@@ -141,7 +141,7 @@ pub struct DataEntry {
     #[serde(default = "one")]
     pub weight: f64,
     /// A topic whose answers are drawn equally often, each with all records of the pictures that have it; pictures without such an
-    /// answer, and those where it is yes or no, are not drawn.
+    /// answer are not drawn, nor those where it is yes or no while others have another answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<String>,
 }

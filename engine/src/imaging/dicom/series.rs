@@ -71,7 +71,10 @@ fn info_of(
         .filter_map(|at| headers.get(at.file)?.frames.get(at.frame))
         .collect();
     let geometry = geometry(&frames);
-    notes.extend(geometry.notes);
+    // Frames in colour are shown one by one, wherever they lie.
+    if header.image.grey() {
+        notes.extend(geometry.notes);
+    }
     let several_frames = stack.iter().any(|at| {
         headers
             .get(at.file)

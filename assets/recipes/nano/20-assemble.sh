@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts nano together: the model of the last step, with its caution and hashes. Usage: assets/recipes/nano/8-assemble.sh [OUT]
+# Puts nano together: the model of the last step, with its caution and the hashes of its parts. Usage: assets/recipes/nano/20-assemble.sh [OUT]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 out=${1:-assets/models/nano}
@@ -7,14 +7,14 @@ work=target/nano
 new=$work/assembled
 
 rm -rf "$new"
-cp --recursive "$work/decoder/model" "$new"
+cp --recursive "$work/patches-decoder-3/model" "$new"
 # What a user is warned of was measured after the model was begun.
-caution=$(grep '^caution' assets/recipes/nano/2-new.toml)
+caution=$(grep '^caution' assets/recipes/nano/02-new.toml)
 sed --in-place "/^caution/d; s/^licence/$caution\nlicence/; /^\[sha256\]/,\$d" "$new/model.toml"
 (
     cd "$new"
     echo "[sha256]"
-    find . -type f ! -name model.toml -printf '%P\n' | LC_ALL=C sort | while read -r file; do
+    find . -type f ! -name model.toml ! -name "*.md" -printf '%P\n' | LC_ALL=C sort | while read -r file; do
         printf '"%s" = "%s"\n' "$file" "$(sha256sum "$file" | cut --delimiter=' ' --fields=1)"
     done
 ) > "$work/sha256.toml"
