@@ -7,7 +7,7 @@ use engine::imaging::{
     Affine, Axes, Plane, Projection, Rescale, Slab, ViewDescriptor, Volume, Voxels, Window,
 };
 use workbench::offscreen::read_back;
-use workbench::paint::reslice::{GpuCut, Reslice, SAMPLES_FORMAT};
+use workbench::paint::reslice::{GpuCut, Reslice, samples_texture};
 use workbench::paint::volumes::{Standing, Volumes};
 
 use crate::screen::gpu;
@@ -37,21 +37,8 @@ fn cut_of(volumes: &mut Volumes, volume: &Arc<Volume>, view: &ViewDescriptor) ->
 fn on_card(volumes: &mut Volumes, volume: &Arc<Volume>, view: &ViewDescriptor) -> Vec<f32> {
     let gpu = gpu();
     let (cut, _) = cut_of(volumes, volume, view);
-    let size = volume.grid(view.plane, view.axes).size;
-    let texture = gpu.device.create_texture(&wgpu::TextureDescriptor {
-        label: None,
-        size: wgpu::Extent3d {
-            width: size[0] as u32,
-            height: size[1] as u32,
-            depth_or_array_layers: 1,
-        },
-        mip_level_count: 1,
-        sample_count: 1,
-        dimension: wgpu::TextureDimension::D2,
-        format: SAMPLES_FORMAT,
-        usage: wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC,
-        view_formats: &[],
-    });
+    let cutting = volume.cutting(view).unwrap().unwrap();
+    let texture = samples_texture(&gpu.device, &cutting, wgpu::TextureUsages::COPY_SRC);
     let target = texture.create_view(&Default::default());
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
     reslice().record(&gpu.device, &gpu.queue, &mut encoder, &cut, &target);

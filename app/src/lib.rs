@@ -28,6 +28,8 @@ pub mod state;
 pub mod store;
 pub mod strings;
 pub mod theme;
+#[cfg(test)]
+mod translated;
 pub mod view;
 
 pub use app::{WindowStart, run_window};

@@ -243,16 +243,17 @@ impl Pictures {
         let key = Key::of(viewport.series_id()?, &descriptor);
         // A slice along the voxels is only copied.
         let copied = descriptor.slab.is_none() && descriptor.axes == Axes::Acquired;
-        if copied || old.is_some_and(|old| old.key == key) {
+        if copied {
             return None;
         }
+        let shown = old.is_some_and(|old| old.key == key);
         let cutting = view.volume.cutting(&descriptor).ok()??;
         if cutting.frame.width.max(cutting.frame.height) > ctx.input(|input| input.max_texture_side)
         {
             return None;
         }
         match volumes.cut(&view.volume, &cutting) {
-            Standing::Ready(cut) => {
+            Standing::Ready(cut) if !shown => {
                 self.slice_uploads += 1;
                 let drawn = Ok(Drawn::Slice(Arc::new(cutting.frame), Some(cut)));
                 Some(Cut { key, drawn })
@@ -261,7 +262,7 @@ impl Pictures {
                 ctx.request_repaint();
                 None
             }
-            Standing::Not => None,
+            Standing::Ready(_) | Standing::Not => None,
         }
     }
 

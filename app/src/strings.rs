@@ -246,6 +246,7 @@ strings! {
     nothing_open: "Open a folder, a file or a picture\nto look at it and to ask about it", "Öffnen Sie einen Ordner, eine Datei oder ein Bild,\num es anzusehen und danach zu fragen";
     loading: "Loading {0}…", "{0} wird geladen…";
     cannot_be_shown: "{0} cannot be shown\n\n{1}", "{0} kann nicht gezeigt werden\n\n{1}";
+    mouse_help_frames: "Wheel: frame · middle drag: pan · right drag: zoom · double click: large", "Rad: Einzelbild · Mitte ziehen: verschieben · rechts ziehen: Zoom · Doppelklick: groß";
     mouse_help: "Wheel: slice · left drag: {0} · middle drag: pan · right drag: zoom · click: crosshair · double click: large", "Rad: Schicht · links ziehen: {0} · Mitte ziehen: verschieben · rechts ziehen: Zoom · Klick: Fadenkreuz · Doppelklick: groß";
     slice_name: "Slice {0} of {1}, {2}, window {3}{4}", "Schicht {0} von {1}, {2}, Fenster {3}{4}";
     picture_name: "Picture {0}", "Bild {0}";

@@ -118,7 +118,7 @@ fn c_plays_the_slices_round_and_escape_stops() {
 /// A clip in colour is looked at as slices are: wheel, keys, slider, cine at its own rate; a question is about the frame shown.
 #[test]
 fn frames_in_colour_are_scrolled_played_and_asked_about() {
-    let frames = (0..5).map(|level| RgbImage::from_pixel(8, 6, Rgb([40 * level, 0, 0])));
+    let frames = || (0..5).map(|level| RgbImage::from_pixel(8, 6, Rgb([40 * level, 0, 0])));
     let mut desk = ready_desk(Modality::Other("US".to_owned()), &["comprehend"]);
     let mut clip = series("s2", "Heart", Modality::Other("US".to_owned()));
     clip.fps = Some(30.0);
@@ -131,7 +131,7 @@ fn frames_in_colour_are_scrolled_played_and_asked_about() {
     desk.event(job, found);
     let loaded = EventKind::SeriesLoaded {
         id: "s2".to_owned(),
-        loaded: Loaded::Frames(Arc::new(engine::imaging::Frames::new(frames).unwrap())),
+        loaded: Loaded::Frames(Arc::new(engine::imaging::Frames::new(frames()).unwrap())),
     };
     desk.event(desk.last_job(), loaded);
     let mut harness = harness(desk);
@@ -163,11 +163,23 @@ fn frames_in_colour_are_scrolled_played_and_asked_about() {
     harness.state_mut().perform(Action::ToggleCine);
     harness.run_steps(8);
     assert_ne!(name(&harness), "Picture Heart, Frame 5 of 5");
-    // Back to the picture of the question.
+    // Back to the picture of the question, also after another series was open.
     harness.state_mut().perform(Action::ToggleCine);
-    harness
-        .state_mut()
-        .perform(Action::ShowPicture(turn.pictures[0].clone()));
-    harness.run_steps(2);
-    assert_eq!(name(&harness), "Picture Heart, Frame 3 of 5");
+    for left in [false, true] {
+        let desk = harness.state_mut();
+        if left {
+            desk.perform(Action::LastSlice);
+            desk.perform(Action::ShowSeries("s1".to_owned()));
+        }
+        desk.perform(Action::ShowPicture(turn.pictures[0].clone()));
+        if left {
+            let loaded = EventKind::SeriesLoaded {
+                id: "s2".to_owned(),
+                loaded: Loaded::Frames(Arc::new(engine::imaging::Frames::new(frames()).unwrap())),
+            };
+            desk.event(desk.last_job(), loaded);
+        }
+        harness.run_steps(2);
+        assert_eq!(name(&harness), "Picture Heart, Frame 3 of 5");
+    }
 }

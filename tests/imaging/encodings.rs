@@ -276,6 +276,24 @@ fn colour_frames_come_in_their_order_and_with_their_rate() {
     };
     let stopped = load_series(series, &mut stop).unwrap_err();
     assert_eq!(stopped.kind(), "stopped");
+    // A file that ends before its last frame shows the others, and says so.
+    let mut jpeg = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new(&mut jpeg)
+        .encode(&[90; 3 * 64], 8, 8, image::ExtendedColorType::Rgb8)
+        .unwrap();
+    let mut cut = colour_file("YBR_FULL_422", 0, &[]);
+    cut.text(0x0028_0008, "IS", "3")
+        .remove(0x0020_0032)
+        .size(8, 8)
+        .fragments("1.2.840.10008.1.2.4.50", &[&jpeg, &jpeg]);
+    let cut = self::series(&[cut]);
+    let scan = scan_one(cut.path()).unwrap();
+    let Loaded::Frames(frames) = load(&scan.series[0]).unwrap() else {
+        panic!("a volume where colours were written");
+    };
+    let (there, promised) = (2, 3);
+    assert_eq!(frames.count(), there);
+    assert_eq!(frames.notes, [Note::CutShort { there, promised }]);
     let refused = engine::imaging::memory::with_available(17, || load(series).unwrap_err());
     assert_eq!(refused.kind(), "too-large");
 }

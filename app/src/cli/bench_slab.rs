@@ -8,7 +8,7 @@ use engine::imaging::{Axes, Plane, Projection, Slab, ViewDescriptor, Volume, Win
 
 use super::failure::Failure;
 use crate::offscreen::Offscreen;
-use crate::paint::reslice::{Reslice, SAMPLES_FORMAT};
+use crate::paint::reslice::{Reslice, samples_texture};
 use crate::paint::volumes::{Standing, Volumes};
 
 /// Cuts of each kind; their median counts.
@@ -66,20 +66,7 @@ pub fn slab_times(screen: &Offscreen, volume: &Arc<Volume>) -> Result<SlabTimes,
     };
     let _ = device.poll(wgpu::PollType::wait_indefinitely());
     times.upload_ms = Some(started.elapsed().as_secs_f64() * 1e3);
-    let samples = device.create_texture(&wgpu::TextureDescriptor {
-        label: Some("samples"),
-        size: wgpu::Extent3d {
-            width: cutting.frame.width as u32,
-            height: cutting.frame.height as u32,
-            depth_or_array_layers: 1,
-        },
-        mip_level_count: 1,
-        sample_count: 1,
-        dimension: wgpu::TextureDimension::D2,
-        format: SAMPLES_FORMAT,
-        usage: wgpu::TextureUsages::RENDER_ATTACHMENT,
-        view_formats: &[],
-    });
+    let samples = samples_texture(device, &cutting, wgpu::TextureUsages::empty());
     let target = samples.create_view(&Default::default());
     let reslice = Reslice::new(device);
     let mut card = Vec::with_capacity(CUTS);

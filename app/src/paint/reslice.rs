@@ -8,7 +8,7 @@ use std::sync::Arc;
 use eframe::wgpu;
 use engine::imaging::{Affine, Cutting, Projection, Volume, Voxels};
 
-use super::{bind_group_layout_of, pipeline};
+use super::{bind_group_layout_of, fill, pipeline, texture};
 
 /// The shader.
 pub const SOURCE: &str = include_str!("../../../shaders/reslice.wgsl");
@@ -26,6 +26,17 @@ const MOST_SAMPLES: usize = 1 << 28;
 pub struct Reslice {
     pipeline: wgpu::RenderPipeline,
     layout: wgpu::BindGroupLayout,
+}
+
+/// Room for the samples of a slice, to be read back or only drawn.
+pub fn samples_texture(
+    device: &wgpu::Device,
+    cutting: &Cutting,
+    usage: wgpu::TextureUsages,
+) -> wgpu::Texture {
+    let size = [cutting.frame.width as u32, cutting.frame.height as u32];
+    let drawn = wgpu::TextureUsages::RENDER_ATTACHMENT;
+    texture(device, size, SAMPLES_FORMAT, drawn | usage)
 }
 
 /// A slice that is to be cut on the graphics card.
@@ -90,22 +101,7 @@ impl Reslice {
                 },
             ],
         });
-        let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
-            label: Some("reslice"),
-            color_attachments: &[Some(wgpu::RenderPassColorAttachment {
-                view: samples,
-                resolve_target: None,
-                ops: wgpu::Operations {
-                    load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
-                    store: wgpu::StoreOp::Store,
-                },
-                depth_slice: None,
-            })],
-            ..Default::default()
-        });
-        pass.set_pipeline(&self.pipeline);
-        pass.set_bind_group(0, &bind_group, &[]);
-        pass.draw(0..3, 0..1);
+        fill(encoder, "reslice", samples, &self.pipeline, &bind_group);
     }
 }
 

@@ -9,7 +9,7 @@ use engine::imaging::render::square_size;
 use engine::imaging::{Slice, VoiFunction, Window};
 
 use super::reslice::{GpuCut, Reslice, SAMPLES_FORMAT};
-use super::{bind_group_layout, pipeline, texture, write_texture};
+use super::{bind_group_layout, fill, pipeline, texture, write_texture};
 
 /// Stands for a sample that is not a number.
 // NOTE: keep in sync with NOTHING in shaders/window_level.wgsl.
@@ -101,7 +101,7 @@ impl WindowLevel {
                     return old;
                 }
                 if !same_slice(&old) {
-                    self.fill(device, queue, encoder, &old.samples, levels);
+                    self.bring_samples(device, queue, encoder, &old.samples, levels);
                 }
                 old
             }
@@ -109,28 +109,18 @@ impl WindowLevel {
         };
         layer.levels = levels.clone();
         queue.write_buffer(&layer.look, 0, &look_bytes(levels));
-        let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
-            label: Some("window_level"),
-            color_attachments: &[Some(wgpu::RenderPassColorAttachment {
-                view: &layer.picture,
-                resolve_target: None,
-                ops: wgpu::Operations {
-                    load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
-                    store: wgpu::StoreOp::Store,
-                },
-                depth_slice: None,
-            })],
-            ..Default::default()
-        });
-        pass.set_pipeline(&self.pipeline);
-        pass.set_bind_group(0, &layer.bind_group, &[]);
-        pass.draw(0..3, 0..1);
-        drop(pass);
+        fill(
+            encoder,
+            "window_level",
+            &layer.picture,
+            &self.pipeline,
+            &layer.bind_group,
+        );
         layer
     }
 
     /// Brings the samples onto the card, or makes them there.
-    fn fill(
+    fn bring_samples(
         &self,
         device: &wgpu::Device,
         queue: &wgpu::Queue,
@@ -163,7 +153,7 @@ impl WindowLevel {
         };
         let size = [slice.width as u32, slice.height as u32];
         let samples = texture(device, size, SAMPLES_FORMAT, usage | made_here);
-        self.fill(device, queue, encoder, &samples, levels);
+        self.bring_samples(device, queue, encoder, &samples, levels);
         let entries = table_levels(levels);
         let rows = entries.len().div_ceil(TABLE_ROW).max(1);
         let table_size = [TABLE_ROW as u32, rows as u32];

@@ -194,10 +194,7 @@ impl State {
         if series.id == open.series.id {
             return Vec::new();
         }
-        if let Some(view) = self.viewer.viewport().volume() {
-            let looked_at = view.descriptor();
-            let _ = self.last_views.insert(series.id.clone(), looked_at);
-        }
+        let _ = self.last_views.insert(series.id.clone(), open.view());
         let effect = self.begin(series);
         self.with_loads_stopped(Some(effect))
     }
@@ -230,9 +227,8 @@ impl State {
     /// Keeps how the series on screen are looked at.
     fn remember_views(&mut self) {
         for viewport in self.viewer.viewports.iter().rev() {
-            if let (Some(open), Some(view)) = (viewport.open(), viewport.volume()) {
-                let id = open.series.id.clone();
-                let _ = self.last_views.insert(id, view.descriptor());
+            if let Some(open) = viewport.open() {
+                let _ = self.last_views.insert(open.series.id.clone(), open.view());
             }
         }
     }
@@ -318,10 +314,10 @@ impl State {
             let mut open = OpenSeries::new(loading.series.clone(), content.clone());
             if let Some(kept) = &loading.kept {
                 kept.show(&mut open);
-            } else if let Content::Volume(view) = &mut open.content {
-                if let Some(last) = last {
-                    view.show(last);
-                }
+            } else if let Some(last) = last {
+                open.show(last);
+            }
+            if let (Content::Volume(view), None) = (&mut open.content, &loading.kept) {
                 if let Some(plane) = loading
                     .plane
                     .filter(|plane| view.check_plane(*plane).is_ok())

@@ -33,6 +33,11 @@ impl FramesView {
         self.index = index.min(self.count().saturating_sub(1));
     }
 
+    /// All of them.
+    pub fn frames(&self) -> &Frames {
+        &self.frames
+    }
+
     /// The frame shown.
     pub fn picture(&self) -> &Arc<RgbImage> {
         self.frames.at(self.index)

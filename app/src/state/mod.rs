@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use engine::imaging::{SeriesInfo, SkippedFile, ViewDescriptor};
+use engine::imaging::{SeriesInfo, SkippedFile};
 use engine::session::{JobId, ModelInfo, Progress};
 use engine::{DeviceInfo, Task};
 use image::RgbImage;
@@ -45,7 +45,7 @@ pub use session::{KeptReply, KeptTurn, KeptView, Layout, Left, Session};
 pub use tags::{Header, Tags};
 pub use training::{End, Training};
 pub use viewer::{Link, Links, Viewer};
-pub use viewport::{Camera, Cine, Content, LoadingSeries, OpenSeries, Viewport};
+pub use viewport::{Camera, Cine, Content, LastView, LoadingSeries, OpenSeries, Viewport};
 pub use volume_view::{Finest, Preset, VolumeView, decimals, plane_words, window_words};
 
 /// Everything the window shows.
@@ -64,7 +64,7 @@ pub struct State {
     /// The open series.
     pub viewer: Viewer,
     /// How series were last looked at, by id.
-    pub last_views: BTreeMap<String, ViewDescriptor>,
+    pub last_views: BTreeMap<String, LastView>,
     /// Questions and answers.
     pub chat: Chat,
     /// Generated images.

@@ -5,7 +5,7 @@ use engine::session::{AskRequest, Command, GenerateRequest, JobId};
 
 use super::chat::{PictureRef, Reply, Turn};
 use super::orientation::Orientation;
-use super::viewport::{Camera, Cine};
+use super::viewport::{Camera, Cine, LastView};
 use super::{JobKind, ModelState, Stage, State};
 use crate::action::{Action, Effect};
 
@@ -251,15 +251,11 @@ impl State {
     /// Goes back to a picture that a question was about; its series is loaded again if it has to be.
     fn show_picture(&mut self, picture: PictureRef) -> Vec<Effect> {
         let effects = self.switch_series(&picture.series);
-        if let (Some(frame), Some(open)) = (picture.frame, self.viewer.scene_mut())
-            && open.series.id == picture.series
-        {
-            open.set_index(frame);
-        }
-        if let Some(shown) = picture.view {
-            match self.viewer.volume_mut() {
-                Some(view) => {
-                    view.show(shown);
+        let slice = picture.view.map(LastView::Slice);
+        if let Some(shown) = slice.or(picture.frame.map(LastView::Frame)) {
+            match self.viewer.viewport_mut().open_mut() {
+                Some(open) => {
+                    open.show(shown);
                     self.viewer.scrolled(0);
                 }
                 None => {

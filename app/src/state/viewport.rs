@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::imaging::{Modality, Plane, SeriesInfo, Volume};
+use engine::imaging::{Modality, Plane, SeriesInfo, ViewDescriptor, Volume};
 use engine::session::Source;
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +108,15 @@ pub struct OpenSeries {
     pub cine: Cine,
 }
 
+/// How a series was last looked at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LastView {
+    /// A slice of its volume.
+    Slice(ViewDescriptor),
+    /// A frame in colour, from 0.
+    Frame(usize),
+}
+
 /// Slices shown one after the other.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cine {
@@ -168,6 +177,24 @@ impl OpenSeries {
         match &mut self.content {
             Content::Volume(view) => view.set_index(index),
             Content::Frames(frames) => frames.set_index(index),
+        }
+    }
+
+    /// How it is looked at.
+    pub fn view(&self) -> LastView {
+        match &self.content {
+            Content::Volume(view) => LastView::Slice(view.descriptor()),
+            Content::Frames(frames) => LastView::Frame(frames.index()),
+        }
+    }
+
+    /// Looks at it so, if that is of its kind.
+    pub fn show(&mut self, view: LastView) {
+        match (&mut self.content, view) {
+            (Content::Volume(shown), LastView::Slice(view)) => shown.show(view),
+            (Content::Frames(shown), LastView::Frame(index)) => shown.set_index(index),
+            (Content::Volume(_), LastView::Frame(_)) | (Content::Frames(_), LastView::Slice(_)) => {
+            }
         }
     }
 

@@ -99,7 +99,7 @@ pub fn overlay_ui(
                 let corner = words.put(Align2::RIGHT_BOTTOM, &right, theme::TEXT);
                 bar_bottom = corner.top() - 10.0;
             }
-            notes(&words, view);
+            notes(&words, &volume_notes(view));
             if viewer.viewports.len() > 1 {
                 plane_mark(&painter, view.plane, place_words);
             }
@@ -112,6 +112,8 @@ pub fn overlay_ui(
             }
         }
         Content::Frames(frames) => {
+            let lines: Vec<String> = frames.frames().notes.iter().map(note_words).collect();
+            notes(&words, &lines);
             let image = frames.picture();
             let size = fill(
                 crate::strings::words().picture_size,
@@ -228,23 +230,27 @@ fn plane_mark(painter: &Painter, plane: Plane, words: Rect) {
     painter.rect_filled(stripe, 0.0, plane_colour(plane));
 }
 
-fn notes(words: &Words<'_>, view: &VolumeView) {
+fn volume_notes(view: &VolumeView) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     if view.volume.lossy {
-        lines.push(crate::strings::words().lossy.to_owned());
+        lines.push(words().lossy.to_owned());
     }
     let sides = view.volume.calibrated || view.volume.sides.is_some();
     match view.volume.scale {
         Scale::Unknown if !view.volume.calibrated => {
-            lines.push(crate::strings::words().no_geometry.to_owned());
+            lines.push(words().no_geometry.to_owned());
         }
-        _ if !sides => lines.push(crate::strings::words().no_sides.to_owned()),
+        _ if !sides => lines.push(words().no_sides.to_owned()),
         _ => {}
     }
     if view.volume.scale == Scale::Detector {
-        lines.push(crate::strings::words().at_detector.to_owned());
+        lines.push(words().at_detector.to_owned());
     }
     lines.extend(view.volume.notes.iter().map(note_words));
+    lines
+}
+
+fn notes(words: &Words<'_>, lines: &[String]) {
     // Wrapped, so that a long sentence leaves the picture free.
     let width = (words.inner.width() * 0.5 - 18.0).max(120.0);
     let font = FontId::proportional(words.size - 0.5);

@@ -374,7 +374,10 @@ fn read_out_ui(
         }
         Content::Frames(_) => None,
     };
-    let help = fill(strings::words().mouse_help, &[&tool_words(tool)]);
+    let help = match &open.content {
+        Content::Volume(_) => fill(strings::words().mouse_help, &[&tool_words(tool)]),
+        Content::Frames(_) => strings::words().mouse_help_frames.to_owned(),
+    };
     let alone = viewer.viewports.len() == 1;
     let words = words.as_deref().unwrap_or(if alone { &help } else { "" });
     let words = egui::RichText::new(words).color(theme::QUIET).size(12.5);

@@ -81,13 +81,11 @@ impl KeptPipelines {
         let Some(data) = self.cache.get_data() else {
             return Ok(0);
         };
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        let mut whole = Sha256::digest(&data).to_vec();
-        whole.extend_from_slice(&data);
         if read(&self.path).is_some_and(|kept| kept == data) {
             return Ok(0);
         }
+        let mut whole = Sha256::digest(&data).to_vec();
+        whole.extend_from_slice(&data);
         let mut begun = self.path.clone().into_os_string();
         begun.push(format!(".{}", std::process::id()));
         let mut file = File::create(&begun)?;

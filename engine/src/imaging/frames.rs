@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
+use super::note::Note;
+
 /// Pictures that are shown one at a time: at least one, not necessarily of one size.
 #[derive(Clone, Debug)]
 pub struct Frames {
     first: Arc<RgbImage>,
     rest: Vec<Arc<RgbImage>>,
+    /// What the reader wants the user to know.
+    pub notes: Vec<Note>,
 }
 
 impl Frames {
@@ -17,6 +21,7 @@ impl Frames {
         Self {
             first: Arc::new(picture),
             rest: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -27,6 +32,7 @@ impl Frames {
         Some(Self {
             first,
             rest: pictures.collect(),
+            notes: Vec::new(),
         })
     }
 

@@ -129,33 +129,17 @@ impl Volume {
     /// As [`Self::cut`].
     pub fn cutting(&self, view: &ViewDescriptor) -> Result<Option<Cutting>, ImagingError> {
         let grid = self.grid(view.plane, view.axes);
-        let count = grid.size[2];
-        if view.index >= count {
-            return Err(ImagingError::NoSlice {
-                asked: view.index + 1,
-                count,
-            });
-        }
+        check_slice(view.index, grid.size[2])?;
         let one = view.index..view.index + 1;
         let slices = view.slab.map_or(one, |slab| grid.slab(view.index, slab.mm));
-        let projection = view.slab.map(|slab| slab.projection).unwrap_or_default();
-        Ok(self.cutting_on(&grid, slices, projection))
-    }
-
-    /// What [`Self::sampled`] would do, for one slice of a grid or a projection of several. Nothing as [`Self::cutting`].
-    pub fn cutting_on(
-        &self,
-        grid: &Grid,
-        slices: Range<usize>,
-        projection: Projection,
-    ) -> Option<Cutting> {
-        let voxel_from_patient = self.patient_from_voxel.inverse()?;
-        (self.rescale.len() <= 1).then(|| Cutting {
+        let inverse = self.patient_from_voxel.inverse();
+        let one_rescale = inverse.filter(|_| self.rescale.len() <= 1);
+        Ok(one_rescale.map(|voxel_from_patient| Cutting {
             frame: grid.empty_slice(self),
             voxel_from_grid: voxel_from_patient.after(&grid.patient_from_grid),
             slices,
-            projection,
-        })
+            projection: view.slab.map(|slab| slab.projection).unwrap_or_default(),
+        }))
     }
 
     /// Where the slices of a plane lie.
@@ -224,13 +208,7 @@ impl Volume {
     /// [`ImagingError::NoSlice`].
     pub fn cut(&self, view: &ViewDescriptor) -> Result<Slice, ImagingError> {
         let grid = self.grid(view.plane, view.axes);
-        let count = grid.size[2];
-        if view.index >= count {
-            return Err(ImagingError::NoSlice {
-                asked: view.index + 1,
-                count,
-            });
-        }
+        check_slice(view.index, grid.size[2])?;
         let one = |index: usize| match view.axes {
             Axes::Acquired => self.slice(view.plane, index),
             Axes::Patient => Ok(self.sampled(&grid, index)),
@@ -276,13 +254,7 @@ impl Volume {
     /// # Errors
     /// [`ImagingError::NoSlice`].
     pub fn slice(&self, plane: Plane, index: usize) -> Result<Slice, ImagingError> {
-        let count = self.slice_count(plane);
-        if index >= count {
-            return Err(ImagingError::NoSlice {
-                asked: index + 1,
-                count,
-            });
-        }
+        check_slice(index, self.slice_count(plane))?;
         let mut slice = self.voxel_grid(plane).empty_slice(self);
         let [right, down, _] = self.voxel_axes(plane);
         let strides = [1, self.size[0], self.size[0] * self.size[1]];
@@ -426,6 +398,14 @@ impl Volume {
         }
         sum
     }
+}
+
+fn check_slice(index: usize, count: usize) -> Result<(), ImagingError> {
+    if index < count {
+        return Ok(());
+    }
+    let asked = index + 1;
+    Err(ImagingError::NoSlice { asked, count })
 }
 
 /// Slices of a slab as one: their largest or smallest samples, or the sums. What is not a number is left out.

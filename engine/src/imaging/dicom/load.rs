@@ -38,7 +38,11 @@ pub fn load_dicom(
     let missing = leave_out_missing(&mut places)?;
     // One slice is decoded before memory for all is asked for: a size may be a lie.
     let (header, first) = match middle_slice(series, &places)? {
-        (header, Loaded::Frames(_)) => return colour_frames(&places, &header, on_progress),
+        (header, Loaded::Frames(_)) => {
+            let mut frames = colour_frames(&places, &header, on_progress)?;
+            frames.notes.extend(missing);
+            return Ok(Loaded::Frames(Arc::new(frames)));
+        }
         (header, Loaded::Volume(volume)) => (header, volume),
     };
     if places.len() > 1 {
@@ -145,7 +149,7 @@ fn colour_frames(
     places: &[Place<'_>],
     header: &Header,
     on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Loaded, ImagingError> {
+) -> Result<Frames, ImagingError> {
     let pixels = header.image.columns.saturating_mul(header.image.rows) as u64;
     if let Some(first) = places.first() {
         let bytes = pixels.saturating_mul(3).saturating_mul(places.len() as u64);
@@ -160,8 +164,7 @@ fn colour_frames(
             return Err(ImagingError::Stopped);
         }
     }
-    let frames = Frames::new(pictures).ok_or_else(ImagingError::no_files)?;
-    Ok(Loaded::Frames(Arc::new(frames)))
+    Frames::new(pictures).ok_or_else(ImagingError::no_files)
 }
 
 fn picture(reader: &mut FrameReader, slice: &Place<'_>) -> Result<RgbImage, ImagingError> {
