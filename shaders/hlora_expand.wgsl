@@ -194,6 +194,21 @@ fn within(row: u32) -> u32 {
 fn main(at: Invocation) {
     let group = at.group.x * GROUPS;
     let distance = apart();
+    if (HLORA) {
+        // Ahead of the sums: a barrier with those alive costs a software adapter, which then keeps them for every lane, more than
+        // all that is added here.
+        for (var c = 0u; c < COLS; c++) {
+            let router = c * (p.rank + EXPERTS) + p.rank;
+            var top = z[router];
+            for (var e = 1u; e < EXPERTS; e++) {
+                top = max(top, z[router + e]);
+            }
+            for (var e = at.lane; e < EXPERTS; e += WG) {
+                raised[c * EXPERTS + e] = exp(z[router + e] - top);
+            }
+        }
+        workgroupBarrier();
+    }
     // By group and column: the first four rows, and their partners.
     var front = array<vec4<f32>, 16>();
     var back = array<vec4<f32>, 16>();
@@ -238,17 +253,6 @@ fn main(at: Invocation) {
         }
     }
     if (HLORA) {
-        for (var c = 0u; c < COLS; c++) {
-            let router = c * (p.rank + EXPERTS) + p.rank;
-            var top = z[router];
-            for (var e = 1u; e < EXPERTS; e++) {
-                top = max(top, z[router + e]);
-            }
-            for (var e = at.lane; e < EXPERTS; e += WG) {
-                raised[c * EXPERTS + e] = exp(z[router + e] - top);
-            }
-        }
-        workgroupBarrier();
         var inverse = array<f32, 8>();
         for (var c = 0u; c < COLS; c++) {
             var total = 0.0;

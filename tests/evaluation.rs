@@ -289,6 +289,23 @@ fn questions_made_of_volumes_are_those_of_the_records_and_are_scored_by_topic() 
         own_words: false,
     };
     let made = from_pairs(&what, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    // The outline goes with the picture: 10 of 40 voxels wide in the two lower slices of the first leg.
+    let outlined = |slice: &str| -> usize {
+        let mut of = made.records.iter();
+        let of = of.find(|record| record.id.as_ref().unwrap().starts_with(slice));
+        let mask = of.unwrap().lesion_mask.as_ref().unwrap();
+        let mask = image::open(out.join(mask)).unwrap().to_luma8();
+        mask.pixels().filter(|pixel| pixel.0[0] > 127).count()
+    };
+    // 64 x 64 pixels, whose corners bicubic enlargement rounds.
+    for picture in ["A/axial/1/CT", "A/axial/1/MR"] {
+        let pixels = outlined(picture);
+        assert!((4060..=4096).contains(&pixels), "{pixels}");
+    }
+    assert_eq!(outlined("A/axial/3/CT"), 0);
+    let coronal = made.records.iter().filter_map(|record| record.id.as_ref());
+    let mut coronal = coronal.filter(|id| id.starts_with("A/coronal/"));
+    assert!(coronal.any(|id| outlined(id) > 0), "rows 10 to 19 cross it");
     let file = out.join("vqa.json");
     records::write(&file, &made.records).unwrap();
     let from_records = Source::Records {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use engine::dataset::records::write;
+use engine::dataset::{OnBad, Records};
 use engine::model::manifest::PlugInKind;
 use engine::model::prompt::{PromptPiece, Template, pieces};
 use engine::model::tokenizer::Tokenizer;
@@ -14,7 +16,7 @@ use engine::training::stage::{Stage, StageConfig};
 use engine::training::step::TrainStep;
 use engine::training::{TrainError, autoencoder};
 
-use crate::stages::{changed, config, resumes_to_the_bit, run, write_records};
+use crate::stages::{changed, config, resumes_to_the_bit, run, tensors, write_records};
 use crate::support::load;
 use crate::training;
 
@@ -175,6 +177,8 @@ fn a_resumed_vision_stage_gives_the_very_weights_of_an_uninterrupted_one() {
     let root = tempfile::tempdir().unwrap();
     let whole = StageConfig {
         model: new(root.path()),
+        extra_blocks: 1,
+        tone_jitter: 0.2,
         ..config(root.path(), "whole", Stage::Vision, 5)
     };
     let files = [
@@ -212,6 +216,70 @@ fn blocks_of_a_tower_can_stay_while_later_ones_are_trained() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("frozen_blocks"), "{error}");
+}
+
+/// Gives every picture of the questions an outline: its bright half.
+fn outline(questions: &Path) {
+    let mut records = Records::read(questions, OnBad::Refuse).unwrap();
+    for record in &mut records.records {
+        let picture = image::open(records.folder.join(record.image.as_ref().unwrap())).unwrap();
+        let mut mask = picture.to_luma8();
+        for level in mask.iter_mut() {
+            *level = if *level > 128 { 255 } else { 0 };
+        }
+        let name = format!("mask_{}", record.image.as_ref().unwrap().display());
+        mask.save(records.folder.join(&name)).unwrap();
+        record.lesion_mask = Some(name.into());
+    }
+    write(questions, &records.records).unwrap();
+}
+
+#[test]
+fn a_deeper_tower_begins_as_the_one_before_and_learns_where_an_outline_is() {
+    let root = tempfile::tempdir().unwrap();
+    let model = new(root.path());
+    let mut deep = StageConfig {
+        model: model.clone(),
+        frozen_blocks: 1,
+        extra_blocks: 1,
+        outline_weight: 4.0,
+        learning_rate: 0.0,
+        augment: false,
+        ..config(root.path(), "unmoved", Stage::Vision, 1)
+    };
+    outline(&deep.data[0].records);
+    deep.data.truncate(1);
+    deep.validation.clear();
+    let _ = run(&deep, 0);
+    let picture = image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * y) as u8; 3]));
+    let features = |dir: &Path| -> Vec<f32> {
+        let model = load(dir).unwrap();
+        let plugin = model.plugin_for(Task::Comprehend).unwrap();
+        let features = model.features(plugin, &picture).unwrap();
+        features.into_data().iter::<f32>().collect()
+    };
+    let unmoved = deep.out.join("model");
+    assert_eq!(load(&unmoved).unwrap().clip.layers.len(), 3);
+    assert_eq!(features(&unmoved), features(&model));
+
+    deep.learning_rate = 1e-2;
+    (deep.steps, deep.batch) = (30, 4);
+    deep.out = root.path().join("deeper");
+    let steps = run(&deep, 0);
+    let (first, last) = (steps[0].loss, steps[29].loss);
+    // Four times ln 2 of the outline and ln 2 of the answer, at first.
+    assert!(first > 2.0 && last < 0.5 * first, "{first} -> {last}");
+    let name = "clip/model.safetensors";
+    let (before, after) = (
+        tensors(&model.join(name)),
+        tensors(&deep.out.join("model").join(name)),
+    );
+    for (name, values) in &after {
+        let later = ["layers.1.", "layers.2."];
+        if later.iter().all(|block| !name.contains(block)) {
+            assert_eq!(Some(values), before.get(name), "{name} was to stay");
+        }
+    }
 }
 
 #[test]

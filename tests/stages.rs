@@ -10,7 +10,7 @@ use engine::dataset::{Message, OnBad, Record, RecordTask, Records, Speaker, reco
 use engine::model::checkpoint::Checkpoint;
 use engine::model::random::Random;
 use engine::training::TrainError;
-use engine::training::examples::{Augment, Preparation, example};
+use engine::training::examples::{Preparation, example};
 use engine::training::experiment::{Experiment, run as run_experiment};
 use engine::training::language::train;
 use engine::training::stage::{BasePrecision, DataEntry, Schedule, Stage, StageConfig};
@@ -104,6 +104,9 @@ pub fn config(root: &Path, out: &str, stage: Stage, steps: u64) -> StageConfig {
         code_kernel: 1.0,
         questions_together: 1,
         frozen_blocks: 0,
+        extra_blocks: 0,
+        outline_weight: 0.0,
+        tone_jitter: 0.0,
         each_patch_answers: false,
         position_offset: 0.0,
         begin_at_codebook: false,
@@ -138,7 +141,7 @@ pub fn run(config: &StageConfig, stop_at: u64) -> Vec<TrainStep> {
 }
 
 /// Values by tensor name of a weight file.
-fn tensors(path: &Path) -> BTreeMap<String, Vec<f32>> {
+pub fn tensors(path: &Path) -> BTreeMap<String, Vec<f32>> {
     let file = Checkpoint::open(path).unwrap();
     file.names()
         .map(|name| (name.to_owned(), file.tensor(name).unwrap().to_f32()))
@@ -416,7 +419,7 @@ fn corruption_replaces_the_share_of_codes_that_was_asked_for() {
     let replaced = |corruption: [f64; 2]| {
         let how = Preparation {
             corruption,
-            augment: Augment::Off,
+            ..Preparation::default()
         };
         let mut random = Random(7);
         let (mut other, mut all) = (0, 0);
@@ -556,6 +559,12 @@ fn a_stage_that_would_train_nothing_or_ask_nothing_is_refused() {
         ..good.clone()
     });
     assert!(heads.contains("begin_at_codebook is for"), "{heads}");
+    let deeper = refused(StageConfig {
+        stage: Stage::Instruction,
+        extra_blocks: 1,
+        ..good.clone()
+    });
+    assert!(deeper.contains("are for stage vision"), "{deeper}");
     let written = refused(StageConfig {
         stage: Stage::Instruction,
         written_share: Some(0.5),

@@ -22,7 +22,9 @@ use engine::model::llm::{Llm, PromptPart, prompt_embeddings, prompt_rows};
 use engine::model::loader::{PartReader, Precision};
 use engine::model::quality::round_twin;
 use engine::model::random::Random;
-use engine::model::{Drafting, GenerateInput, HealthGpt, KvCache, LlmChoice, Sampling, argmax};
+use engine::model::{
+    Drafting, GenerateInput, HealthGpt, KvCache, LlmChoice, ModelError, Sampling, argmax,
+};
 use engine::{DeviceChoice, Task};
 use image::{Rgb, RgbImage};
 
@@ -272,6 +274,59 @@ fn answers_follow_ups_and_pictures_on_the_gpu_are_the_twins() {
     assert!(choice(Task::Ct2Mri, false).contains("expected one"));
     assert_eq!(choice(Task::Ct2Mri, true), "greedy");
     assert_eq!(choice(Task::Sr4, false), "greedy");
+}
+
+#[test]
+fn pictures_in_lockstep_are_those_made_alone() {
+    let mut model = load(&tiny_model(), &gpu(), LlmChoice::Plan(Format::F16));
+    exact_cache(&model);
+    let picture = |i: u32| {
+        RgbImage::from_fn(60, 40, |x, y| {
+            Rgb([(x * i) as u8, (y + 9 * i) as u8, (x * y) as u8])
+        })
+    };
+    let pictures: Vec<RgbImage> = (1..6).map(picture).collect(); // four and one
+    // Prompts of different lengths: each sequence stands at its own position.
+    let words = ["x", "make an MRI of it", "x y"].into_iter().cycle();
+    let inputs = pictures.iter().zip(words);
+    let inputs: Vec<GenerateInput<'_>> = inputs
+        .map(|(picture, words)| GenerateInput::new(picture, Task::Ct2Mri, words))
+        .collect();
+    for expected in [false, true] {
+        if expected {
+            let codes = &mut model.layout.manifest.expected_codes;
+            let _ = codes.insert(Task::Ct2Mri, 0.05);
+        }
+        let go_on = &mut |_, _| ControlFlow::Continue(());
+        let alone: Vec<Vec<u32>> = inputs
+            .iter()
+            .map(|input| model.generate(input, go_on).unwrap().codes)
+            .collect();
+        assert_ne!(alone[0], alone[1]);
+        let mut seen = Vec::new();
+        let together = model.generate_together(&inputs, &mut |done, of| {
+            seen.push((done, of));
+            ControlFlow::Continue(())
+        });
+        let together: Vec<Vec<u32>> = together
+            .unwrap()
+            .into_iter()
+            .map(|made| made.codes)
+            .collect();
+        assert_eq!(together, alone);
+        let all = 5 * alone[0].len();
+        assert!(seen.is_sorted() && seen.last() == Some(&(all, all)));
+    }
+    let mut asked = 0;
+    let stopped = model.generate_together(&inputs, &mut |_, _| {
+        asked += 1;
+        match asked < 6 {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    });
+    assert!(matches!(stopped, Err(ModelError::Stopped)), "{stopped:?}");
+    assert_eq!(asked, 6, "it stops at the code at which it is told to");
 }
 
 #[test]

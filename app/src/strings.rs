@@ -332,8 +332,8 @@ strings! {
     slab_maximum: "MIP", "MIP";
     slab_minimum: "MinIP", "MinIP";
     slab_mean: "Mean", "Mittelwert";
-    volume_prefix: "Volume ", "Volumen ";
-    volume_hint: "Time point or direction: drag, or click and type", "Zeitpunkt oder Richtung: ziehen, oder klicken und tippen";
+    volume_of: "of {0}", "von {0}";
+    volume_hint: "Time point or direction: drag, arrow keys, or click the number and type", "Zeitpunkt oder Richtung: ziehen, Pfeiltasten, oder in die Zahl klicken und tippen";
     mpr: "MPR", "MPR";
     mpr_hint: "Axial, coronal and sagittal beside each other, or one again", "Axial, koronal und sagittal nebeneinander, oder wieder eine";
     layout: "Layout", "Anordnung";
@@ -563,7 +563,7 @@ strings! {
     do_next_viewport: "Next viewport", "Nächstes Ansichtsfenster";
     do_planes: "Axial, coronal and sagittal (MPR)", "Axial, koronal und sagittal (MPR)";
     do_maximise: "One viewport large, and back", "Ein Ansichtsfenster groß, und zurück";
-    measure_off: "Measure on single slices along the voxels: choose them under Display", "Gemessen wird auf einzelnen Schichten entlang der Voxel: wählen Sie diese unter Darstellung";
+    measure_off: "Measure on single slices: switch the slab off under Display", "Gemessen wird auf einzelnen Schichten: schalten Sie die dicke Schicht unter Darstellung aus";
     do_window_automatic: "Automatic window", "Automatisches Fenster";
     do_window_file_1: "The file's first window", "Erstes Fenster der Datei";
     do_window_file_2: "The file's second window", "Zweites Fenster der Datei";

@@ -42,8 +42,7 @@ fn states() -> Vec<(&'static str, Desk)> {
         desk
     };
     let kept = |row: f64| workbench::state::Kept {
-        plane: engine::imaging::Plane::Axial,
-        index: 10,
+        at: engine::imaging::SliceAt::acquired(engine::imaging::Plane::Axial, 10),
         shape: engine::imaging::measure::Shape::Rectangle([[1.0, row], [20.0, row + 9.0]]),
     };
     vec![

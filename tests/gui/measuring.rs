@@ -300,8 +300,7 @@ fn a_kept_shape_that_does_not_fit_the_volume_is_left_out() {
     let mut desk = ct_desk();
     let shape = Shape::Length([[1.0, 1.0], [2.0, 2.0]]);
     let kept = |index, shape| Kept {
-        plane: engine::imaging::Plane::Axial,
-        index,
+        at: engine::imaging::SliceAt::acquired(engine::imaging::Plane::Axial, index),
         shape,
     };
     let odd = Shape::Length([[f64::NAN, 0.0], [1.0, 1.0]]);
@@ -368,8 +367,7 @@ fn the_list_can_be_hidden_and_shown_and_the_choice_is_kept() {
 fn all_can_be_deleted_and_brought_back_at_once() {
     let mut desk = ct_desk();
     let kept = |row: f64| Kept {
-        plane: engine::imaging::Plane::Axial,
-        index: 10,
+        at: engine::imaging::SliceAt::acquired(engine::imaging::Plane::Axial, 10),
         shape: Shape::Length([[1.0, row], [9.0, row]]),
     };
     let _ = desk
@@ -379,4 +377,54 @@ fn all_can_be_deleted_and_brought_back_at_once() {
     assert!(desk.state.measurements.books["s1"].items.is_empty());
     desk.perform(Action::Measure(Measure::Undo));
     assert_eq!(desk.state.measurements.books["s1"].items.len(), 3);
+}
+
+#[test]
+fn an_oblique_volume_is_measured_along_the_patient_too() {
+    let mut desk = ct_desk();
+    let (sin, cos) = 20_f64.to_radians().sin_cos();
+    let rows = [
+        [0.8 * cos, -0.8 * sin, 0.0, -16.0],
+        [0.8 * sin, 0.8 * cos, 0.0, -12.8],
+        [0.0, 0.0, 2.5, -25.0],
+    ];
+    let turned = Volume {
+        patient_from_voxel: Affine(rows),
+        ..ct_volume()
+    };
+    desk.state.viewer.volume_mut().unwrap().volume = Arc::new(turned);
+    desk.perform(Action::SetAxes(engine::imaging::Axes::Patient));
+    let mut harness = harness(desk);
+    use_tool(&mut harness, "Length");
+    let area = harness
+        .get_by_role_and_label(Role::Image, &slice_name(&harness))
+        .rect();
+    let view = harness.state().state.viewer.viewport().volume().unwrap();
+    let [columns, rows, _] = view.grid().size.map(|n| n as f32);
+    let scale = (area.width() / columns).min(area.height() / rows);
+    let place = egui::Rect::from_center_size(area.center(), vec2(columns, rows) * scale);
+    let at = |x: f32, y: f32| place.lerp_inside(vec2(x / columns, y / rows));
+    drag(&mut harness, at(12.0, 20.0), at(22.0, 20.0));
+    // Pixels of 0.8 mm, the finest spacing of the voxels.
+    let name = listed(&harness).pop().unwrap();
+    let mm = number(&name, ": ");
+    assert!((mm - 8.0).abs() < 0.15, "{name}");
+    assert!(shows(&harness, "patient axes"));
+
+    // On the slice along the voxels there is nothing, and choosing it in the list leads back.
+    harness
+        .state_mut()
+        .perform(Action::SetAxes(engine::imaging::Axes::Acquired));
+    harness.run_steps(2);
+    let on = |harness: &Harness<'_, Desk>| {
+        let state = &harness.state().state;
+        let (slice, _) = state.slice_on_screen().unwrap();
+        state.measurements.on(&slice).count()
+    };
+    assert_eq!(on(&harness), 0);
+    harness.get_by_role_and_label(Role::Button, &name).click();
+    harness.run_steps(3);
+    assert_eq!(on(&harness), 1);
+    let kept = harness.state().state.measurements.books["s1"].kept();
+    assert_eq!(kept[0].at.axes, engine::imaging::Axes::Patient);
 }

@@ -395,8 +395,7 @@ fn measurements_are_filed_under_hashes_only() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::at(folder.path());
     let kept = [workbench::state::Kept {
-        plane: engine::imaging::Plane::Axial,
-        index: 0,
+        at: engine::imaging::SliceAt::acquired(engine::imaging::Plane::Axial, 0),
         shape: engine::imaging::measure::Shape::Length([[0.0; 2], [1.0; 2]]),
     }];
     for name in ["../../evil", "Doe^John", "", "a/b"] {

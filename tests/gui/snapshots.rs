@@ -75,8 +75,7 @@ fn with(change: impl FnOnce(&mut Desk)) -> Desk {
 
 fn shape(shape: Shape) -> Kept {
     Kept {
-        plane: Plane::Axial,
-        index: 10,
+        at: engine::imaging::SliceAt::acquired(Plane::Axial, 10),
         shape,
     }
 }

@@ -317,14 +317,22 @@ fn another_volume_of_a_4d_file_is_looked_at_as_the_one_before() {
         loaded: Loaded::Volume(Arc::new(ct_volume())),
     };
     desk.event(job, loaded);
-    let harness = harness(desk);
+    let mut harness = harness(desk);
     assert!(slice_name(&harness).starts_with("Slice 4 of 20"));
-    let field = harness.get_by_label("Volume").accesskit_node();
-    assert!(
-        field.value().is_some_and(|value| value.contains('3')),
-        "{:?}",
-        field.value()
-    );
+    let slider = harness.get_by_role_and_label(Role::Slider, "Volume");
+    assert_eq!(slider.accesskit_node().numeric_value(), Some(3.0));
+    slider.focus();
+    harness.run();
+    harness.key_press(Key::ArrowRight);
+    harness.run_steps(2);
+    let Some(Effect::Send {
+        command: Command::LoadSeries { series },
+        ..
+    }) = harness.state().effects.last()
+    else {
+        panic!("{:?}", harness.state().effects);
+    };
+    assert_eq!(series.frames, [3]);
 }
 
 #[test]

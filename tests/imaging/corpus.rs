@@ -50,6 +50,11 @@ fn every_value_is_what_other_decoders_find() {
         let report = reports.iter().find(|report| report.path == path).unwrap();
         let report = serde_json::to_value(report).unwrap();
         let tolerance = row["tolerance"].parse().unwrap_or(0.0);
+        let refused = report["opens"] == "typed-error";
+        assert_eq!(refused, report["error"]["message"].is_string(), "{path}");
+        if refused && row["opens"] == "either" {
+            continue;
+        }
         for (column, cell) in &row {
             let skipped = match *column {
                 "path" | "tolerance" | "affine_note" => true,
@@ -67,11 +72,9 @@ fn every_value_is_what_other_decoders_find() {
                 wrong.push(format!("{path} {column}: {cell}, not {}", report[*column]));
             }
         }
-        let refused = report["opens"] == "typed-error";
-        assert_eq!(refused, report["error"]["message"].is_string(), "{path}");
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(compared > 270, "only {compared} values were compared");
+    assert!(compared > 1000, "only {compared} values were compared");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use engine::imaging::measure::{Reading, Shape, measure, samples_in};
 use engine::imaging::render::grey_levels;
-use engine::imaging::{Projection, Slab};
+use engine::imaging::{Projection, Slab, SliceAt};
 
 use super::dicom::series;
 use super::*;
@@ -36,9 +36,13 @@ fn padding_is_in_no_window_histogram_or_statistics() {
         assert!(volume.sample([0, 0, 0]).is_nan() && volume.sample([0, 1, 0]) == 110.0);
         let window = volume.automatic_window();
         assert!((window.width - 18.0).abs() < 1.1, "{window:?}");
-        assert_eq!(samples_in(&volume, Plane::Axial, 0, None).len(), 8);
+        assert_eq!(
+            samples_in(&volume, SliceAt::acquired(Plane::Axial, 0), None).len(),
+            8
+        );
         let whole = Shape::Rectangle([[0.0, 0.0], [4.0, 3.0]]);
-        let Reading::Region(region) = measure(&volume, Plane::Axial, 0, &whole) else {
+        let Reading::Region(region) = measure(&volume, SliceAt::acquired(Plane::Axial, 0), &whole)
+        else {
             panic!("no region");
         };
         let found = region.statistics.unwrap();

@@ -1,7 +1,7 @@
 //! Where slices lie and how far their pixels are apart, by files that say it in part, oddly or wrongly.
 
-use engine::imaging::Scale;
 use engine::imaging::measure::{Reading, Shape, measure};
+use engine::imaging::{Scale, SliceAt};
 
 use super::dicom::series;
 use super::*;
@@ -9,7 +9,11 @@ use super::*;
 /// Of a line over three columns and no row.
 fn length_of(volume: &Volume) -> Option<f64> {
     let shape = Shape::Length([[0.0, 1.0], [3.0, 1.0]]);
-    match measure(volume, volume.acquired_plane(), 0, &shape) {
+    match measure(
+        volume,
+        SliceAt::acquired(volume.acquired_plane(), 0),
+        &shape,
+    ) {
         Reading::Length { mm, .. } => mm,
         other => panic!("{other:?}"),
     }

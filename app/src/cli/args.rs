@@ -95,7 +95,7 @@ pub struct ViewArgs {
     /// Series: its number or id as `inspect` lists it [default: the first CT, else the first]
     #[arg(long, value_name = "SERIES")]
     pub series: Option<String>,
-    /// Slice, from 1; given several times, the prompt has several images [default: the middle one; of frames in colour the first]
+    /// Slice, from 1; given several times, a question is about all of them and each is made a picture of [default: the middle one; of frames in colour the first]
     #[arg(long = "slice", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub slices: Vec<u32>,
     /// axial, coronal or sagittal [default: as acquired]
@@ -192,7 +192,7 @@ pub struct GenerateArgs {
     /// reconstruct, ct2mri, mri2ct or sr4
     #[arg(long, value_parser = generating_task)]
     pub task: Task,
-    /// File to write, with its history beside it in FILE.png.json
+    /// File to write, with its history beside it in FILE.png.json; of several slices FILE-012.png for slice 12
     #[arg(long, value_name = "FILE.png", value_parser = png_file)]
     pub out: PathBuf,
     /// Decode as the reference program does, without holding the model to the grammar of an image

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use engine::DeviceChoice;
-use engine::imaging::{ColourMap, Modality, Plane, Projection, Slab, Window};
+use engine::imaging::{ColourMap, Modality, Plane, Projection, Slab, SliceAt, Window};
 use engine::session::Engine;
 
 use super::args::GalleryArgs;
@@ -147,8 +147,7 @@ fn measured(state: &State) -> Vec<Action> {
     let [columns, rows, slices] = ct.size;
     let on = SliceRef {
         series: ct.id.clone(),
-        plane: Plane::Axial,
-        index: slices / 2,
+        at: SliceAt::acquired(Plane::Axial, slices / 2),
     };
     let at = |[x, y]: [f64; 2]| [x * columns as f64, y * rows as f64];
     let mut actions = vec![

@@ -141,6 +141,22 @@ impl Headless {
         }
     }
 
+    /// A picture for each request, in their order.
+    ///
+    /// # Errors
+    /// One of them cannot be made.
+    pub fn generate_several(
+        &mut self,
+        requests: Vec<GenerateRequest>,
+        console: &mut Console<'_>,
+    ) -> Result<Vec<Arc<Generated>>, Failure> {
+        let job = self.engine.send(Command::GenerateSeveral(requests));
+        match self.wait(job, console)? {
+            EventKind::GeneratedSeveral(generated) => Ok(generated),
+            _ => Err(unexpected()),
+        }
+    }
+
     /// Waits for the last event of a job.
     fn wait(&mut self, job: JobId, console: &mut Console<'_>) -> Result<EventKind, Failure> {
         let started = Instant::now();

@@ -128,6 +128,8 @@ impl State {
                 }
                 None
             }
+            // The window asks for one at a time.
+            EventKind::GeneratedSeveral(_) => None,
             EventKind::TrainStep(step) => {
                 self.training.stepped(step);
                 None

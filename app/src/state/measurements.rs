@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::imaging::measure::{Histogram, Point, Reading, Shape, histogram, measure, samples_in};
-use engine::imaging::{Axes, Plane, Volume};
+use engine::imaging::{SliceAt, Volume};
 use serde::{Deserialize, Serialize};
 
 use super::viewport::{Content, OpenSeries, Viewport};
@@ -75,23 +75,23 @@ impl Tool {
 pub struct SliceRef {
     /// The series' id.
     pub series: String,
-    /// The plane.
-    pub plane: Plane,
-    /// The slice, from 0.
-    pub index: usize,
+    /// The slice.
+    pub at: SliceAt,
 }
 
 impl SliceRef {
-    /// The slice of a series on screen, if it can be measured on: one slice along the voxels.
+    /// The slice of a series on screen, if it can be measured on: a single one, no slab.
     pub fn of(open: &OpenSeries) -> Option<Self> {
         let Content::Volume(view) = &open.content else {
             return None;
         };
-        let plain = view.axes == Axes::Acquired && view.slab.is_none();
-        plain.then(|| Self {
+        view.slab.is_none().then(|| Self {
             series: open.series.id.clone(),
-            plane: view.plane,
-            index: view.index(),
+            at: SliceAt {
+                plane: view.plane,
+                axes: view.axes,
+                index: view.index(),
+            },
         })
     }
 }
@@ -101,10 +101,8 @@ impl SliceRef {
 pub struct Measurement {
     /// Counts up within the series; never given twice.
     pub number: u32,
-    /// The plane.
-    pub plane: Plane,
-    /// The slice, from 0.
-    pub index: usize,
+    /// The slice.
+    pub at: SliceAt,
     /// The shape, in columns and rows of the slice.
     pub shape: Shape,
     /// Its numbers.
@@ -114,10 +112,9 @@ pub struct Measurement {
 /// A measurement as it is kept: its numbers follow from the voxels.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Kept {
-    /// The plane.
-    pub plane: Plane,
-    /// The slice, from 0.
-    pub index: usize,
+    /// The slice.
+    #[serde(flatten)]
+    pub at: SliceAt,
     /// The shape.
     pub shape: Shape,
 }
@@ -268,8 +265,7 @@ impl Book {
     /// As it is kept.
     pub fn kept(&self) -> Vec<Kept> {
         let kept = |item: &Measurement| Kept {
-            plane: item.plane,
-            index: item.index,
+            at: item.at,
             shape: item.shape,
         };
         self.items.iter().map(kept).collect()
@@ -306,7 +302,7 @@ impl Measurements {
         let items = book.into_iter().flat_map(|book| &book.items);
         let still = items.filter(move |item| Some(item.number) != hidden);
         let all = still.chain(moving.map(|gesture| &gesture.item));
-        all.filter(|item| item.plane == slice.plane && item.index == slice.index)
+        all.filter(|item| item.at == slice.at)
     }
 
     /// Is a shape of this series under the mouse, with its button down?
@@ -374,10 +370,9 @@ impl Measurements {
         self.gesture = Some(Gesture {
             item: Measurement {
                 number,
-                plane: on.plane,
-                index: on.index,
+                at: on.at,
                 shape,
-                reading: measure(volume, on.plane, on.index, &shape),
+                reading: measure(volume, on.at, &shape),
             },
             series: on.series,
             part: Part::Handle(handle),
@@ -418,7 +413,7 @@ impl Measurements {
             }
             Part::Handle(number) => item.shape.with_handle(number, to),
         };
-        item.reading = measure(volume, item.plane, item.index, &item.shape);
+        item.reading = measure(volume, item.at, &item.shape);
     }
 
     /// The mouse button went up: the measurement is there. True when something changed.
@@ -499,14 +494,15 @@ impl Measurements {
         let book = self.books.entry(series.to_owned()).or_default();
         let mut restored = Vec::new();
         for kept in kept {
-            if kept.index < volume.slice_count(kept.plane) && kept.shape.sound() {
+            let Kept { at, shape } = *kept;
+            let [.., slices] = volume.grid(at.plane, at.axes).size;
+            if at.index < slices && shape.sound() {
                 book.numbers += 1;
                 restored.push(Measurement {
                     number: book.numbers,
-                    plane: kept.plane,
-                    index: kept.index,
-                    shape: kept.shape,
-                    reading: measure(volume, kept.plane, kept.index, &kept.shape),
+                    at,
+                    shape,
+                    reading: measure(volume, at, &shape),
                 });
             }
         }
@@ -534,7 +530,7 @@ impl Measurements {
             return;
         }
         let shape = of.region.as_ref().map(|(_, shape)| shape);
-        let samples = samples_in(volume, of.slice.plane, of.slice.index, shape);
+        let samples = samples_in(volume, of.slice.at, shape);
         self.histogram = Some((of, histogram(&samples, BINS)));
     }
 }
@@ -595,8 +591,8 @@ impl State {
                 all.selected = Some((series.clone(), number));
                 let book = all.books.get(&series);
                 if let Some(item) = book.and_then(|book| book.find(number)) {
-                    let (plane, index) = (item.plane, item.index);
-                    self.show_slice_of(&series, plane, index);
+                    let at = item.at;
+                    self.show_slice_of(&series, at);
                 }
             }
             Measure::DeleteSelected => {
@@ -621,7 +617,7 @@ impl State {
     }
 
     /// Shows a slice in the active viewport, or in one that shows its series.
-    fn show_slice_of(&mut self, series: &str, plane: Plane, index: usize) {
+    fn show_slice_of(&mut self, series: &str, at: SliceAt) {
         let shows = |viewport: &Viewport| viewport.series_id() == Some(series);
         if !shows(self.viewer.viewport()) {
             let Some(other) = self.viewer.viewports.iter().position(shows) else {
@@ -630,10 +626,10 @@ impl State {
             self.viewer.active = other;
         }
         if let Some(view) = self.viewer.volume_mut() {
-            view.plane = plane;
-            view.axes = Axes::Acquired;
+            view.plane = at.plane;
+            view.axes = at.axes;
             view.slab = None;
-            view.set_index(index);
+            view.set_index(at.index);
             self.viewer.scrolled(0);
             self.stage = Stage::Slice;
         }

@@ -65,9 +65,10 @@ pub fn canvas_ui(
         return None;
     };
     let slice = SliceRef::of(open)?;
+    let [columns, rows, _] = view.volume.grid(view.plane, view.axes).size;
     let mapping = Mapping {
         place,
-        size: view.volume.slice_size(view.plane),
+        size: [columns, rows],
         orientation: open.orientation,
     };
     let unit = match &view.volume.unit {
@@ -173,9 +174,7 @@ fn gesture(
 ) -> Option<Measure> {
     let pointer = response.interact_pointer_pos().or(response.hover_pos());
     if let Some(gesture) = &all.gesture {
-        let mine = gesture.series == slice.series
-            && gesture.item.plane == slice.plane
-            && gesture.item.index == slice.index;
+        let mine = gesture.series == slice.series && gesture.item.at == slice.at;
         if !mine {
             return None; // it is another viewport's, or waits for its slice to come back
         }

@@ -23,7 +23,7 @@ pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
         return None;
     }
     let series = state.viewer.series_id()?;
-    let measurable = view.axes == Axes::Acquired && view.slab.is_none();
+    let measurable = view.slab.is_none();
     let mut wish = None;
     let most = (ui.available_height() * 0.5).max(120.0);
     // On a low window the list and its buttons come before explanations and the histogram.
@@ -70,10 +70,15 @@ pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
 
 fn item_ui(ui: &mut Ui, item: &Measurement, chosen: bool) -> Option<Measure> {
     let name = measurement_words(item);
-    let place = fill(
-        words().slice_place,
-        &[&plane_words(item.plane), &(item.index + 1)],
-    );
+    let plane = match item.at.axes {
+        Axes::Acquired => plane_words(item.at.plane).to_owned(),
+        Axes::Patient => format!(
+            "{}{}",
+            plane_words(item.at.plane),
+            words().patient_axes_suffix
+        ),
+    };
+    let place = fill(words().slice_place, &[&plane, &(item.at.index + 1)]);
     let mut wish = None;
     ui.horizontal(|ui| {
         let delete = format!("{} {}", kind_words(&item.shape), item.number);

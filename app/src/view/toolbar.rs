@@ -1,6 +1,6 @@
 //! The line over the slice: plane, window, and the ways back.
 
-use egui::{Button, ComboBox, DragValue, Frame, Panel, Ui};
+use egui::{Button, ComboBox, DragValue, Frame, Panel, Slider, Ui};
 use engine::imaging::{Axes, ColourMap, Plane, Projection, Slab, Window};
 
 use super::overlay::slab_words;
@@ -58,13 +58,12 @@ fn volume_ui(ui: &mut Ui, open: &OpenSeries) -> Option<Action> {
     let count = open.series.volumes;
     let shown = open.series.frames.first().copied().unwrap_or(0) + 1;
     let mut number = shown;
-    let field = DragValue::new(&mut number)
-        .prefix(words().volume_prefix)
-        .suffix(format!(" / {count}"))
-        .range(1..=count)
-        .speed(0.1);
+    ui.label(words().volume_kind);
+    let slider = Slider::new(&mut number, 1..=count)
+        .text(fill(words().volume_of, &[&count]))
+        .integer();
     let field = ui
-        .add(field)
+        .add(slider)
         .on_hover_text(words().volume_hint)
         .accessible_name(words().volume_kind);
     // While it is dragged only the place it is let go at is loaded.

@@ -120,9 +120,13 @@ impl Writer<'_> {
 
     fn questions(&mut self, shown: &Shown, scanner: Scanner) -> Result<(), DatasetError> {
         let image = self.picture(shown, scanner.code(), shown.levels(scanner))?;
+        let mask = shown.lesion_mask(self.what.side);
+        let mask = mask.map(|mask| self.write(shown, "lesion", &mask));
+        let mask = mask.transpose()?.map(|(path, _)| path);
         for question in picture_questions(self.what.seed, self.subject, shown, scanner) {
             let mut record = vqa_record(&question, &image);
             record.id = Some(self.id(shown, scanner, question.topic.name()));
+            record.lesion_mask = mask.clone();
             self.push(record, RecordTask::Vqa, scanner);
         }
         Ok(())
@@ -207,21 +211,33 @@ impl Writer<'_> {
         item_id(self.subject, shown, scanner, what)
     }
 
-    /// Writes a picture once; the path is relative to the output folder.
+    /// Writes a picture once and counts it; the path is relative to the output folder.
     fn picture(
         &mut self,
         shown: &Shown,
         kind: &str,
         levels: &[u8],
     ) -> Result<PathBuf, DatasetError> {
+        let (path, new) = self.write(shown, kind, levels)?;
+        self.made.pictures += usize::from(new);
+        Ok(path)
+    }
+
+    /// The path of a picture, and whether it is new.
+    fn write(
+        &mut self,
+        shown: &Shown,
+        kind: &str,
+        levels: &[u8],
+    ) -> Result<(PathBuf, bool), DatasetError> {
         let folder = Path::new("images").join(self.subject);
         let name = format!("{}_{:03}_{kind}.png", shown.plane.name(), shown.index + 1);
         let path = folder.join(name);
-        if self.written.insert(path.clone()) {
+        let new = self.written.insert(path.clone());
+        if new {
             save_grey(&self.what.out.join(&path), levels, self.what.side)?;
-            self.made.pictures += 1;
         }
-        Ok(path)
+        Ok((path, new))
     }
 }
 

@@ -54,6 +54,9 @@ pub struct Record {
     /// The picture whose VQ codes are the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_image: Option<PathBuf>,
+    /// The lesion's outline, white inside, on a picture like `image`: what teaches a vision tower where to look. No answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lesion_mask: Option<PathBuf>,
 }
 
 /// One turn.
@@ -261,13 +264,17 @@ impl Record {
     }
 
     fn picture_fault(&self, folder: &Path) -> Option<String> {
-        [("image", &self.image), ("target_image", &self.target_image)]
-            .into_iter()
-            .find_map(|(key, path)| {
-                let path = path.as_ref()?;
-                let there = folder.join(path).is_file();
-                (!there).then(|| format!("{key} is not there: {}", path.display()))
-            })
+        [
+            ("image", &self.image),
+            ("target_image", &self.target_image),
+            ("lesion_mask", &self.lesion_mask),
+        ]
+        .into_iter()
+        .find_map(|(key, path)| {
+            let path = path.as_ref()?;
+            let there = folder.join(path).is_file();
+            (!there).then(|| format!("{key} is not there: {}", path.display()))
+        })
     }
 
     /// The VQ codes in the last answer; `None` if it holds none, or is damaged.

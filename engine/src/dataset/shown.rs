@@ -3,7 +3,7 @@
 
 use super::error::DatasetError;
 use super::facts::{Facts, Lesion, Scanner, lesion};
-use super::pairs::{Subject, SubjectSlice};
+use super::pairs::{Levels, Subject, SubjectSlice};
 use crate::imaging::Plane;
 
 /// Coronal and sagittal slices of a subject, each: evenly spread over the middle half of the volume.
@@ -33,6 +33,18 @@ impl Shown {
             Scanner::Ct => &self.ct,
             Scanner::Mr => &self.mr,
         }
+    }
+
+    /// The lesion's outline as a picture, white inside; none where nobody outlined it.
+    pub fn lesion_mask(&self, side: usize) -> Option<Vec<u8>> {
+        let outline = self.slice.lesion.as_ref()?;
+        let inside = |sample: &f32| if *sample > 0.5 { 255 } else { 0 };
+        let levels = Levels {
+            levels: outline.samples.iter().map(inside).collect(),
+            width: outline.width,
+            height: outline.height,
+        };
+        Some(levels.squared(self.slice.hu.spacing_mm).picture(side))
     }
 
     /// What is known about it.

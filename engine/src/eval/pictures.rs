@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::interval::{Interval, interval};
 use super::lpips::Lpips;
 use super::scores::{DEFINITION, Means, Scores, at_side, levels};
-use super::share::{Flow, shared};
+use super::share::shared;
 use super::{Evaluation, Source, done_before};
 use crate::dataset::facts::Scanner;
 use crate::dataset::pairs::{Pair, SIDE, load_pairs, quarter, rgb};
@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::imaging::generated::{MARK, write_png};
 use crate::imaging::{ImagingError, watermark::burn_in};
 use crate::model::vqgan::to_rgb;
-use crate::model::{GenerateInput, HealthGpt, ModelError};
+use crate::model::{GenerateInput, GeneratedImage, HealthGpt, ModelError};
 use crate::task::Task;
 use crate::training::examples::encode;
 
@@ -128,7 +128,9 @@ pub fn evaluate_pictures(
         .collect();
     let mut opened = Opened::default();
     let mut made = items.len() - todo.len();
-    for chunk in todo.chunks(eval.workers.max(1)) {
+    // Kernels of our own take several pictures in lockstep, threads of the CPU one each.
+    let together = model.together();
+    for chunk in todo.chunks(eval.workers.max(together).max(1)) {
         if on_item(made, items.len()).is_break() {
             return Err(Error::Stopped);
         }
@@ -136,11 +138,28 @@ pub fn evaluate_pictures(
         for item in chunk {
             opening.push((*item, item.open(task, &mut opened)?));
         }
-        let results = shared(
-            &opening,
-            &mut || on_item(made, items.len()),
-            &|(item, pictures), flow| scored(model, item, pictures, task, lpips.as_ref(), flow),
-        )?;
+        let mut flow = || on_item(made, items.len());
+        let results = match together > 1 {
+            true => {
+                let inputs: Vec<GenerateInput<'_>> = opening
+                    .iter()
+                    .map(|(item, pictures)| {
+                        GenerateInput::new(&pictures.0, task, &item.instruction)
+                    })
+                    .collect();
+                let outputs = model.generate_together(&inputs, &mut |_, _| flow())?;
+                let each = opening.iter().zip(outputs);
+                each.map(|((item, pictures), made)| {
+                    scored(model, item, pictures, made, lpips.as_ref())
+                })
+                .collect()
+            }
+            false => shared(&opening, &mut flow, &|(item, pictures), flow| {
+                let input = GenerateInput::new(&pictures.0, task, &item.instruction);
+                let made = model.generate(&input, &mut |_, _| flow())?;
+                Ok(scored(model, item, pictures, made, lpips.as_ref()))
+            })?,
+        };
         for ((item, (input, target)), (row, output)) in opening.iter().zip(results) {
             if let Some(folder) = &eval.save_images {
                 save(folder, item, &at_side(input), &output, &at_side(target))?;
@@ -161,12 +180,9 @@ fn scored(
     model: &HealthGpt,
     item: &Item,
     (input, target): &(RgbImage, RgbImage),
-    task: Task,
+    made: GeneratedImage,
     lpips: Option<&Lpips>,
-    flow: Flow<'_>,
-) -> Result<(PictureRow, RgbImage), ModelError> {
-    let on_code = &mut |_: usize, _: usize| flow();
-    let made = model.generate(&GenerateInput::new(input, task, &item.instruction), on_code)?;
+) -> (PictureRow, RgbImage) {
     let true_levels = levels(target);
     let row = PictureRow {
         id: item.id.clone(),
@@ -180,7 +196,7 @@ fn scored(
         lpips: lpips.map(|network| network.distance(&at_side(made.unmarked()), &at_side(target))),
         secs: made.secs,
     };
-    Ok((row, made.unmarked().clone()))
+    (row, made.unmarked().clone())
 }
 
 fn summarise(rows: &[PictureRow], task: Task) -> Option<PictureSummary> {

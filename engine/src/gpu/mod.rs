@@ -379,13 +379,25 @@ impl Gpu {
     /// # Errors
     /// [`GpuError::Lost`], [`GpuError::NoRoom`].
     pub fn read(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<Vec<u8>, GpuError> {
-        let staging = self.staging(bytes)?;
+        self.read_through(&self.staging(bytes)?, buffer, bytes)
+    }
+
+    /// The same through a staging buffer that is there already.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`].
+    pub fn read_through(
+        &self,
+        staging: &wgpu::Buffer,
+        buffer: &wgpu::Buffer,
+        bytes: u64,
+    ) -> Result<Vec<u8>, GpuError> {
         let mut encoder = self
             .device
             .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, bytes);
+        encoder.copy_buffer_to_buffer(buffer, 0, staging, 0, bytes);
         let index = self.queue.submit([encoder.finish()]);
-        self.map(&staging, bytes, index)
+        self.map(staging, bytes, index)
     }
 
     /// Waits for a submission and reads what it left in a staging buffer.

@@ -83,6 +83,8 @@ pub struct Plan {
     /// Staging buffers, used in turn.
     staging: Vec<wgpu::Buffer>,
     turn: usize,
+    /// Where logits are read back, as large as any were.
+    read_back: Option<wgpu::Buffer>,
     feature_rows: usize,
     /// What each slot's cache holds: the plug-in that made it, and its rows.
     pub(super) held: Vec<Held>,
@@ -143,6 +145,7 @@ impl Plan {
             lists: HashMap::new(),
             staging,
             turn: 0,
+            read_back: None,
             feature_rows: 1,
             held: Vec::new(),
             chooser: None,
@@ -174,6 +177,8 @@ impl Plan {
         self.kv.clear();
         self.lists.clear();
         self.held.clear();
+        // Without room for it there is none at all, and the next one who asks for some makes it.
+        (self.cache.capacity, self.cache.slots) = (0, 0);
         self.kv = (0..self.config.num_hidden_layers)
             .map(|_| self.gpu.zeros("keys and values", cache.bytes()))
             .collect::<Result<_, _>>()?;
@@ -328,8 +333,14 @@ impl Plan {
         let width = tokens.len();
         let head = self.head(plugin, first, count, tokens)?;
         let _ = self.gpu.submit(&head);
-        self.gpu
-            .read_floats(&self.act.logits, count as usize * width)
+        let bytes = 4 * u64::from(count) * width as u64;
+        let staging = match self.read_back.take().filter(|kept| kept.size() >= bytes) {
+            Some(kept) => kept,
+            None => self.gpu.staging(bytes)?,
+        };
+        let staging = self.read_back.insert(staging);
+        let read = self.gpu.read_through(staging, &self.act.logits, bytes)?;
+        Ok(floats(&read))
     }
 
     /// Chooses tokens for `steps` (at most [`RING`], numbered as the columns count them) for each of `count` columns, feeding

@@ -7,7 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::geometry::length;
-use super::volume::{Plane, Scale, Volume};
+use super::reslice::{Axes, SliceAt};
+use super::volume::{Scale, Volume};
 
 /// Column and row on a slice.
 pub type Point = [f64; 2];
@@ -184,8 +185,12 @@ fn set(points: &mut [Point], number: usize, to: Point) {
 }
 
 /// What a shape on this slice measures.
-pub fn measure(volume: &Volume, plane: Plane, index: usize, shape: &Shape) -> Reading {
-    let spacing = volume.slice_spacing_mm(plane);
+pub fn measure(volume: &Volume, on: SliceAt, shape: &Shape) -> Reading {
+    let [dx, dy, _] = volume
+        .grid(on.plane, on.axes)
+        .patient_from_grid
+        .spacing_mm();
+    let spacing = [dx, dy];
     let spaced = volume.scale != Scale::Unknown;
     let [across, along] = if spaced { spacing } else { [1.0; 2] };
     let between = |from: Point, to: Point| [to[0] - from[0], to[1] - from[1]];
@@ -215,7 +220,7 @@ pub fn measure(volume: &Volume, plane: Plane, index: usize, shape: &Shape) -> Re
             };
             let area_pixels = dx * dy * share;
             Reading::Region(Region {
-                statistics: statistics(&samples_in(volume, plane, index, Some(shape))),
+                statistics: statistics(&samples_in(volume, on, Some(shape))),
                 area_pixels,
                 area_mm2: spaced.then_some(area_pixels * across * along),
             })
@@ -223,10 +228,12 @@ pub fn measure(volume: &Volume, plane: Plane, index: usize, shape: &Shape) -> Re
     }
 }
 
-/// The finite samples of a region, or of the whole slice.
-pub fn samples_in(volume: &Volume, plane: Plane, index: usize, shape: Option<&Shape>) -> Vec<f32> {
-    let [columns, rows] = volume.slice_size(plane);
-    if index >= volume.slice_count(plane) {
+/// The finite samples of a region, or of the whole slice; on a slice between the voxels, those that are shown.
+pub fn samples_in(volume: &Volume, on: SliceAt, shape: Option<&Shape>) -> Vec<f32> {
+    let SliceAt { plane, axes, index } = on;
+    let grid = volume.grid(plane, axes);
+    let [columns, rows, slices] = grid.size;
+    if index >= slices {
         return Vec::new();
     }
     let within = |low: f64, high: f64, count: usize| {
@@ -241,14 +248,28 @@ pub fn samples_in(volume: &Volume, plane: Plane, index: usize, shape: Option<&Sh
         ),
         Some(Shape::Length(_) | Shape::Angle(_)) => return Vec::new(),
     };
+    let corner = [across.start, along.start];
+    let between = match axes {
+        Axes::Acquired => None,
+        Axes::Patient => {
+            let part = grid.part(index, corner, [across.len(), along.len()]);
+            Some(volume.sampled(&part, 0))
+        }
+    };
     let mut samples = Vec::new();
     for row in along {
         for column in across.clone() {
             let center = [column as f64 + 0.5, row as f64 + 0.5];
-            if shape.is_none_or(|shape| shape.holds(center)) {
-                let voxel = volume.voxel_at(plane, index, column, row);
-                samples.push(volume.sample(voxel));
+            if shape.is_some_and(|shape| !shape.holds(center)) {
+                continue;
             }
+            samples.push(match &between {
+                None => volume.sample(volume.voxel_at(plane, index, column, row)),
+                Some(part) => {
+                    let at = (row - corner[1]) * part.width + column - corner[0];
+                    part.samples.get(at).copied().unwrap_or(f32::NAN)
+                }
+            });
         }
     }
     samples.retain(|sample| sample.is_finite());
@@ -296,7 +317,7 @@ pub fn histogram(samples: &[f32], bins: usize) -> Option<Histogram> {
 #[cfg(test)]
 mod tests {
     use super::super::geometry::Affine;
-    use super::super::volume::Voxels;
+    use super::super::volume::{Plane, Voxels};
     use super::*;
 
     /// 4 columns of 0.5 mm, 3 rows of 2 mm, one slice; the sample is 10 row + column.
@@ -311,7 +332,7 @@ mod tests {
     }
 
     fn reading(volume: &Volume, shape: Shape) -> Reading {
-        measure(volume, Plane::Axial, 0, &shape)
+        measure(volume, SliceAt::acquired(Plane::Axial, 0), &shape)
     }
 
     fn region(volume: &Volume, shape: Shape) -> Region {
@@ -439,7 +460,7 @@ mod tests {
                     "{found:?}"
                 );
                 assert!(min <= mean && mean <= max && sd >= 0.0, "{found:?}");
-                let samples = samples_in(&volume, Plane::Axial, 0, Some(&shape));
+                let samples = samples_in(&volume, SliceAt::acquired(Plane::Axial, 0), Some(&shape));
                 let counts = histogram(&samples, 16).unwrap().counts;
                 assert_eq!(counts.iter().sum::<u32>() as usize, found.count);
             }
@@ -477,5 +498,51 @@ mod tests {
             shape.moved([1.0, -1.0]).handles()[..2],
             [[2.0, 0.0], [4.0, 3.0]]
         );
+    }
+
+    #[test]
+    fn along_the_patient_what_is_shown_between_the_voxels_is_measured() {
+        let (sin, cos) = 30_f64.to_radians().sin_cos();
+        let rows = [
+            [cos, -sin, 0.0, 3.0],
+            [sin, cos, 0.0, -7.0],
+            [0.0, 0.0, 2.0, 0.0],
+        ];
+        let affine = Affine(rows);
+        // Linear in the patient's millimetres, so that sampling between voxels is exact.
+        let field = |[x, y, _]: [f64; 3]| 3.0 * x + 5.0 * y;
+        let voxels = (0..3 * 40 * 40).map(|n| {
+            let voxel = [n % 40, n / 40 % 40, n / 1600].map(|index| index as f64);
+            field(affine.apply(voxel)) as f32
+        });
+        let volume = Volume::new([40, 40, 3], Voxels::F32(voxels.collect()), affine);
+        let on = SliceAt {
+            plane: Plane::Axial,
+            axes: Axes::Patient,
+            index: 2,
+        };
+        let grid = volume.grid(on.plane, on.axes);
+        let [x, y] = [grid.size[0] / 2, grid.size[1] / 2].map(|middle| middle as f64);
+        let shape = Shape::Rectangle([[x - 4.0, y - 3.0], [x + 4.0, y + 3.0]]);
+        let Reading::Region(region) = measure(&volume, on, &shape) else {
+            panic!("no region");
+        };
+        // The middle of the pixels x - 4 to x + 3.
+        let middle = grid.patient_from_grid.apply([x - 0.5, y - 0.5, 2.0]);
+        let found = region.statistics.unwrap();
+        assert_eq!(found.count, 48);
+        assert!((found.mean - field(middle)).abs() < 1e-3, "{}", found.mean);
+        assert!((region.area_mm2.unwrap() - 48.0).abs() < 1e-9);
+        let line = Shape::Length([[x, y], [x + 3.0, y + 4.0]]);
+        let Reading::Length { mm: Some(mm), .. } = measure(&volume, on, &line) else {
+            panic!("no length");
+        };
+        assert!((mm - 5.0).abs() < 1e-9);
+        // What lies outside of the turned volume is not counted.
+        let corner = Shape::Rectangle([[0.0, 0.0], [4.0, 4.0]]);
+        let Reading::Region(region) = measure(&volume, on, &corner) else {
+            panic!("no region");
+        };
+        assert_eq!(region.statistics, None);
     }
 }

@@ -35,7 +35,7 @@ pub use inspect::{FileReport, Number, Opens, Refused, inspect_file, inspect_file
 pub use load::{first_slice, load_series, load_series_showing, series_picture};
 pub use note::{Differs, Note};
 pub use render::{ViewDescriptor, picture_hash, render};
-pub use reslice::{Axes, Cutting, Grid, Projection, Slab};
+pub use reslice::{Axes, Cutting, Grid, Projection, Slab, SliceAt};
 pub use scan::{scan, scan_showing};
 pub use series::{Format, Loaded, PatientLabel, Scan, SeriesInfo, SkippedFile};
 pub use volume::{Modality, Plane, Rescale, Scale, Slice, Volume, Voxels};

@@ -31,6 +31,29 @@ pub enum Axes {
     Patient,
 }
 
+/// A single slice of a volume, whatever its window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SliceAt {
+    /// The plane.
+    pub plane: Plane,
+    /// Along what it is cut.
+    #[serde(default)]
+    pub axes: Axes,
+    /// Which one, from 0.
+    pub index: usize,
+}
+
+impl SliceAt {
+    /// A slice along the voxels.
+    pub fn acquired(plane: Plane, index: usize) -> Self {
+        Self {
+            plane,
+            axes: Axes::Acquired,
+            index,
+        }
+    }
+}
+
 /// How the samples of a slab become one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -91,6 +114,16 @@ impl Grid {
         let slices = (f64::from(mm) / step.max(1e-3)).round().max(1.0) as usize;
         let first = index.saturating_sub((slices - 1) / 2);
         first..(index + slices / 2 + 1).min(self.size[2])
+    }
+
+    /// The part of one slice from a column and row on, as a grid of a single slice.
+    pub(super) fn part(&self, index: usize, from: [usize; 2], size: [usize; 2]) -> Self {
+        let steps = [0, 1, 2].map(|axis| self.patient_from_grid.step(axis));
+        let corner = [from[0], from[1], index].map(|n| n as f64);
+        Self {
+            size: [size[0], size[1], 1],
+            patient_from_grid: Affine::from_steps(steps, self.patient_from_grid.apply(corner)),
+        }
     }
 
     /// A slice of it without its samples.

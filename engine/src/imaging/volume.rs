@@ -315,13 +315,6 @@ impl Volume {
         [self.size[right.0], self.size[down.0]]
     }
 
-    /// Distance of columns and of rows of a slice, in mm.
-    pub fn slice_spacing_mm(&self, plane: Plane) -> [f64; 2] {
-        let [right, down, _] = self.voxel_axes(plane);
-        let spacing = self.patient_from_voxel.spacing_mm();
-        [spacing[right.0], spacing[down.0]]
-    }
-
     /// The voxel (i, j, k) shown at column `x`, row `y` of a slice.
     pub fn voxel_at(&self, plane: Plane, index: usize, x: usize, y: usize) -> [usize; 3] {
         self.voxel_along(self.voxel_axes(plane), [x, y, index])

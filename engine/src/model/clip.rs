@@ -136,7 +136,8 @@ impl ClipVision {
 }
 
 impl ClipLayer {
-    fn load(loader: &mut Loader<'_>, name: &str, config: &ClipConfig) -> Self {
+    /// Reads a block from `{name}.*`.
+    pub fn load(loader: &mut Loader<'_>, name: &str, config: &ClipConfig) -> Self {
         let (hidden, inner, eps) = (
             config.hidden_size,
             config.intermediate_size,

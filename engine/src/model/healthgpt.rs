@@ -12,10 +12,8 @@ use image::RgbImage;
 
 use super::clip::{ClipVision, hidden_state_index, pixels_tensor};
 use super::config::{ClipConfig, GenerationConfig, LlmConfig, PreprocessorConfig, VqganConfig};
-use super::drafts::{Acceptance, Drafting};
 use super::error::ModelError;
-use super::expected_code::ExpectedCode;
-use super::llm::{Decoding, ImageCodes, Llm, PlugInRef, PromptPart, held};
+use super::llm::{Decoding, Llm, PlugInRef, PromptPart, held};
 use super::llm_source::{LlmSource, vocabulary};
 use super::loader::{NamedParam, PartReader, Precision};
 use super::manifest::{ModelLayout, Parts};
@@ -24,7 +22,7 @@ use super::preprocess::clip_pixels;
 use super::prompt::{PromptPiece, neutral, pieces};
 use super::sampler::Sampling;
 use super::tokenizer::{StreamDecoder, Tokenizer};
-use super::vqgan::{Vqgan, to_rgb, weights_file};
+use super::vqgan::{Vqgan, weights_file};
 use crate::device::kernels_on;
 use crate::gpu::{Format, GpuError};
 use crate::task::Task;
@@ -99,70 +97,6 @@ pub struct Answer {
     pub tokens_per_sec: f64,
     /// How it ended.
     pub end: AnswerEnd,
-}
-
-/// A generated picture: the pixels are private so that only a marked copy can be written.
-#[derive(Clone, Debug)]
-pub struct GeneratedImage {
-    image: RgbImage,
-    /// VQ codes, row by row.
-    pub codes: Vec<u32>,
-    /// Ids as decoded.
-    pub ids: Vec<u32>,
-    /// How drafts of its codes fared, where codes were drafted.
-    pub drafts: Option<Acceptance>,
-    /// Seconds in all.
-    pub secs: f64,
-}
-
-/// What a picture is made of.
-#[derive(Clone, Copy, Debug)]
-pub struct GenerateInput<'a> {
-    /// The picture given.
-    pub image: &'a RgbImage,
-    /// What is made of it.
-    pub task: Task,
-    /// The instruction given to the model.
-    pub instruction: &'a str,
-    /// How tokens are chosen.
-    pub sampling: &'a Sampling,
-    /// Decode as the reference does, not held to the grammar of an image.
-    pub faithful: bool,
-    /// Draft codes and check several at a time, where that changes no code ([`super::drafts`])?
-    pub draft: Drafting,
-    /// Codes of the slice before, as drafts; empty where there is none.
-    pub previous: &'a [u32],
-}
-
-/// Greedy, as the reference runs.
-static GREEDY: Sampling = Sampling {
-    temperature: 0.0,
-    top_k: None,
-    top_p: None,
-    repetition_penalty: None,
-    seed: 0,
-};
-
-impl<'a> GenerateInput<'a> {
-    /// Greedy, held to the grammar, with drafts where they pay.
-    pub fn new(image: &'a RgbImage, task: Task, instruction: &'a str) -> Self {
-        Self {
-            image,
-            task,
-            instruction,
-            sampling: &GREEDY,
-            faithful: false,
-            draft: Drafting::Auto,
-            previous: &[],
-        }
-    }
-}
-
-impl GeneratedImage {
-    /// The picture without its mark, for comparison with a reference. Never write it to a file.
-    pub fn unmarked(&self) -> &RgbImage {
-        &self.image
-    }
 }
 
 impl HealthGpt {
@@ -286,7 +220,7 @@ impl HealthGpt {
         self.plugin_ref(task).map(|found| found.plugin)
     }
 
-    fn plugin_ref(&self, task: Task) -> Result<PlugInRef<'_>, ModelError> {
+    pub(super) fn plugin_ref(&self, task: Task) -> Result<PlugInRef<'_>, ModelError> {
         let fits = |(_, plugin): &(usize, &PlugIn)| {
             plugin
                 .entry
@@ -352,7 +286,7 @@ impl HealthGpt {
     }
 
     /// Rows of the head.
-    fn vocabulary(&self) -> u32 {
+    pub(super) fn vocabulary(&self) -> u32 {
         match &self.llm {
             Llm::Twin(decoder) => decoder.lm_head.dims()[0] as u32,
             Llm::Plan(plan) => held(plan).weights.head.rows as u32,
@@ -360,7 +294,7 @@ impl HealthGpt {
         }
     }
 
-    fn check_length(&self, tokens: usize) -> Result<usize, ModelError> {
+    pub(super) fn check_length(&self, tokens: usize) -> Result<usize, ModelError> {
         let limit = self.llm.config().max_position_embeddings;
         if tokens >= limit {
             Err(ModelError::PromptTooLong { tokens, limit })
@@ -370,7 +304,7 @@ impl HealthGpt {
     }
 
     /// Tokens a prompt takes, before anything is computed.
-    fn prompt_tokens(&self, prompt: &[PromptPiece]) -> usize {
+    pub(super) fn prompt_tokens(&self, prompt: &[PromptPiece]) -> usize {
         let grid = self.clip_config.image_size / self.clip_config.patch_size;
         let count = |piece: &PromptPiece| match piece {
             PromptPiece::Ids(ids) => ids.len(),
@@ -452,136 +386,6 @@ impl HealthGpt {
             },
             ids,
             end,
-        })
-    }
-
-    /// The temperature of the expectation whose nearest code is chosen: where the model asks for it and the user for nothing else.
-    fn expectation(&self, task: Task, sampling: &Sampling, faithful: bool) -> Option<f32> {
-        let plain = sampling.greedy(self.generation.repetition_penalty) && !faithful;
-        let asked = self.layout.manifest.expected_codes.get(&task);
-        asked.filter(|_| plain).copied()
-    }
-
-    /// What chooses a task's codes in place of the likeliest.
-    pub fn expected_code(
-        &self,
-        task: Task,
-        sampling: &Sampling,
-        faithful: bool,
-    ) -> Option<ExpectedCode> {
-        let (vqgan, _) = self.vqgan.as_ref()?;
-        let temperature = self.expectation(task, sampling, faithful)?;
-        Some(ExpectedCode::new(vqgan, temperature))
-    }
-
-    /// How the codes of a picture are chosen, for its provenance.
-    pub fn code_choice(&self, task: Task, sampling: &Sampling, faithful: bool) -> String {
-        match self.expectation(task, sampling, faithful) {
-            Some(temperature) => {
-                format!("the code nearest to the expected one, temperature {temperature}")
-            }
-            None => sampling.to_string(),
-        }
-    }
-
-    /// Makes a picture. Held to the grammar of an image unless `faithful`: exactly side x side codes, then the end.
-    /// `on_code` gets the codes done and in all, and may stop it.
-    ///
-    /// # Errors
-    /// No plug-in for the task, no VQGAN, a prompt that does not fit, a faithful run with another number of codes.
-    pub fn generate(
-        &self,
-        input: &GenerateInput<'_>,
-        on_code: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-    ) -> Result<GeneratedImage, ModelError> {
-        let started = Instant::now();
-        let GenerateInput {
-            image,
-            task,
-            instruction,
-            sampling,
-            faithful,
-            draft,
-            previous,
-        } = *input;
-        let plugin = self.plugin_ref(task)?;
-        let lacking = || ModelError::NoCapability {
-            model: self.layout.manifest.name.clone(),
-            task: format!("{task} (it has no image decoder or no image tokens)"),
-        };
-        let (vqgan, _) = self.vqgan.as_ref().ok_or_else(lacking)?;
-        let (Some(start), Some(end)) = (self.tokenizer.start_index(), self.tokenizer.end_index())
-        else {
-            return Err(lacking());
-        };
-        let expected = vqgan.side * vqgan.side;
-        let template = self.layout.manifest.template;
-        let text = template.text(&[], &neutral(&self.tokenizer, instruction), 1, true);
-        let prompt = pieces(&self.tokenizer, &text);
-        let prompt_tokens = self.prompt_tokens(&prompt);
-        let room = self.check_length(prompt_tokens + expected)? + expected;
-        // The reference allows 1100 tokens for 1024 codes.
-        let limit = if faithful {
-            room.min(expected + 76)
-        } else {
-            expected
-        };
-
-        let parts = self.prompt_parts(plugin.plugin, &prompt, std::slice::from_ref(image))?;
-        // Held to the grammar, only the head's rows of the codes are ever needed.
-        let tokens = if faithful {
-            0..self.vocabulary()
-        } else {
-            start + 1..end
-        };
-        let expected_code = self.expected_code(task, sampling, faithful);
-        let previous: Vec<u32> = previous.iter().map(|code| start + 1 + code).collect();
-        let decoding = Decoding {
-            tokens,
-            sampling,
-            penalty: self.generation.repetition_penalty,
-            limit,
-            image: (!faithful).then_some(ImageCodes {
-                row: vqgan.side,
-                previous: &previous,
-                draft,
-                expected: expected_code.as_ref(),
-            }),
-        };
-        let (mut ids, mut codes) = (Vec::new(), Vec::new());
-        let mut stopped = false;
-        let drafts = self
-            .llm
-            .decode(plugin, parts, &decoding, &self.device, &mut |id| {
-                ids.push(id);
-                codes.extend(self.tokenizer.code_of(id));
-                if self.generation.eos_token_ids.contains(&id) {
-                    return ControlFlow::Break(());
-                }
-                stopped = on_code(codes.len(), expected).is_break();
-                if stopped {
-                    return ControlFlow::Break(());
-                }
-                ControlFlow::Continue(())
-            })?;
-        if stopped {
-            return Err(ModelError::Stopped);
-        }
-        if !faithful {
-            ids.push(end);
-        }
-        if codes.len() != expected {
-            return Err(ModelError::WrongCodeCount {
-                found: codes.len(),
-                expected,
-            });
-        }
-        Ok(GeneratedImage {
-            image: to_rgb(vqgan.decode(vqgan.latents(&codes, &self.device))),
-            codes,
-            ids,
-            drafts,
-            secs: started.elapsed().as_secs_f64(),
         })
     }
 }

@@ -67,12 +67,12 @@ impl Decoding<'_> {
     }
 
     /// Is there nothing that only the host knows: the codebook, the tokens before?
-    fn chosen_on_gpu(&self) -> bool {
+    pub(super) fn chosen_on_gpu(&self) -> bool {
         self.sampling.penalty(self.penalty) == 1.0 && self.expected().is_none()
     }
 
     /// The next token.
-    fn choose(&self, sampler: &mut Sampler, logits: Vec<f32>) -> u32 {
+    pub(super) fn choose(&self, sampler: &mut Sampler, logits: Vec<f32>) -> u32 {
         let first = self.tokens.start;
         match self.expected() {
             Some(expected) => first + expected.choose(&logits) as u32,
@@ -301,6 +301,17 @@ fn decode_packed(
     drafts.map(|drafts| drafts.acceptance())
 }
 
+/// Room for sequences of so many rows, in steps of 256: what fits is not made anew.
+pub(super) fn reserve(plan: &mut Plan, rows: usize, sequences: u32) -> Result<(), ModelError> {
+    let needed = rows as u32;
+    let most = plan.config.max_position_embeddings as u32;
+    plan.reserve(
+        needed.next_multiple_of(256).min(most.max(needed)),
+        sequences,
+    )?;
+    Ok(())
+}
+
 /// The rows of a prompt as plain numbers: burn's tensors do not cross to the plan.
 pub fn prompt_rows(prompt: Vec<PromptPart>) -> Vec<PromptRow> {
     let mut rows = Vec::new();
@@ -338,9 +349,7 @@ impl<'a> PlanRun<'a> {
         rows: &[PromptRow],
         decoding: &Decoding<'_>,
     ) -> Result<Self, ModelError> {
-        let needed = (rows.len() + decoding.limit) as u32;
-        let most = plan.config.max_position_embeddings as u32;
-        plan.reserve(needed.next_multiple_of(256).min(most.max(needed)), 1)?;
+        reserve(&mut plan, rows.len() + decoding.limit, 1)?;
         let plugin = Some(plugin);
         let (last, _) = plan.prompt(plugin, 0, rows)?;
         Ok(Self {
@@ -431,8 +440,8 @@ impl<'a> PlanRun<'a> {
         Ok(Some(drafts.acceptance()))
     }
 
-    /// Chooses up to `limit` tokens, feeding each back on the GPU; two submissions are under way, so that the GPU does not wait for
-    /// us. What the column is was set before; with `first`, the first token comes from the state in that column.
+    /// Chooses up to `limit` tokens, feeding each back on the GPU. What the column is was set before; with `first`, the first token
+    /// comes from the state in that column.
     fn go_on(
         mut self,
         first: Option<u32>,
@@ -440,54 +449,20 @@ impl<'a> PlanRun<'a> {
         decoding: &Decoding<'_>,
         on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
     ) -> Result<(), ModelError> {
-        let choosing = Choosing {
-            tokens: decoding.tokens.clone(),
-            sampling: decoding.sampling.clone(),
-        };
-        let limit = limit as u32;
         let mut previous = None;
-        let mut under_way = VecDeque::new();
-        let mut next = 0;
-        let mut at_once = 1;
-        let mut since = Instant::now();
-        let mut outcome = Ok(());
-        let mut going = true;
-        loop {
-            while going && next < limit && under_way.len() < 2 {
-                let steps = next..(next + at_once).min(limit);
-                let first = first.filter(|_| next == 0);
-                next = steps.end;
-                let count = steps.len();
-                let ticket = self.plan.submit(self.plugin, first, 1, &choosing, steps)?;
-                under_way.push_back((ticket, count));
+        let run = FedBack {
+            plugin: self.plugin,
+            first,
+            count: 1,
+            steps: 0..limit as u32,
+        };
+        run.go(&mut self.plan, decoding, &mut |plan, _, token| {
+            // The token before this one has been run by now.
+            if let Some(previous) = previous.replace(token) {
+                plan.note(0, previous);
             }
-            let Some((ticket, count)) = under_way.pop_front() else {
-                return outcome;
-            };
-            match self.plan.collect(ticket) {
-                Ok(tokens) => {
-                    for token in tokens {
-                        // The token before this one has been run by now.
-                        if let Some(previous) = previous.replace(token) {
-                            self.plan.note(0, previous);
-                        }
-                        if going && on_token(token).is_break() {
-                            going = false;
-                        }
-                    }
-                }
-                Err(error) => {
-                    going = false;
-                    outcome = Err(error.into());
-                }
-            }
-            if decoding.image.is_some() {
-                let per_token = since.elapsed().as_secs_f64() / count.max(1) as f64;
-                let fit = (SUBMISSION_SECS / per_token.max(1e-6)) as usize;
-                at_once = fit.clamp(1, AHEAD) as u32;
-            }
-            since = Instant::now();
-        }
+            on_token(token)
+        })
     }
 
     /// Chosen here from logits that are read back: the repetition penalty needs every earlier token, an expected code the codebook.
@@ -515,5 +490,70 @@ impl<'a> PlanRun<'a> {
             self.last = 0;
         }
         Ok(())
+    }
+}
+
+/// Tokens that are chosen and fed back on the GPU, for columns that were set before.
+pub(super) struct FedBack {
+    pub plugin: Option<usize>,
+    /// Where the state is that the first token comes from, if it is there already.
+    pub first: Option<u32>,
+    /// Columns.
+    pub count: u32,
+    /// As the columns count them.
+    pub steps: Range<u32>,
+}
+
+impl FedBack {
+    /// Gives every token of every column to `on_token` until that breaks. Two submissions are under way, so that the GPU does not wait
+    /// for us.
+    pub fn go(
+        &self,
+        plan: &mut Plan,
+        decoding: &Decoding<'_>,
+        on_token: &mut dyn FnMut(&mut Plan, usize, u32) -> ControlFlow<()>,
+    ) -> Result<(), ModelError> {
+        let choosing = Choosing {
+            tokens: decoding.tokens.clone(),
+            sampling: decoding.sampling.clone(),
+        };
+        let Range { start, end } = self.steps;
+        let mut under_way = VecDeque::new();
+        let mut next = start;
+        let mut at_once = 1;
+        let mut since = Instant::now();
+        let mut outcome = Ok(());
+        let mut going = true;
+        loop {
+            while going && next < end && under_way.len() < 2 {
+                let steps = next..(next + at_once).min(end);
+                let first = self.first.filter(|_| next == start);
+                next = steps.end;
+                let taken = steps.len();
+                let ticket = plan.submit(self.plugin, first, self.count, &choosing, steps)?;
+                under_way.push_back((ticket, taken));
+            }
+            let Some((ticket, taken)) = under_way.pop_front() else {
+                return outcome;
+            };
+            match plan.collect(ticket) {
+                Ok(tokens) => {
+                    let columns = (0..self.count as usize).cycle();
+                    for (column, token) in columns.zip(tokens) {
+                        going = going && on_token(plan, column, token).is_continue();
+                    }
+                }
+                Err(error) => {
+                    going = false;
+                    outcome = Err(error.into());
+                }
+            }
+            if decoding.image.is_some() {
+                let per_step = since.elapsed().as_secs_f64() / taken.max(1) as f64;
+                let fit = (SUBMISSION_SECS / per_step.max(1e-6)) as usize;
+                at_once = fit.clamp(1, AHEAD) as u32;
+            }
+            since = Instant::now();
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The files are in the order of the pipeline: [`checkpoint`] and [`manifest`] read what the user has,
 //! [`preprocess`], [`clip`] and [`projector`] make the picture's features, [`prompt`] and [`tokenizer`] the ids,
-//! [`decoder`] with [`plugin`] the text or the codes, [`vqgan`] the image. [`HealthGpt`] runs them.
+//! [`decoder`] with [`plugin`] the text or the codes, [`vqgan`] the image (`lockstep` those of several slices at once). [`HealthGpt`] runs them.
 
 pub mod adapter;
 pub mod checkpoint;
@@ -14,6 +14,7 @@ pub mod drafts;
 mod error;
 pub mod expected_code;
 pub(crate) mod fused;
+mod generate;
 mod healthgpt;
 pub mod initializer;
 mod kv_cache;
@@ -21,6 +22,7 @@ pub mod layers;
 pub mod llm;
 mod llm_source;
 pub mod loader;
+mod lockstep;
 pub mod manifest;
 mod packed_file;
 pub mod plugin;
@@ -37,8 +39,7 @@ pub mod vqgan;
 
 pub use drafts::Drafting;
 pub use error::ModelError;
-pub use healthgpt::{
-    Answer, AnswerEnd, AskInput, GenerateInput, GeneratedImage, HealthGpt, LlmChoice,
-};
+pub use generate::{GenerateInput, GeneratedImage};
+pub use healthgpt::{Answer, AnswerEnd, AskInput, HealthGpt, LlmChoice};
 pub use kv_cache::KvCache;
 pub use sampler::{Sampler, Sampling, argmax};

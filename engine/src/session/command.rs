@@ -103,6 +103,8 @@ pub enum Command {
     Ask(Box<AskRequest>),
     /// Make an image.
     Generate(Box<GenerateRequest>),
+    /// Make an image of each of several pictures, in lockstep where that saves time.
+    GenerateSeveral(Vec<GenerateRequest>),
     /// Train as a configuration says, or go on from its last checkpoint. A stop pauses it: it ends after a checkpoint.
     Train {
         /// `train.toml`.

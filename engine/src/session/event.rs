@@ -93,6 +93,8 @@ pub enum EventKind {
     Answered(Answer),
     /// An image is ready.
     Generated(Arc<Generated>),
+    /// Several images are ready, in the order in which they were asked for.
+    GeneratedSeveral(Vec<Arc<Generated>>),
     /// Training did a step.
     TrainStep(TrainStep),
     /// Training ended, or paused after a checkpoint.

@@ -84,6 +84,7 @@ impl Engine {
             Command::LoadModel { .. }
             | Command::Ask(_)
             | Command::Generate(_)
+            | Command::GenerateSeveral(_)
             | Command::Train { .. } => &self.tensors,
         };
         let sent = to

@@ -21,7 +21,7 @@ use crate::imaging::{
     Axes, Generated, Provenance, SeriesInfo, ViewDescriptor, Volume, first_slice,
     load_series_showing, metrics, render, scan_showing, series_picture,
 };
-use crate::model::{AskInput, GenerateInput, HealthGpt};
+use crate::model::{AskInput, GenerateInput, GeneratedImage, HealthGpt};
 use crate::training;
 
 /// The engine thread: runs until the handle is dropped.
@@ -83,16 +83,24 @@ fn tensor_job(place: &mut Place, command: Command, job: JobId, queue: &Queue) ->
         Command::Ask(request) => answer(place.model()?, &request, job, queue),
         Command::Generate(request) => {
             let mut drafts = std::mem::take(&mut place.drafts);
+            let requests = std::slice::from_ref(request.as_ref());
             let made = generate(
                 place.model()?,
-                &request,
+                requests,
                 &place.info,
                 &mut drafts,
                 job,
                 queue,
             );
             place.drafts = drafts;
-            made
+            let mut made = made?.into_iter();
+            let first = made.next().ok_or(Error::EngineGone)?;
+            Ok(EventKind::Generated(first))
+        }
+        Command::GenerateSeveral(requests) => {
+            let (model, mut drafts) = (place.model()?, Vec::new());
+            let made = generate(model, &requests, &place.info, &mut drafts, job, queue)?;
+            Ok(EventKind::GeneratedSeveral(made))
         }
         Command::Train { config } => train(&config, &place.device, job, queue),
         Command::Scan { .. }
@@ -318,39 +326,61 @@ fn answer(model: &HealthGpt, request: &AskRequest, job: JobId, queue: &Queue) ->
     Ok(EventKind::Answered(answer))
 }
 
-/// `drafts` are the codes of the picture before, which is often a neighbouring slice.
+/// A picture for each request. `drafts` are the codes of the picture before, which is often a neighbouring slice.
 fn generate(
     model: &HealthGpt,
-    request: &GenerateRequest,
+    requests: &[GenerateRequest],
     device: &DeviceInfo,
     drafts: &mut Vec<u32>,
     job: JobId,
     queue: &Queue,
-) -> Result<EventKind> {
-    let task = request.task;
-    if let Source::Slice { volume, .. } = &request.source {
-        task.check_source(&volume.modality)?;
+) -> Result<Vec<Arc<Generated>>> {
+    let mut asked = Vec::new();
+    for request in requests {
+        if let Source::Slice { volume, .. } = &request.source {
+            request.task.check_source(&volume.modality)?;
+        }
+        let own = request.task.instruction().to_owned();
+        let instruction = request.instruction.clone().unwrap_or(own);
+        asked.push((request, picture(model, &request.source)?, instruction));
     }
-    let input = picture(model, &request.source)?;
-    let instruction = request
-        .instruction
-        .clone()
-        .unwrap_or_else(|| task.instruction().to_owned());
-    let plugin = model.plugin_for(task)?.entry.name.clone();
-    let result = model.generate(
-        &GenerateInput {
+    let mut inputs = Vec::new();
+    for (request, image, instruction) in &asked {
+        inputs.push(GenerateInput {
             sampling: &request.sampling,
             faithful: request.faithful,
             draft: request.draft,
             previous: drafts,
-            ..GenerateInput::new(&input, task, &instruction)
-        },
-        &mut |done, of| queue.progress(job, "image tokens", done, of),
-    )?;
-    *drafts = result.codes.clone();
+            ..GenerateInput::new(image, request.task, instruction)
+        });
+    }
+    let results = model.generate_together(&inputs, &mut |done, of| {
+        queue.progress(job, "image tokens", done, of)
+    })?;
     if queue.flow(job).is_break() {
         return Err(Error::Stopped);
     }
+    if let Some(last) = results.last() {
+        *drafts = last.codes.clone();
+    }
+    let each = asked.into_iter().zip(&results);
+    each.map(|((request, input, instruction), result)| {
+        let made = generated(model, request, input, instruction, result, device)?;
+        Ok(Arc::new(made))
+    })
+    .collect()
+}
+
+/// A picture with its history.
+fn generated(
+    model: &HealthGpt,
+    request: &GenerateRequest,
+    input: RgbImage,
+    instruction: String,
+    result: &GeneratedImage,
+    device: &DeviceInfo,
+) -> Result<Generated> {
+    let task = request.task;
     let grey = matches!(request.source, Source::Slice { .. });
     let output = unpad(result.unmarked(), input.width(), input.height(), grey);
     let (view, uid) = match &request.source {
@@ -378,7 +408,7 @@ fn generate(
         model: manifest.name.clone(),
         model_sha256: model.layout.identity(),
         model_trained: manifest.trained,
-        plugin,
+        plugin: model.plugin_for(task)?.entry.name.clone(),
         sampling: model.code_choice(task, &request.sampling, request.faithful),
         faithful: request.faithful,
         view,
@@ -392,9 +422,7 @@ fn generate(
         drafts: result.drafts,
         similarity_to_input: similarity(&input, &output),
     };
-    Ok(EventKind::Generated(Arc::new(Generated::new(
-        output, input, provenance,
-    ))))
+    Ok(Generated::new(output, input, provenance))
 }
 
 /// The model works on a square; this cuts the part that held the input, and drops the colour noise of a grey scan.

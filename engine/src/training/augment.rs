@@ -90,9 +90,40 @@ impl Motion {
     }
 }
 
+/// A picture brighter or darker: its levels, from 0 to 1, to a power from `exp(-jitter)` to `exp(jitter)`. Black and white stay.
+pub fn toned(image: &RgbImage, jitter: f64, random: &mut Random) -> RgbImage {
+    let gamma = (jitter * (2.0 * random.uniform() - 1.0)).exp();
+    let table: Vec<u8> = (0..=255_u8)
+        .map(|level| (255.0 * (f64::from(level) / 255.0).powf(gamma)).round() as u8)
+        .collect();
+    let of = |level: u8| table.get(usize::from(level)).copied().unwrap_or(level);
+    let mut made = image.clone();
+    for Rgb(levels) in made.pixels_mut() {
+        *levels = levels.map(of);
+    }
+    made
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tone_keeps_black_white_and_the_order_of_grey_levels() {
+        let image = RgbImage::from_fn(256, 1, |x, _| Rgb([x as u8; 3]));
+        let mut random = Random(5);
+        let made: Vec<RgbImage> = (0..20).map(|_| toned(&image, 0.4, &mut random)).collect();
+        for picture in &made {
+            let levels: Vec<u8> = picture.pixels().map(|pixel| pixel.0[0]).collect();
+            assert_eq!((levels[0], levels[255]), (0, 255));
+            assert!(levels.is_sorted());
+            // 0.5 to the power of exp(0.4), and of exp(-0.4).
+            assert!((90..=160).contains(&levels[128]), "{}", levels[128]);
+        }
+        let darkest = made.iter().map(|picture| picture.get_pixel(128, 0).0[0]);
+        assert!(darkest.clone().min() < Some(115) && darkest.max() > Some(140));
+        assert_eq!(toned(&image, 0.0, &mut random), image);
+    }
 
     #[test]
     fn a_mirror_swaps_left_and_right_and_keeps_grey_levels() {

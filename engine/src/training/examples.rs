@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
 
-use super::augment::Motion;
+use super::augment::{Motion, toned};
 use super::error::TrainError;
 use crate::dataset::{Record, RecordTask, Records, Speaker};
 use crate::model::HealthGpt;
@@ -25,6 +25,8 @@ pub struct Example {
     pub image: Option<RgbImage>,
     /// The picture that the response's codes are of, where the record has it.
     pub target: Option<RgbImage>,
+    /// The lesion's outline, where it is asked for and the record has it.
+    pub lesion_mask: Option<RgbImage>,
     /// Ids of the response that are given, one less than `targets`: the first follows from the prompt.
     pub given: Vec<u32>,
     /// Ids of the response, its end included; in a conversation, of everything from the first answer to the end of the last.
@@ -40,6 +42,10 @@ pub struct Preparation {
     pub corruption: [f64; 2],
     /// Move pictures, and how far?
     pub augment: Augment,
+    /// How much brighter or darker a picture that is asked about becomes ([`toned`]).
+    pub tone_jitter: f64,
+    /// Read the lesion's outline?
+    pub masks: bool,
 }
 
 /// How pictures are moved.
@@ -88,6 +94,12 @@ pub fn example(
     };
     let image = record.image.as_deref().map(open).transpose()?;
     let image = image.map(|image| motion.apply(&image));
+    let image = match how.tone_jitter > 0.0 && !generates {
+        true => image.map(|image| toned(&image, how.tone_jitter, random)),
+        false => image,
+    };
+    let mask = record.lesion_mask.as_deref().filter(|_| how.masks);
+    let mask = mask.map(|path| Ok::<_, TrainError>(motion.apply(&open(path)?)));
 
     let mut turns: Vec<(&str, &str)> = Vec::new();
     let mut question: Option<&str> = None;
@@ -150,6 +162,7 @@ pub fn example(
         prompt,
         image,
         target,
+        lesion_mask: mask.transpose()?,
         given,
         targets,
         counted,

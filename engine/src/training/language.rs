@@ -191,6 +191,10 @@ impl Run {
             .collect();
         let trainable = config.trainable();
         let untouched = super::learner::values(&model.plugins);
+        let blocks = config.extra_blocks;
+        if blocks > 0 {
+            vision::add_blocks(&mut model, blocks, config.seed, &autodiff)?;
+        }
         let mut learner = Learner::new(&mut model, trainable, &trained, config.frozen_blocks)?;
         let sources = sources(config, &model, &config.data)?;
         let probes = match config.stage {
@@ -329,6 +333,8 @@ impl Run {
                 (true, false) => Augment::Small,
                 (true, true) => Augment::Any,
             },
+            tone_jitter: self.config.tone_jitter,
+            masks: self.config.outline_weight > 0.0,
         };
         let together = self.config.questions_together;
         let record = source.conversation(record, together, moved, &mut random);
@@ -421,10 +427,8 @@ impl Run {
         }
         // Other questions about the same picture cost a probe nothing.
         let source = self.sources.get(sequence.source);
-        let (together, each) = (
-            self.config.questions_together,
-            self.config.each_patch_answers,
-        );
+        let config = &self.config;
+        let (together, each) = (config.questions_together, config.each_patch_answers);
         let (record, moved) = (sequence.record, sequence.moved);
         let asked = source.map(|source| source.about_same_picture(record, together, moved));
         let mut losses = asked.into_iter().flatten().map(|record| {
@@ -437,7 +441,13 @@ impl Run {
                 what: "a drawn record is not in its file".to_owned(),
             }))
         })?;
-        losses.try_fold(first, |sum, loss| Ok(sum + loss?))
+        let answers = losses.try_fold(first, |sum, loss| Ok::<_, TrainError>(sum + loss?))?;
+        let Some(mask) = &sequence.example.lesion_mask else {
+            return Ok(answers);
+        };
+        let outline = Truth::Outline(mask);
+        let outline = vision::loss(probe, weights, patches, &outline, soft, true)?;
+        Ok(answers + outline.mul_scalar(config.outline_weight))
     }
 
     /// Scores by name, of free-running greedy decoding; in stage `vision`, of the probes.

@@ -60,6 +60,10 @@ pub fn write_model(
         }
         write_f32(&folder.join("model.safetensors"), &tensors)?;
     }
+    write_depth(
+        &clip.join("config.json"),
+        model.clip_config.num_hidden_layers,
+    )?;
     write_plugins(model, learner, &values, &mut manifest, &new)?;
 
     let known = std::mem::take(&mut manifest.sha256);
@@ -104,6 +108,30 @@ pub fn write_manifest(manifest: &Manifest, folder: &Path) -> Result<(), TrainErr
     };
     let text = toml::to_string(manifest).map_err(|error| failed(error.to_string()))?;
     fs::write(&path, text).map_err(|error| failed(error.to_string()))
+}
+
+/// The number of a tower's blocks, where it is no longer that of the file.
+fn write_depth(path: &Path, blocks: usize) -> Result<(), TrainError> {
+    let failed = |why: String| TrainError::Checkpoint {
+        why,
+        path: path.to_owned(),
+    };
+    let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let mut config: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
+    let tower = match config.get("vision_config").is_some() {
+        true => config.get_mut("vision_config"),
+        false => Some(&mut config),
+    };
+    let depth = tower.and_then(|tower| tower.get_mut("num_hidden_layers"));
+    let Some(depth) = depth.filter(|depth| depth.as_u64() != Some(blocks as u64)) else {
+        return Ok(());
+    };
+    *depth = blocks.into();
+    let text = serde_json::to_string_pretty(&config).map_err(|error| failed(error.to_string()))?;
+    fs::remove_file(path)
+        .and_then(|()| fs::write(path, text + "\n"))
+        .map_err(|error| failed(error.to_string()))
 }
 
 type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;

@@ -201,6 +201,14 @@ pub struct StageConfig {
     /// not change.
     #[serde(default, skip_serializing_if = "is_none_of_them")]
     pub frozen_blocks: usize,
+    /// Before the first step of stage `vision`: so many blocks more behind the tower's last. They, and those that no plug-in read, begin
+    /// by changing nothing. A plug-in that counts its hidden state from the end then reads behind them.
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
+    pub extra_blocks: usize,
+    /// In stage `vision`, beside the answers: weight of the cross-entropy of a probe that tells lesion from the rest under each patch,
+    /// where records have a `lesion_mask`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub outline_weight: f64,
     /// In stage `vision`, every patch has to know an answer by itself; else the mean of all patches.
     #[serde(default, skip_serializing_if = "is_false")]
     pub each_patch_answers: bool,
@@ -255,6 +263,9 @@ pub struct StageConfig {
     /// only moved a little)?
     #[serde(default)]
     pub augment: bool,
+    /// Pictures that are asked about become brighter or darker: levels from 0 to 1 to a power from `exp(-this)` to `exp(this)`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tone_jitter: f64,
     /// Leave out records that cannot be used instead of refusing the file.
     #[serde(default)]
     pub skip_bad: bool,
@@ -320,6 +331,19 @@ impl StageConfig {
         if moves && (config.stage != Stage::Vision || config.frozen_blocks > 0) {
             return Err(wrong(
                 "position_offset is for stage vision without frozen_blocks".to_owned(),
+            ));
+        }
+        let for_tower = config.extra_blocks > 0 || config.outline_weight != 0.0;
+        if for_tower && config.stage != Stage::Vision {
+            return Err(wrong(
+                "extra_blocks and outline_weight are for stage vision".to_owned(),
+            ));
+        }
+        if !(0.0..=100.0).contains(&config.outline_weight)
+            || !(0.0..=2.0).contains(&config.tone_jitter)
+        {
+            return Err(wrong(
+                "outline_weight is from 0 to 100, tone_jitter from 0 to 2".to_owned(),
             ));
         }
         if config.begin_at_codebook && !matches!(config.stage, Stage::Vision | Stage::Base) {

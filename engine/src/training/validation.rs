@@ -13,6 +13,9 @@ use crate::imaging::metrics;
 use crate::model::preprocess::{Filter, pillow_resize};
 use crate::model::{AskInput, GenerateInput, HealthGpt, Sampling};
 
+/// Begins the names of scores that are a part of others.
+const OF_TOPIC: &str = "val topic ";
+
 /// Evenly chosen records of one file.
 pub struct ValidationSet {
     records: Records,
@@ -36,8 +39,8 @@ impl ValidationSet {
             .records
             .records
             .iter()
-            .filter_map(|record| record.task)
-            .flat_map(names)
+            .filter_map(|record| Some((record.task?, record.topic.as_deref())))
+            .flat_map(|(task, topic)| names(task, topic))
             .collect();
         columns.sort();
         columns.dedup();
@@ -45,19 +48,22 @@ impl ValidationSet {
     }
 }
 
-fn names(task: RecordTask) -> Vec<String> {
+fn names(task: RecordTask, topic: Option<&str>) -> Vec<String> {
     if task.generates() {
-        vec![format!("val ssim {task}"), format!("val mae {task}")]
-    } else {
-        vec![format!("val exact {task}")]
+        return vec![format!("val ssim {task}"), format!("val mae {task}")];
     }
+    let topic = topic.map(|topic| format!("{OF_TOPIC}{topic}"));
+    [Some(format!("val exact {task}")), topic]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// One number to compare validations by, higher is better: the mean of exact answers and SSIM.
 pub fn overall(scores: &BTreeMap<String, f64>) -> f64 {
     let good: Vec<f64> = scores
         .iter()
-        .filter(|(name, _)| !name.contains("mae"))
+        .filter(|(name, _)| !name.contains("mae") && !name.starts_with(OF_TOPIC))
         .map(|(_, score)| *score)
         .collect();
     good.iter().sum::<f64>() / good.len().max(1) as f64
@@ -153,14 +159,14 @@ pub fn look(model: &dyn Reader, set: &ValidationSet) -> Result<Found, TrainError
             };
             let (ssim, mae) = made.scores();
             let _ = sample.get_or_insert_with(|| sheet(&made.input, &made.result, &made.target));
-            for (name, value) in names(task).into_iter().zip([ssim, mae]) {
+            for (name, value) in names(task, None).into_iter().zip([ssim, mae]) {
                 add(name, value);
             }
         } else if !task.generates() {
             let Some(exact) = answers_exactly(model, set, record, task)? else {
                 continue;
             };
-            for name in names(task) {
+            for name in names(task, record.topic.as_deref()) {
                 add(name, if exact { 100.0 } else { 0.0 });
             }
         }

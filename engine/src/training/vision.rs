@@ -6,6 +6,7 @@
 //! CLIP's text tower did for CLIP, and are left out of the model. Questions, and tasks, are told apart by a probe of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -17,14 +18,18 @@ use super::params::replaced;
 use super::soft_codes::SoftCodes;
 use super::validation::{Reader, question, response};
 use crate::dataset::{RecordTask, Records};
-use crate::model::clip::ClipVision;
+use crate::model::clip::{ClipLayer, ClipVision, hidden_state_index};
 use crate::model::expected_code::chosen;
 use crate::model::fused::cross_entropy;
+use crate::model::initializer::Initializer;
 use crate::model::layers::matmul_rows;
-use crate::model::loader::Loader;
+use crate::model::loader::{Loader, Precision, Source};
 use crate::model::plugin::PlugIn;
 use crate::model::vqgan::to_rgb;
 use crate::model::{HealthGpt, ModelError, Sampling};
+
+/// The part of a model that its parameters are listed under.
+const TOWER: &str = "vision tower";
 
 /// What one file of records asks of the tower.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +42,8 @@ pub enum Probe {
         task: RecordTask,
         /// First row of each question, and its answers in the order of the rows.
         questions: BTreeMap<String, (usize, Vec<String>)>,
+        /// The first of two rows, no lesion and lesion, where records have an outline.
+        outline: Option<usize>,
     },
 }
 
@@ -69,7 +76,12 @@ impl Probe {
             rows += answers.len();
             let _ = questions.insert(asked, (first, answers.into_iter().collect()));
         }
-        Ok(Self::Answers { task, questions })
+        let outlined = records.records.iter().any(|r| r.lesion_mask.is_some());
+        Ok(Self::Answers {
+            task,
+            questions,
+            outline: outlined.then_some(rows),
+        })
     }
 
     fn task(&self) -> RecordTask {
@@ -87,8 +99,11 @@ impl Probe {
     ) -> Param<Tensor<2>> {
         let classes = match self {
             Self::Codes(_) => codes,
-            Self::Answers { questions, .. } => {
-                questions.values().map(|(_, answers)| answers.len()).sum()
+            Self::Answers {
+                questions, outline, ..
+            } => {
+                let answers = questions.values().map(|(_, answers)| answers.len());
+                answers.sum::<usize>() + outline.map_or(0, |_| 2)
             }
         };
         loader.matrix("probe.weight", classes, hidden)
@@ -101,6 +116,8 @@ pub enum Truth<'a> {
     Codes(&'a [u32]),
     /// An answer to a question.
     Answer(&'a str, &'a str),
+    /// The lesion's outline on the picture.
+    Outline(&'a RgbImage),
 }
 
 /// Mean cross-entropy of a probe over the hidden state `[1, patches, hidden]`; codes are spread over those that look alike. With
@@ -142,6 +159,15 @@ pub fn loss(
             let [asked, classes] = logits.dims();
             Ok(cross_entropy(logits, one_hot(right, classes).repeat(asked)))
         }
+        (Probe::Answers { outline, .. }, Truth::Outline(mask)) => {
+            let Some(first) = outline else {
+                return Err(invalid("no record of the file has an outline".to_owned()));
+            };
+            let logits = answer_logits(weights, patches, *first, 2, true);
+            let shares = covered(mask, count);
+            let targets = shares.iter().flat_map(|share| [1.0 - share, *share]);
+            Ok(cross_entropy(logits, targets.collect()))
+        }
         (Probe::Codes(_), Truth::Codes(codes)) => Err(invalid(format!(
             "stage vision needs as many patches as codes; there are {count} and {}",
             codes.len()
@@ -165,6 +191,66 @@ pub fn offset_positions(mut tower: ClipVision, by: f64) -> ClipVision {
         positions + offsets
     });
     tower
+}
+
+/// A deeper tower: `count` more blocks. They, and the blocks that no plug-in read, begin as ones that change nothing.
+///
+/// # Errors
+/// A plug-in reads a hidden state that does not exist.
+pub fn add_blocks(
+    model: &mut HealthGpt,
+    count: usize,
+    seed: u64,
+    device: &Device,
+) -> Result<(), ModelError> {
+    let blocks = model.clip_config.num_hidden_layers;
+    let mut kept = 0;
+    for plugin in &model.plugins {
+        kept = kept.max(hidden_state_index(plugin.entry.vit_hidden_state, blocks)?);
+    }
+    model.clip_config.num_hidden_layers = blocks + count;
+    model.clip.layers.truncate(kept);
+    let mut initializer = Initializer::new(seed);
+    let mut loader = Loader {
+        source: Source::Random(&mut initializer),
+        device,
+        precision: Precision::F32,
+        on_tensor: &mut || ControlFlow::Continue(()),
+        stopped: false,
+        made: Vec::new(),
+    };
+    for i in kept..blocks + count {
+        let name = format!("vision_model.encoder.layers.{i}");
+        let mut block = ClipLayer::load(&mut loader, &name, &model.clip_config);
+        for out in [&mut block.out_proj, &mut block.fc2] {
+            out.weight = replaced(out.weight.clone(), |weight| weight.zeros_like());
+        }
+        model.clip.layers.push(block);
+    }
+    let made = loader.made;
+    let tower = model.params.iter_mut().find(|(part, _)| part == TOWER);
+    if let Some((_, params)) = tower {
+        params.retain(|param| made.iter().all(|new| new.name != param.name));
+        params.extend(made);
+    }
+    Ok(())
+}
+
+/// How much of each patch an outline covers, from 0 to 1, row by row.
+fn covered(mask: &RgbImage, patches: usize) -> Vec<f32> {
+    let grid = patches.isqrt().max(1) as u64;
+    let (width, height) = (u64::from(mask.width()), u64::from(mask.height()));
+    let mut sums = vec![(0.0_f32, 0.0_f32); patches];
+    for (x, y, pixel) in mask.enumerate_pixels() {
+        let column = u64::from(x) * grid / width.max(1);
+        let row = u64::from(y) * grid / height.max(1);
+        if let Some((sum, count)) = sums.get_mut((row * grid + column) as usize) {
+            *sum += f32::from(pixel.0[0]) / 255.0;
+            *count += 1.0;
+        }
+    }
+    let share = |(sum, count): (f32, f32)| sum / count.max(1.0);
+    sums.into_iter().map(share).collect()
 }
 
 fn invalid(what: String) -> TrainError {
@@ -267,6 +353,14 @@ mod tests {
     use crate::dataset::{Message, Record, Speaker};
 
     #[test]
+    fn an_outline_covers_the_patches_that_it_lies_on() {
+        let mask = RgbImage::from_fn(8, 8, |x, y| {
+            image::Rgb([if x >= 2 && y < 4 { 255 } else { 0 }; 3])
+        });
+        assert_eq!(covered(&mask, 4), [0.5, 1.0, 0.0, 0.0]);
+    }
+
+    #[test]
     fn a_question_has_the_answers_of_its_file_in_rows_of_their_own() {
         let record = |asked: &str, answer: &str| Record {
             task: Some(RecordTask::Vqa),
@@ -293,9 +387,13 @@ mod tests {
             ],
             ..Records::default()
         };
-        let Probe::Answers { questions, .. } = Probe::new(&records).unwrap() else {
+        let Probe::Answers {
+            questions, outline, ..
+        } = Probe::new(&records).unwrap()
+        else {
             panic!("it answers");
         };
+        assert_eq!(outline, None);
         let answers = |words: [&str; 2]| words.map(str::to_owned).to_vec();
         assert_eq!(questions["CT?"], (0, answers(["no", "yes"])));
         assert_eq!(questions["Plane?"], (2, answers(["axial", "sagittal"])));
