@@ -99,6 +99,20 @@ fn harness<'a>(desk: Desk) -> Harness<'a, Desk> {
         )
 }
 
+/// The CT, turned by 20 degrees about the patient's long axis.
+fn turned_ct_volume() -> Volume {
+    let (sin, cos) = 20_f64.to_radians().sin_cos();
+    let rows = [
+        [0.8 * cos, -0.8 * sin, 0.0, -16.0],
+        [0.8 * sin, 0.8 * cos, 0.0, -12.8],
+        [0.0, 0.0, 2.5, -25.0],
+    ];
+    Volume {
+        patient_from_voxel: Affine(rows),
+        ..ct_volume()
+    }
+}
+
 /// 40 x 32 x 20 voxels of CT: a bright ball off the middle, in air.
 fn ct_volume() -> Volume {
     let mut voxels = Vec::new();

@@ -382,17 +382,7 @@ fn all_can_be_deleted_and_brought_back_at_once() {
 #[test]
 fn an_oblique_volume_is_measured_along_the_patient_too() {
     let mut desk = ct_desk();
-    let (sin, cos) = 20_f64.to_radians().sin_cos();
-    let rows = [
-        [0.8 * cos, -0.8 * sin, 0.0, -16.0],
-        [0.8 * sin, 0.8 * cos, 0.0, -12.8],
-        [0.0, 0.0, 2.5, -25.0],
-    ];
-    let turned = Volume {
-        patient_from_voxel: Affine(rows),
-        ..ct_volume()
-    };
-    desk.state.viewer.volume_mut().unwrap().volume = Arc::new(turned);
+    desk.state.viewer.volume_mut().unwrap().volume = Arc::new(turned_ct_volume());
     desk.perform(Action::SetAxes(engine::imaging::Axes::Patient));
     let mut harness = harness(desk);
     use_tool(&mut harness, "Length");

@@ -241,17 +241,7 @@ fn colours_slabs_and_axes_are_chosen_by_name() {
 #[test]
 fn an_oblique_volume_is_shown_along_its_voxels_or_along_the_patient() {
     let mut desk = ct_desk();
-    let (sin, cos) = 20_f64.to_radians().sin_cos();
-    let rows = [
-        [0.8 * cos, -0.8 * sin, 0.0, -16.0],
-        [0.8 * sin, 0.8 * cos, 0.0, -12.8],
-        [0.0, 0.0, 2.5, -25.0],
-    ];
-    let view = desk.state.viewer.volume_mut().unwrap();
-    view.volume = Arc::new(Volume {
-        patient_from_voxel: Affine(rows),
-        ..ct_volume()
-    });
+    desk.state.viewer.volume_mut().unwrap().volume = Arc::new(turned_ct_volume());
     let mut harness = harness(desk);
     let letters = |harness: &Harness<'_, Desk>| {
         let view = views(harness)[0].clone();

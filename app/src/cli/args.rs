@@ -95,7 +95,7 @@ pub struct ViewArgs {
     /// Series: its number or id as `inspect` lists it [default: the first CT, else the first]
     #[arg(long, value_name = "SERIES")]
     pub series: Option<String>,
-    /// Slice, from 1; given several times, a question is about all of them and each is made a picture of [default: the middle one; of frames in colour the first]
+    /// Slice, from 1; with several, a question is about all of them, and generate makes a picture of each [default: the middle one; of frames in colour the first]
     #[arg(long = "slice", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub slices: Vec<u32>,
     /// axial, coronal or sagittal [default: as acquired]

@@ -14,6 +14,7 @@ use super::lockstep::{self, TOGETHER};
 use super::prompt::{neutral, pieces};
 use super::sampler::Sampling;
 use super::vqgan::to_rgb;
+use crate::gpu::GpuError;
 use crate::task::Task;
 
 /// A generated picture: the pixels are private so that only a marked copy can be written.
@@ -145,7 +146,7 @@ impl HealthGpt {
     ) -> Result<GeneratedImage, ModelError> {
         let started = Instant::now();
         let mut asked = self.asked(input)?;
-        let expected = self.codes_of_a_picture()?;
+        let expected = self.codes_of_a_picture(input.task)?;
         let prompt = std::mem::take(&mut asked.prompt);
         let decoding = self.decoding(&asked, input);
         let mut written = Written::default();
@@ -164,7 +165,7 @@ impl HealthGpt {
         if stopped {
             return Err(ModelError::Stopped);
         }
-        self.decoded(written, input.faithful, started)
+        self.decoded(written, input, started)
     }
 
     /// Pictures that [`Self::generate_together`] makes at once: more than one where kernels of our own run.
@@ -176,7 +177,7 @@ impl HealthGpt {
     }
 
     /// Makes several pictures, in lockstep where kernels of our own run and the inputs want the same of the model; else one after
-    /// another. The pictures are those of [`Self::generate`], unless codes are drawn by chance. `on_code` gets the codes of all.
+    /// another, as where there is no room for the keys and values of several. The pictures are those of [`Self::generate`], unless codes are drawn by chance. `on_code` gets the codes of all.
     ///
     /// # Errors
     /// As [`Self::generate`].
@@ -185,7 +186,10 @@ impl HealthGpt {
         inputs: &[GenerateInput<'_>],
         on_code: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Vec<GeneratedImage>, ModelError> {
-        let expected = self.codes_of_a_picture()?;
+        let Some(first) = inputs.first() else {
+            return Ok(Vec::new());
+        };
+        let expected = self.codes_of_a_picture(first.task)?;
         let in_all = inputs.len() * expected;
         let alike = inputs.windows(2).all(|pair| match pair {
             [a, b] => a.task == b.task && a.sampling == b.sampling && !a.faithful && !b.faithful,
@@ -202,9 +206,23 @@ impl HealthGpt {
             rest = later;
             let before = made.len() * expected;
             let on_code = &mut |done: usize, _: usize| on_code(before + done, in_all);
-            match now {
-                [one] => made.push(self.generate(one, on_code)?),
-                several => made.extend(self.in_lockstep(several, on_code)?),
+            let together = match now {
+                [_] => None,
+                several => match self.in_lockstep(several, on_code) {
+                    // One after another needs keys and values of one alone.
+                    Err(ModelError::Gpu(GpuError::NoRoom { .. })) => None,
+                    outcome => Some(outcome?),
+                },
+            };
+            match together {
+                Some(pictures) => made.extend(pictures),
+                None => {
+                    for (number, one) in now.iter().enumerate() {
+                        let on_code =
+                            &mut |done: usize, of: usize| on_code(number * expected + done, of);
+                        made.push(self.generate(one, on_code)?);
+                    }
+                }
             }
         }
         Ok(made)
@@ -226,7 +244,7 @@ impl HealthGpt {
         let (Some((asked, input)), Llm::Plan(plan)) = (first, &self.llm) else {
             return Ok(Vec::new());
         };
-        let expected = self.codes_of_a_picture()?;
+        let expected = self.codes_of_a_picture(input.task)?;
         let decoding = self.decoding(&asked, input);
         let mut written: Vec<Written> = inputs.iter().map(|_| Written::default()).collect();
         let mut done = 0;
@@ -251,19 +269,21 @@ impl HealthGpt {
             Ok(GeneratedImage { secs, ..made })
         };
         let made = written.into_iter();
-        made.map(|written| share(self.decoded(written, false, started)))
+        made.map(|written| share(self.decoded(written, input, started)))
             .collect()
     }
 
-    fn lacking(&self) -> ModelError {
+    fn lacking(&self, task: Task) -> ModelError {
         ModelError::NoCapability {
             model: self.layout.manifest.name.clone(),
-            task: "a picture (it has no image decoder or no image tokens)".to_owned(),
+            task: format!("{task} (it has no image decoder or no image tokens)"),
         }
     }
 
-    fn codes_of_a_picture(&self) -> Result<usize, ModelError> {
-        let (vqgan, _) = self.vqgan.as_ref().ok_or_else(|| self.lacking())?;
+    /// A model that lacks the task says so first.
+    fn codes_of_a_picture(&self, task: Task) -> Result<usize, ModelError> {
+        let _ = self.plugin_ref(task)?;
+        let (vqgan, _) = self.vqgan.as_ref().ok_or_else(|| self.lacking(task))?;
         Ok(vqgan.side * vqgan.side)
     }
 
@@ -279,10 +299,10 @@ impl HealthGpt {
             ..
         } = *input;
         let plugin = self.plugin_ref(task)?;
-        let expected = self.codes_of_a_picture()?;
+        let expected = self.codes_of_a_picture(task)?;
         let (Some(start), Some(end)) = (self.tokenizer.start_index(), self.tokenizer.end_index())
         else {
-            return Err(self.lacking());
+            return Err(self.lacking(task));
         };
         let template = self.layout.manifest.template;
         let text = template.text(&[], &neutral(&self.tokenizer, instruction), 1, true);
@@ -337,16 +357,19 @@ impl HealthGpt {
     fn decoded(
         &self,
         written: Written,
-        faithful: bool,
+        input: &GenerateInput<'_>,
         started: Instant,
     ) -> Result<GeneratedImage, ModelError> {
-        let (vqgan, _) = self.vqgan.as_ref().ok_or_else(|| self.lacking())?;
+        let (vqgan, _) = self
+            .vqgan
+            .as_ref()
+            .ok_or_else(|| self.lacking(input.task))?;
         let Written {
             mut ids,
             codes,
             drafts,
         } = written;
-        if !faithful {
+        if !input.faithful {
             ids.extend(self.tokenizer.end_index());
         }
         let expected = vqgan.side * vqgan.side;

@@ -12,6 +12,7 @@ use super::learner::Learner;
 use super::params::write_f32;
 use super::stage::Trainable;
 use crate::model::HealthGpt;
+use crate::model::config::ClipConfig;
 use crate::model::convert::hashes;
 use crate::model::loader::NamedParam;
 use crate::model::manifest::Manifest;
@@ -60,10 +61,10 @@ pub fn write_model(
         }
         write_f32(&folder.join("model.safetensors"), &tensors)?;
     }
-    write_depth(
-        &clip.join("config.json"),
-        model.clip_config.num_hidden_layers,
-    )?;
+    let blocks = model.clip_config.num_hidden_layers;
+    if ClipConfig::open(&clip)?.num_hidden_layers != blocks {
+        write_depth(&clip.join("config.json"), blocks)?;
+    }
     write_plugins(model, learner, &values, &mut manifest, &new)?;
 
     let known = std::mem::take(&mut manifest.sha256);
@@ -110,7 +111,7 @@ pub fn write_manifest(manifest: &Manifest, folder: &Path) -> Result<(), TrainErr
     fs::write(&path, text).map_err(|error| failed(error.to_string()))
 }
 
-/// The number of a tower's blocks, where it is no longer that of the file.
+/// Writes the number of a tower's blocks into its `config.json`.
 fn write_depth(path: &Path, blocks: usize) -> Result<(), TrainError> {
     let failed = |why: String| TrainError::Checkpoint {
         why,
@@ -119,15 +120,15 @@ fn write_depth(path: &Path, blocks: usize) -> Result<(), TrainError> {
     let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
     let mut config: serde_json::Value =
         serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
-    let tower = match config.get("vision_config").is_some() {
-        true => config.get_mut("vision_config"),
-        false => Some(&mut config),
+    let whole = config.get("vision_config").is_none();
+    let tower = match whole {
+        true => Some(&mut config),
+        false => config.get_mut("vision_config"),
     };
-    let depth = tower.and_then(|tower| tower.get_mut("num_hidden_layers"));
-    let Some(depth) = depth.filter(|depth| depth.as_u64() != Some(blocks as u64)) else {
-        return Ok(());
-    };
-    *depth = blocks.into();
+    // A file may leave out what equals Hugging Face's default.
+    if let Some(tower) = tower.and_then(serde_json::Value::as_object_mut) {
+        let _ = tower.insert("num_hidden_layers".to_owned(), blocks.into());
+    }
     let text = serde_json::to_string_pretty(&config).map_err(|error| failed(error.to_string()))?;
     fs::remove_file(path)
         .and_then(|()| fs::write(path, text + "\n"))
