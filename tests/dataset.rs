@@ -134,6 +134,7 @@ fn pairs(root: &Path, tasks: &[RecordTask]) -> FromPairs {
         shifts: None,
         seed: 1,
         own_words: false,
+        turned: 0,
     }
 }
 
@@ -244,6 +245,69 @@ fn the_same_seed_makes_the_same_records() {
     )
     .unwrap();
     assert_ne!(other.records, again.records);
+}
+
+#[test]
+fn turned_patients_are_asked_about_in_pictures_of_their_own_and_sagittal_ones_keep_their_sides() {
+    let root = tempfile::tempdir().unwrap();
+    let plain = pairs(root.path(), &[RecordTask::Vqa, RecordTask::Ct2Mri]);
+    let before = from_pairs(&plain, &mut go_on).unwrap();
+    let what = FromPairs {
+        turned: 3,
+        ..plain.clone()
+    };
+    let made = from_pairs(&what, &mut go_on).unwrap();
+    let id = |record: &&Record| record.id.clone().unwrap();
+    let (turned, rest): (Vec<&Record>, Vec<&Record>) = made
+        .records
+        .iter()
+        .partition(|record| id(record).contains("-turned/"));
+    assert_eq!(
+        rest,
+        before.records.iter().collect::<Vec<_>>(),
+        "what was asked before is asked still"
+    );
+    for (plane, sided) in [("coronal", false), ("sagittal", true)] {
+        let of: Vec<&&Record> = turned
+            .iter()
+            .filter(|record| id(record).contains(&format!("/{plane}-turned/")))
+            .collect();
+        assert!(
+            of.len() > 12,
+            "{plane}: {} of 3 slices of two legs",
+            of.len()
+        );
+        for record in &of {
+            assert_eq!(record.sided, sided, "{record:?}");
+            assert_eq!(record.task, Some(RecordTask::Vqa));
+            assert!(record.fault(&what.out).is_none(), "{record:?}");
+        }
+        let named = of.iter().filter(|record| {
+            record.topic.as_deref() == Some("plane")
+                && record.answer_type == Some(AnswerType::Choice)
+        });
+        for record in named {
+            assert_eq!(record.conversations[1].value, plane);
+        }
+        // The leg was turned: none of its pictures was there before.
+        let level = |record: &Record| {
+            let path = what.out.join(record.image.as_ref().unwrap());
+            image::open(path).unwrap().to_luma8().into_raw()
+        };
+        let old: Vec<Vec<u8>> = rest
+            .iter()
+            .filter(|record| id(record).contains(&format!("/{plane}/")))
+            .map(|record| level(record))
+            .collect();
+        assert!(!old.is_empty() && of.iter().all(|record| !old.contains(&level(record))));
+    }
+    let upright = rest.iter().filter(|record| record.sided);
+    assert!(
+        upright
+            .clone()
+            .all(|record| id(record).contains("/sagittal/"))
+    );
+    assert!(upright.count() > 0);
 }
 
 #[test]

@@ -287,6 +287,7 @@ fn questions_made_of_volumes_are_those_of_the_records_and_are_scored_by_topic() 
         shifts: None,
         seed: eval.seed,
         own_words: false,
+        turned: 0,
     };
     let made = from_pairs(&what, &mut |_, _| ControlFlow::Continue(())).unwrap();
     // The outline goes with the picture: 10 of 40 voxels wide in the two lower slices of the first leg.

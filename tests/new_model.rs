@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use engine::dataset::records::write;
 use engine::dataset::{OnBad, Records};
+use engine::model::loader::Precision;
 use engine::model::manifest::PlugInKind;
 use engine::model::prompt::{PromptPiece, Template, pieces};
 use engine::model::tokenizer::Tokenizer;
 use engine::task::Task;
 use engine::training::language::train;
 use engine::training::new_model::{ClipSizes, LlmSizes, NewModelConfig, PlugInSizes, create};
+use engine::training::plan::MemoryPlan;
 use engine::training::stage::{Stage, StageConfig};
 use engine::training::step::TrainStep;
 use engine::training::{TrainError, autoencoder};
@@ -249,6 +251,22 @@ fn a_deeper_tower_begins_as_the_one_before_and_learns_where_an_outline_is() {
     };
     outline(&deep.data[0].records);
     deep.data.truncate(1);
+    let trained = |frozen_blocks, extra_blocks| {
+        let config = StageConfig {
+            frozen_blocks,
+            extra_blocks,
+            ..deep.clone()
+        };
+        let plan = MemoryPlan::new(&config, Precision::F32).unwrap();
+        plan.trained as i64
+    };
+    let block = trained(0, 0) - trained(1, 0);
+    assert!(block > 0);
+    assert_eq!(
+        trained(1, 1) - trained(1, 0),
+        block,
+        "a new block is planned for"
+    );
     deep.validation.clear();
     let _ = run(&deep, 0);
     let picture = image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * y) as u8; 3]));

@@ -10,7 +10,7 @@ use engine::dataset::{Message, OnBad, Record, RecordTask, Records, Speaker, reco
 use engine::model::checkpoint::Checkpoint;
 use engine::model::random::Random;
 use engine::training::TrainError;
-use engine::training::examples::{Preparation, example};
+use engine::training::examples::{Augment, Preparation, example};
 use engine::training::experiment::{Experiment, run as run_experiment};
 use engine::training::language::train;
 use engine::training::stage::{BasePrecision, DataEntry, Schedule, Stage, StageConfig};
@@ -408,6 +408,48 @@ fn an_experiment_trains_every_variant_from_the_same_base() {
             .unwrap_err()
             .contains("plugins, experts")
     );
+}
+
+#[test]
+fn a_sided_picture_is_moved_but_never_mirrored() {
+    let root = tempfile::tempdir().unwrap();
+    let config = config(root.path(), "out", Stage::Instruction, 1);
+    let records = Records::read(&config.data[0].records, OnBad::Refuse).unwrap();
+    let model = load(&config.model).unwrap();
+    let left_is_bright = RgbImage::from_fn(64, 64, |x, _| {
+        Rgb([if x < 32 { 200 } else { 20 }; 3])
+    });
+    left_is_bright
+        .save(records.folder.join("left.png"))
+        .unwrap();
+    let mirrored = |sided: bool| -> usize {
+        let record = Record {
+            image: Some("left.png".into()),
+            sided,
+            ..records.records[0].clone()
+        };
+        let how = Preparation {
+            augment: Augment::Any,
+            ..Preparation::default()
+        };
+        let mut random = Random(11);
+        let mut moved = |_| {
+            let made = example(&model, &records, &record, how, &mut random).unwrap();
+            let image = made.image.unwrap();
+            assert_ne!(image, left_is_bright);
+            let side = |from: u32| -> u64 {
+                let level = |(x, y): (u32, u32)| u64::from(image.get_pixel(from + x, y).0[0]);
+                (0..32)
+                    .flat_map(|x| (0..64).map(move |y| (x, y)))
+                    .map(level)
+                    .sum()
+            };
+            usize::from(side(0) < side(32))
+        };
+        (0..40).map(&mut moved).sum()
+    };
+    assert_eq!(mirrored(true), 0);
+    assert!((10..=30).contains(&mirrored(false)), "half of the time");
 }
 
 #[test]

@@ -143,8 +143,8 @@ impl CpuBench {
         for format in [Format::Q8, Format::Q4, Format::F16] {
             let decoder = synthetic_rows(size, Formats::of(format), &[(64, 4)]);
             let name = |what: &str| format!("{what}, {shape}, {}", format.name());
-            let plain = token_seconds(&decoder, None, steps);
-            let plugged = token_seconds(&decoder, Some(0), steps);
+            let plain = token_seconds(&decoder, None, 4, steps);
+            let plugged = token_seconds(&decoder, Some(0), 4, steps);
             let floor = decoder.bytes() as f64 / self.bandwidth;
             let note = format!(
                 "{:.1} by the clock, {:.0} % of reading its bytes",
@@ -169,6 +169,15 @@ impl CpuBench {
                 "tokens/s",
                 note,
             );
+            let before = if self.quick { 128 } else { 1024 };
+            let late = token_seconds(&decoder, None, before, steps / 4);
+            let note = format!(
+                "{:.2}x the time of the first tokens",
+                late.processor / plain.processor
+            );
+            let late = 1.0 / late.processor;
+            let what = name(&format!("no plug-in, after {before} tokens"));
+            self.report.add("decode", what, late, "tokens/s", note);
             let mut least = f64::MAX;
             for first in 0..3 {
                 let rows: Vec<PromptRow> = (0..256)
@@ -193,9 +202,14 @@ struct TokenSeconds {
     clock: f64,
 }
 
-/// Least seconds of one token after a short prompt.
-fn token_seconds(decoder: &PackedDecoder, plugin: Option<usize>, steps: usize) -> TokenSeconds {
-    let rows: Vec<PromptRow> = [1, 300, 301, 302].map(PromptRow::Token).to_vec();
+/// Least seconds of one token after a prompt.
+fn token_seconds(
+    decoder: &PackedDecoder,
+    plugin: Option<usize>,
+    prompt: u32,
+    steps: usize,
+) -> TokenSeconds {
+    let rows: Vec<PromptRow> = (0..prompt).map(|i| PromptRow::Token(i % 300)).collect();
     let vocabulary = decoder.vocabulary() as u32;
     let mut run = decoder.start(plugin, &rows, steps);
     let mut least = TokenSeconds {

@@ -10,7 +10,7 @@ use crate::gpu::Format;
 use crate::gpu::pack::BLOCK;
 
 /// Columns that are multiplied together when there are more than one.
-pub const GROUP: usize = 4;
+pub const GROUP: usize = 2;
 
 /// The largest level: what 127 times it, added up over a block, still fits into 31 bits.
 const LEVELS: f32 = 32767.0;
@@ -206,20 +206,20 @@ mod tests {
     }
 
     #[test]
-    fn five_columns_are_two_groups_and_the_rest_is_zero() {
-        let values: Vec<f32> = (1..=5 * 40).map(|i| i as f32).collect();
+    fn three_columns_are_two_groups_and_the_rest_is_zero() {
+        let values: Vec<f32> = (1..=3 * 40).map(|i| i as f32).collect();
         let orders = Orders {
             natural: true,
             halves: true,
         };
         let columns = Columns::new(Simd::Portable, values, 40, orders);
-        assert_eq!((columns.groups(), columns.together()), (2, 4));
-        let (levels, scales) = columns.group::<4>(1, false);
-        // Column 4, second block: 193 to 200, then padding.
+        assert_eq!((columns.groups(), columns.together()), (2, 2));
+        let (levels, scales) = columns.group::<2>(1, false);
+        // Column 2, second block: 113 to 120, then padding.
         assert_eq!(levels[1][0][7], 32767);
         assert_eq!(levels[1][0][8], 0);
-        assert_eq!(scales[1], [200.0 / 32767.0, 0.0, 0.0, 0.0]);
-        let (halves, _) = columns.group::<4>(1, true);
+        assert_eq!(scales[1], [120.0 / 32767.0, 0.0]);
+        let (halves, _) = columns.group::<2>(1, true);
         assert_eq!(halves[1][0][16 + 3], 32767);
     }
 }

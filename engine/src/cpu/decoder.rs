@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rayon::prelude::*;
 
 use super::attention::{LayerCache, Sizes};
+use super::awake::awake;
 use super::columns::{Columns, Orders};
 use super::lanes::{Simd, dot};
 use super::linear::{Frozen, LowRank, transposed};
@@ -314,8 +315,7 @@ impl Run<'_> {
             ..
         } = &mut *self.held;
         let start = before.len();
-        // On one of the pool's own threads every product starts without waking another first.
-        let x = rayon::scope(|_| model.forward(plugin, x, start, layers));
+        let x = awake(|| model.forward(plugin, x, start, layers));
         before.extend_from_slice(rows);
         let hidden = model.config.hidden_size;
         let from = x.len().checked_sub(kept * hidden);

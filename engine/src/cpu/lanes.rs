@@ -59,14 +59,23 @@ pub(super) trait Lanes: Copy {
     fn q8(self, bytes: &[u8; BLOCK]) -> Self::Weights;
     /// A block of q4, all low halves first.
     fn q4(self, bytes: &[u8; BLOCK / 2]) -> Self::Weights;
-    /// The sum with a block's products and their scale added.
+    /// The sum with a block's products added, times what a level of either side stands for.
     fn add(
         self,
         sum: Self::Sum,
         weights: Self::Weights,
         levels: &[i16; BLOCK],
-        scale: f32,
+        of_weights: f32,
+        of_levels: f32,
     ) -> Self::Sum;
+    /// 8 weights as floats.
+    type Halves: Copy;
+    /// 8 finite weights of f16.
+    fn halves(self, bytes: &[u8; 16]) -> Self::Halves;
+    /// The sum with 8 products added.
+    fn add_halves(self, sum: Self::Sum, weights: Self::Halves, x: &[f32; 8]) -> Self::Sum;
+    /// 8 numbers with 8 weights times `by` added.
+    fn mix_halves(self, to: [f32; 8], weights: Self::Halves, by: f32) -> [f32; 8];
     /// The sum as a number.
     fn total(self, sum: Self::Sum) -> f32;
 }
@@ -101,12 +110,44 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn add(self, sum: f32, weights: [i16; BLOCK], levels: &[i16; BLOCK], scale: f32) -> f32 {
+    fn add(
+        self,
+        sum: f32,
+        weights: [i16; BLOCK],
+        levels: &[i16; BLOCK],
+        of_weights: f32,
+        of_levels: f32,
+    ) -> f32 {
         let products = weights
             .iter()
             .zip(levels)
             .map(|(w, x)| i32::from(*w) * i32::from(*x));
-        sum + scale * products.sum::<i32>() as f32
+        sum + of_weights * of_levels * products.sum::<i32>() as f32
+    }
+
+    type Halves = [f32; 8];
+
+    #[inline(always)]
+    fn halves(self, bytes: &[u8; 16]) -> [f32; 8] {
+        let mut wide = [0.0; 8];
+        for (to, half) in wide.iter_mut().zip(bytes.as_chunks::<2>().0) {
+            *to = finite(f16::from_le_bytes(*half));
+        }
+        wide
+    }
+
+    #[inline(always)]
+    fn add_halves(self, sum: f32, weights: [f32; 8], x: &[f32; 8]) -> f32 {
+        let products = weights.iter().zip(x).map(|(w, x)| w * x);
+        sum + products.sum::<f32>()
+    }
+
+    #[inline(always)]
+    fn mix_halves(self, mut to: [f32; 8], weights: [f32; 8], by: f32) -> [f32; 8] {
+        for (to, weight) in to.iter_mut().zip(weights) {
+            *to += weight * by;
+        }
+        to
     }
 
     #[inline(always)]
@@ -169,7 +210,8 @@ mod avx2 {
             sum: __m256,
             weights: [__m256i; 2],
             levels: &[i16; BLOCK],
-            scale: f32,
+            of_weights: f32,
+            of_levels: f32,
         ) -> __m256 {
             let ([first, second], [x, y]) = (weights, split(levels));
             let products = self.avx2._mm256_add_epi32(
@@ -177,8 +219,41 @@ mod avx2 {
                 self.avx2._mm256_madd_epi16(second, y),
             );
             let products = self.avx._mm256_cvtepi32_ps(products);
-            self.fma
-                ._mm256_fmadd_ps(products, self.avx._mm256_set1_ps(scale), sum)
+            let scale = self.avx._mm256_mul_ps(
+                self.avx._mm256_set1_ps(of_weights),
+                self.avx._mm256_set1_ps(of_levels),
+            );
+            self.fma._mm256_fmadd_ps(products, scale, sum)
+        }
+
+        type Halves = __m256;
+
+        /// As [`finite`](super::finite), 8 at once.
+        #[inline(always)]
+        fn halves(self, bytes: &[u8; 16]) -> __m256 {
+            let bits = self.avx2._mm256_cvtepu16_epi32(cast(*bytes));
+            let (magnitude, sign) = (
+                self.avx._mm256_set1_epi32(0x7fff),
+                self.avx._mm256_set1_epi32(0x8000),
+            );
+            let magnitude = self.avx2._mm256_and_si256(bits, magnitude);
+            let magnitude = self.avx2._mm256_slli_epi32::<13>(magnitude);
+            let up = self.avx._mm256_set1_ps(f32::from_bits(0x7780_0000)); // 2^112
+            let magnitude = self.avx._mm256_mul_ps(cast(magnitude), up);
+            let sign = self.avx2._mm256_and_si256(bits, sign);
+            let sign = self.avx2._mm256_slli_epi32::<16>(sign);
+            self.avx._mm256_or_ps(magnitude, cast(sign))
+        }
+
+        #[inline(always)]
+        fn add_halves(self, sum: __m256, weights: __m256, x: &[f32; 8]) -> __m256 {
+            self.fma._mm256_fmadd_ps(weights, cast(*x), sum)
+        }
+
+        #[inline(always)]
+        fn mix_halves(self, to: [f32; 8], weights: __m256, by: f32) -> [f32; 8] {
+            let by = self.avx._mm256_set1_ps(by);
+            cast(self.fma._mm256_fmadd_ps(weights, by, cast(to)))
         }
 
         #[inline(always)]

@@ -5,6 +5,7 @@
 //! blocks of tokens, four of which share what a row unpacks to. The burn twin defines the arithmetic; [`decoder`] is its counterpart.
 
 mod attention;
+mod awake;
 pub mod columns;
 pub mod decoder;
 mod lanes;

@@ -3,20 +3,17 @@
 use std::ops::Range;
 
 use half::f16;
-use pulp::NullaryFnOnce;
+use pulp::{NullaryFnOnce, cast};
 use rayon::prelude::*;
 
 use super::columns::{Columns, GROUP};
-use super::lanes::{Lanes, Portable, Simd, dot, finite};
+use super::lanes::{Lanes, Portable, Simd, finite};
 use super::rows::Rows;
 use crate::gpu::Format;
 use crate::gpu::pack::BLOCK;
 
 /// Rows of one task. Their bytes stay in the second-level cache while all columns go by.
 const TASK: usize = 64;
-
-/// Rows that are multiplied together.
-const TILE: usize = 2;
 
 /// The products of some rows with all columns: `[rows, columns]`.
 pub fn products(simd: Simd, rows: &Rows, range: Range<usize>, columns: &Columns) -> Vec<f32> {
@@ -115,92 +112,89 @@ impl Unpack<{ BLOCK / 2 }> for Q4 {
     }
 }
 
+// One row at a time, and the scales of its blocks apart from those of the inputs: two rows together, or products of scales laid
+// beside each other, make the compiler gather numbers across vectors, which takes three times as long.
 impl<L: Lanes> Multiply<'_, L> {
-    /// Blocks of `B` bytes times groups of `C` columns, `TILE` rows at a time.
+    /// Blocks of `B` bytes times groups of `C` columns: every unpacking of a block serves all columns of a group.
     #[inline(always)]
     fn levels<U: Unpack<B>, const B: usize, const C: usize>(mut self) {
-        let (from, count) = (self.from, self.columns.count);
-        let blocks = self.rows.blocks();
-        let mut scales = vec![[[0.0f32; C]; TILE]; blocks];
-        let mut last = vec![[[0.0f32; C]; 1]; blocks];
+        let (lanes, count) = (self.lanes, self.columns.count);
+        let mut of_row = vec![0.0f32; self.rows.blocks()];
         let out = std::mem::take(&mut self.out);
         for group in 0..self.columns.groups() {
-            for (i, out) in out.chunks_mut(TILE * count).enumerate() {
-                let row = from + i * TILE;
-                if out.len() == TILE * count {
-                    self.tile::<U, B, C, TILE>(row, group, &mut scales, out);
-                } else {
-                    for (j, out) in out.chunks_mut(count).enumerate() {
-                        self.tile::<U, B, C, 1>(row + j, group, &mut last, out);
+            let (levels, of_columns) = self.columns.group::<C>(group, U::HALVES);
+            for (i, out) in out.chunks_mut(count).enumerate() {
+                let (words, scales) = self.rows.row(self.from + i);
+                for (to, scale) in of_row.iter_mut().zip(scales.as_chunks::<2>().0) {
+                    *to = finite(f16::from_le_bytes(*scale));
+                }
+                let mut sums = [lanes.zero(); C];
+                let words = words.as_chunks::<B>().0.iter();
+                let inputs = levels.iter().zip(of_columns);
+                for ((bytes, of_row), (levels, of_columns)) in words.zip(&of_row).zip(inputs) {
+                    let weights = U::unpack(lanes, bytes);
+                    for ((sum, levels), of_column) in sums.iter_mut().zip(levels).zip(of_columns) {
+                        *sum = lanes.add(*sum, weights, levels, *of_row, *of_column);
                     }
                 }
+                for (to, sum) in out.iter_mut().skip(group * C).zip(sums) {
+                    *to += lanes.total(sum);
+                }
             }
         }
     }
 
-    /// `R` rows times one group of columns: every load of an input serves all rows, every unpacking of a block all columns.
+    /// Rows of f16.
     #[inline(always)]
-    fn tile<U: Unpack<B>, const B: usize, const C: usize, const R: usize>(
-        &self,
-        row: usize,
-        group: usize,
-        scales: &mut [[[f32; C]; R]],
-        out: &mut [f32],
-    ) {
-        let (lanes, count) = (self.lanes, self.columns.count);
-        let (levels, of_columns) = self.columns.group::<C>(group, U::HALVES);
-        let mut words: [&[[u8; B]]; R] = [&[]; R];
-        for (r, words) in words.iter_mut().enumerate() {
-            let (bytes, of_row) = self.rows.row(row + r);
-            *words = bytes.as_chunks::<B>().0;
-            let of_row = of_row.as_chunks::<2>().0;
-            for ((to, of_row), column) in scales.iter_mut().zip(of_row).zip(of_columns) {
-                let of_row = finite(f16::from_le_bytes(*of_row));
-                for (to, column) in to[r].iter_mut().zip(column) {
-                    *to = of_row * column;
-                }
+    fn halves(mut self) {
+        let columns = self.columns;
+        let k = columns.k.max(1);
+        let out = std::mem::take(&mut self.out);
+        let four = columns.values.chunks_exact(4 * k);
+        let rest = four.remainder().chunks_exact(k);
+        let first_of_rest = 4 * four.len();
+        for (i, out) in out.chunks_mut(columns.count.max(1)).enumerate() {
+            let (words, _) = self.rows.row(self.from + i);
+            for (values, out) in four.clone().zip(out.chunks_mut(4)) {
+                self.halves_of_row::<4>(words, values, out);
             }
-        }
-        let blocks = words.iter().map(|words| words.len()).min().unwrap_or(0);
-        let words = words.map(|words| words.get(..blocks).unwrap_or_default());
-        let mut sums = [[lanes.zero(); C]; R];
-        for (b, (levels, scales)) in levels.iter().zip(&*scales).enumerate().take(blocks) {
-            let mut weights = [U::unpack(lanes, &words[0][b]); R];
-            for (weights, words) in weights.iter_mut().zip(&words).skip(1) {
-                *weights = U::unpack(lanes, &words[b]);
-            }
-            for (c, levels) in levels.iter().enumerate() {
-                for ((sums, weights), scales) in sums.iter_mut().zip(&weights).zip(scales) {
-                    sums[c] = lanes.add(sums[c], *weights, levels, scales[c]);
-                }
-            }
-        }
-        for (out, sums) in out.chunks_mut(count).zip(sums) {
-            for (to, sum) in out.iter_mut().skip(group * C).zip(sums) {
-                *to += lanes.total(sum);
+            let out = out.iter_mut().skip(first_of_rest);
+            for (values, out) in rest.clone().zip(out) {
+                self.halves_of_row::<1>(words, values, std::slice::from_mut(out));
             }
         }
     }
 
-    /// Rows of f16, as floats.
+    /// One row times `C` columns.
     #[inline(always)]
-    fn halves(self) {
-        let Self {
-            rows,
-            from,
-            columns,
-            out,
-            ..
-        } = self;
-        let mut row = vec![0.0f32; rows.k];
-        for (i, out) in out.chunks_mut(columns.count).enumerate() {
-            let (words, _) = rows.row(from + i);
-            for (to, half) in row.iter_mut().zip(words.as_chunks::<2>().0) {
-                *to = finite(f16::from_le_bytes(*half));
+    fn halves_of_row<const C: usize>(&self, words: &[u8], values: &[f32], out: &mut [f32]) {
+        let (lanes, k) = (self.lanes, self.columns.k.max(1));
+        let (pairs, rest) = words.as_chunks::<32>();
+        let mut columns: [_; C] = std::array::from_fn(|c| {
+            let column = values.get(c * k..(c + 1) * k).unwrap_or_default();
+            column.as_chunks::<16>().0.iter()
+        });
+        // Two sums of each column, so that a product does not wait for the one before it.
+        let mut sums = [[lanes.zero(); 2]; C];
+        for pair in pairs {
+            let weights = cast::<_, [[u8; 16]; 2]>(*pair).map(|bytes| lanes.halves(&bytes));
+            for (sums, column) in sums.iter_mut().zip(&mut columns) {
+                let Some(x) = column.next() else {
+                    break;
+                };
+                let x: [[f32; 8]; 2] = cast(*x);
+                for ((sum, weights), x) in sums.iter_mut().zip(weights).zip(&x) {
+                    *sum = lanes.add_halves(*sum, weights, x);
+                }
             }
-            for (to, column) in out.iter_mut().zip(columns.values.chunks(rows.k.max(1))) {
-                *to += dot(&row, column);
-            }
+        }
+        let whole = 16 * pairs.len();
+        for ((to, sums), values) in out.iter_mut().zip(sums).zip(values.chunks_exact(k)) {
+            let [a, b] = sums.map(|sum| lanes.total(sum));
+            let rest = rest.as_chunks::<2>().0.iter();
+            let rest = rest.zip(values.iter().skip(whole));
+            let products = rest.map(|(half, x)| finite(f16::from_le_bytes(*half)) * x);
+            *to += a + b + products.sum::<f32>();
         }
     }
 }

@@ -13,6 +13,7 @@ use super::facts::Scanner;
 use super::pairs::{Levels, Subject, quarter, subject_folders};
 use super::record::{AnswerType, Record, RecordTask};
 use super::shown::{Shown, shown};
+use super::turned::turned;
 use super::words::{Question, description, instruction, item_random, questions};
 use crate::imaging::{ImagingError, Plane};
 
@@ -33,6 +34,8 @@ pub struct FromPairs {
     pub seed: u64,
     /// Instructions for images in the words of the program's own buttons only, not in half of the records in other words.
     pub own_words: bool,
+    /// Coronal and sagittal slices of each turned subject, each, that questions are asked about as well: for training only.
+    pub turned: usize,
 }
 
 /// The records, and what was noticed.
@@ -90,6 +93,11 @@ pub fn from_pairs(
         for shown in shown(&subject, planes, what.side, 1)? {
             writer.slice(&shown, shift)?;
         }
+        for plane in planes.iter().filter(|plane| **plane != Plane::Axial) {
+            for shown in turned(&subject, *plane, what.turned, what.side, what.seed)? {
+                writer.slice(&shown, shift)?;
+            }
+        }
     }
     Ok(made)
 }
@@ -127,7 +135,7 @@ impl Writer<'_> {
             let mut record = vqa_record(&question, &image);
             record.id = Some(self.id(shown, scanner, question.topic.name()));
             record.lesion_mask = mask.clone();
-            self.push(record, RecordTask::Vqa, scanner);
+            self.push(record, RecordTask::Vqa, shown, scanner);
         }
         Ok(())
     }
@@ -142,7 +150,7 @@ impl Writer<'_> {
             answer_type: Some(AnswerType::Open),
             ..Record::about(image, question, answer)
         };
-        self.push(record, RecordTask::Describe, scanner);
+        self.push(record, RecordTask::Describe, shown, scanner);
         Ok(())
     }
 
@@ -185,7 +193,7 @@ impl Writer<'_> {
             target_image: Some(target),
             ..Record::about(image, words, "")
         };
-        self.push(record, task, scanner);
+        self.push(record, task, shown, scanner);
         Ok(())
     }
 
@@ -198,8 +206,9 @@ impl Writer<'_> {
         self.picture(shown, "MR-moved", &moved.picture(self.what.side))
     }
 
-    fn push(&mut self, record: Record, task: RecordTask, scanner: Scanner) {
+    fn push(&mut self, record: Record, task: RecordTask, shown: &Shown, scanner: Scanner) {
         self.made.records.push(Record {
+            sided: shown.plane == Plane::Sagittal && !task.generates(),
             subject: Some(self.subject.to_owned()),
             task: Some(task),
             modality: Some(scanner.code().to_owned()),
@@ -231,7 +240,7 @@ impl Writer<'_> {
         levels: &[u8],
     ) -> Result<(PathBuf, bool), DatasetError> {
         let folder = Path::new("images").join(self.subject);
-        let name = format!("{}_{:03}_{kind}.png", shown.plane.name(), shown.index + 1);
+        let name = format!("{}_{:03}_{kind}.png", shown.kind(), shown.index + 1);
         let path = folder.join(name);
         let new = self.written.insert(path.clone());
         if new {
@@ -243,7 +252,7 @@ impl Writer<'_> {
 
 /// Names an item for people and for its random numbers: slices from 1.
 fn item_id(subject: &str, shown: &Shown, scanner: Scanner, what: &str) -> String {
-    let (plane, slice) = (shown.plane.name(), shown.index + 1);
+    let (plane, slice) = (shown.kind(), shown.index + 1);
     format!("{subject}/{plane}/{slice}/{}/{what}", scanner.code())
 }
 

@@ -20,6 +20,7 @@ pub mod record;
 pub mod records;
 pub mod shown;
 pub mod split;
+mod turned;
 pub mod words;
 
 pub use atomic::write_atomically;

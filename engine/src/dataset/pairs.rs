@@ -140,6 +140,20 @@ impl Subject {
     /// There is no such slice.
     pub fn slice(&self, plane: Plane, index: usize) -> Result<Option<SubjectSlice>, DatasetError> {
         let (ct, mr) = (self.ct.slice(plane, index)?, self.mr.slice(plane, index)?);
+        let lesion = self
+            .lesion
+            .as_ref()
+            .map(|lesion| lesion.slice(plane, index));
+        Ok(self.levelled(ct, &mr, lesion.transpose()?))
+    }
+
+    /// Slices of this subject as they are shown; `None` if they are mostly air.
+    pub(super) fn levelled(
+        &self,
+        ct: Slice,
+        mr: &Slice,
+        lesion: Option<Slice>,
+    ) -> Option<SubjectSlice> {
         let body = ct.samples.iter().filter(|hu| **hu > BODY_HU).count();
         let mr_levels: Vec<u8> = mr
             .samples
@@ -149,13 +163,8 @@ impl Subject {
         let mean = mr_levels.iter().map(|level| f64::from(*level)).sum::<f64>()
             / mr_levels.len().max(1) as f64;
         if (body as f64) < 0.1 * ct.samples.len() as f64 || mean < 5.0 {
-            return Ok(None);
+            return None;
         }
-        let lesion = self
-            .lesion
-            .as_ref()
-            .map(|lesion| lesion.slice(plane, index))
-            .transpose()?;
         let ct_levels = ct
             .samples
             .iter()
@@ -167,12 +176,12 @@ impl Subject {
             width,
             height,
         };
-        Ok(Some(SubjectSlice {
+        Some(SubjectSlice {
             ct: levels(ct_levels),
             mr: levels(mr_levels),
             hu: ct,
             lesion,
-        }))
+        })
     }
 
     fn pair(&self, index: usize) -> Result<Option<Pair>, DatasetError> {

@@ -57,6 +57,9 @@ pub struct Record {
     /// The lesion's outline, white inside, on a picture like `image`: what teaches a vision tower where to look. No answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lesion_mask: Option<PathBuf>,
+    /// The picture is never mirrored while training: left and right of a sagittal slice are front and back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sided: bool,
 }
 
 /// One turn.

@@ -14,8 +14,10 @@ pub const OTHER_PLANES: usize = 12;
 pub struct Shown {
     /// The plane.
     pub plane: Plane,
-    /// The slice, from 0.
+    /// The slice, from 0; of turned subjects, which one of them.
     pub index: usize,
+    /// The subject was turned first.
+    pub turned: bool,
     /// CT: grey levels of a square.
     pub ct: Vec<u8>,
     /// MR.
@@ -45,6 +47,12 @@ impl Shown {
             height: outline.height,
         };
         Some(levels.squared(self.slice.hu.spacing_mm).picture(side))
+    }
+
+    /// Its plane, for names of files and items.
+    pub fn kind(&self) -> String {
+        let turned = if self.turned { "-turned" } else { "" };
+        format!("{}{turned}", self.plane.name())
     }
 
     /// What is known about it.
@@ -93,6 +101,7 @@ pub fn shown(
             all.push(Shown {
                 plane: *plane,
                 index,
+                turned: false,
                 ct: slice.ct.squared(spacing).picture(side),
                 mr: slice.mr.squared(spacing).picture(side),
                 lesion: match plane {

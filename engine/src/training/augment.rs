@@ -46,6 +46,14 @@ impl Motion {
         }
     }
 
+    /// The same, its sides kept.
+    pub fn unmirrored(self) -> Self {
+        Self {
+            mirrored: false,
+            ..self
+        }
+    }
+
     /// The moved picture, bilinear between pixels.
     pub fn apply(&self, image: &RgbImage) -> RgbImage {
         if *self == Self::NONE {
@@ -135,6 +143,7 @@ mod tests {
         let moved = mirrored.apply(&image);
         assert_eq!(moved.get_pixel(0, 1), image.get_pixel(3, 1));
         assert_eq!(moved.get_pixel(2, 0), image.get_pixel(1, 0));
+        assert_eq!(mirrored.unmirrored().apply(&image), image);
     }
 
     #[test]

@@ -90,6 +90,7 @@ pub fn example(
     let motion = match how.augment {
         Augment::Off => Motion::NONE,
         Augment::Small => Motion::small(random),
+        Augment::Any if record.sided => Motion::any(random).unmirrored(),
         Augment::Any => Motion::any(random),
     };
     let image = record.image.as_deref().map(open).transpose()?;

@@ -40,10 +40,11 @@ impl MemoryPlan {
                 .iter()
                 .map(|site| site.d_out * site.d_in)
                 .sum::<usize>();
-        let tower = clip.num_hidden_layers
-            * (4 * clip.hidden_size * clip.hidden_size
-                + 2 * clip.hidden_size * clip.intermediate_size);
-        let (layers, tower) = (layers as u64, tower as u64);
+        let block =
+            4 * clip.hidden_size * clip.hidden_size + 2 * clip.hidden_size * clip.intermediate_size;
+        let blocks = clip.num_hidden_layers + config.extra_blocks;
+        let still = config.frozen_blocks.min(blocks);
+        let (layers, block) = (layers as u64, block as u64);
         let (mut trained, mut frozen) = (0, 0);
         let mut count = |weights: u64, moves: bool, bytes: u64| {
             if moves {
@@ -57,7 +58,8 @@ impl MemoryPlan {
             Precision::F16 => 2,
         };
         count(layers, trainable.base, base_bytes);
-        count(tower, trainable.vision, 4);
+        count(still as u64 * block, false, 4);
+        count((blocks - still) as u64 * block, trainable.vision, 4);
         count(tables, trainable.embeddings, base_bytes);
         for plugin in &layout.manifest.plugins {
             let named = config.data.iter().any(|entry| entry.plugin == plugin.name);

@@ -53,6 +53,7 @@ fn pairs(args: &DatasetPairsArgs, console: &mut Console<'_>) -> Result<(), Failu
         shifts: shifts.map_err(Error::from)?,
         seed: args.split.seed,
         own_words: args.own_words,
+        turned: args.turned as usize,
     };
     let made = worker::run("reading pairs", console, move |reporter| {
         Ok(from_pairs(&what, &mut |done, of| {
@@ -72,6 +73,18 @@ fn pairs(args: &DatasetPairsArgs, console: &mut Console<'_>) -> Result<(), Failu
          not asked about it; its place is that of its centre relative to the limb's, in the picture's directions; its size is the \
          largest distance between two points of its outline. The body part is \"limb\": the data say nothing finer."
     ));
+    if args.turned > 0 {
+        let turned = args.turned;
+        about.push(format!(
+            "For training only, questions are also asked of {turned} coronal and {turned} sagittal slices of each subject turned by \
+             up to 30 degrees about its long axis and tilted by up to 12; those that are mostly air are left out."
+        ));
+    }
+    about.push(
+        "Records with a sagittal slice are `sided`: training does not mirror their pictures. `lesion_mask` names a picture of the \
+         lesion's outline, which teaches a vision tower where to look; it is no part of a question."
+            .to_owned(),
+    );
     if shifted {
         about.push(
             "For the conversions MR was moved by whole pixels as the alignment table recommends. Use these records for training \
