@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use engine::dataset::records::write;
 use engine::dataset::{OnBad, Records};
+use engine::model::clip::pixels_tensor;
 use engine::model::loader::Precision;
 use engine::model::manifest::PlugInKind;
 use engine::model::prompt::{PromptPiece, Template, pieces};
@@ -181,6 +182,7 @@ fn a_resumed_vision_stage_gives_the_very_weights_of_an_uninterrupted_one() {
         model: new(root.path()),
         extra_blocks: 1,
         tone_jitter: 0.2,
+        patch_share: 0.5,
         ..config(root.path(), "whole", Stage::Vision, 5)
     };
     let files = [
@@ -189,6 +191,30 @@ fn a_resumed_vision_stage_gives_the_very_weights_of_an_uninterrupted_one() {
         "model/clip/model.safetensors",
     ];
     resumes_to_the_bit(&whole, &root.path().join("broken"), &files);
+}
+
+#[test]
+fn a_tower_can_look_at_some_patches_as_if_there_were_no_others() {
+    let root = tempfile::tempdir().unwrap();
+    let model = load(&new(root.path())).unwrap();
+    let side = model.preprocessor.size;
+    let values = (0..3 * side * side).map(|i| (i % 7) as f32 / 7.0);
+    let pixels = || pixels_tensor(values.clone().collect(), [side, side], &model.device);
+    let numbers = |state: Tensor<3>| state.into_data().iter::<f32>().collect::<Vec<f32>>();
+    let last = model.clip.layers.len();
+    let whole = model.clip.hidden_state(pixels(), last);
+    let [_, tokens, hidden] = whole.dims();
+    let all: Vec<usize> = (0..tokens - 1).collect();
+    let of = |layer: usize, patches: &[usize]| {
+        numbers(model.clip.hidden_state_of(pixels(), layer, patches))
+    };
+    assert_eq!(of(last, &all), numbers(whole.clone()));
+    // Before the first block no patch knows of another, behind the last it knows of those that are there.
+    let (few, whole) = ([1, 3], numbers(whole));
+    let row = |state: &[f32], token: usize| state[token * hidden..(token + 1) * hidden].to_vec();
+    let first = numbers(model.clip.hidden_state(pixels(), 0));
+    assert_eq!(row(&of(0, &few), 2), row(&first, 4));
+    assert_ne!(row(&of(last, &few), 2), row(&whole, 4));
 }
 
 #[test]

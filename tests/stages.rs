@@ -108,6 +108,7 @@ pub fn config(root: &Path, out: &str, stage: Stage, steps: u64) -> StageConfig {
         outline_weight: 0.0,
         tone_jitter: 0.0,
         each_patch_answers: false,
+        patch_share: 1.0,
         position_offset: 0.0,
         begin_at_codebook: false,
         written_share: None,
@@ -416,9 +417,7 @@ fn a_sided_picture_is_moved_but_never_mirrored() {
     let config = config(root.path(), "out", Stage::Instruction, 1);
     let records = Records::read(&config.data[0].records, OnBad::Refuse).unwrap();
     let model = load(&config.model).unwrap();
-    let left_is_bright = RgbImage::from_fn(64, 64, |x, _| {
-        Rgb([if x < 32 { 200 } else { 20 }; 3])
-    });
+    let left_is_bright = RgbImage::from_fn(64, 64, |x, _| Rgb([if x < 32 { 200 } else { 20 }; 3]));
     left_is_bright
         .save(records.folder.join("left.png"))
         .unwrap();

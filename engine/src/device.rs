@@ -244,7 +244,7 @@ pub fn answers(device: &wgpu::Device) -> bool {
     mapped || no_room
 }
 
-/// A device instead of the GPU that was lost: the best adapter once more, or the CPU where that fails or `again` is
+/// A device instead of the GPU that was lost: its adapter once more, the best one where it is gone, or the CPU where that fails or `again` is
 /// false. The reason says which, and why the GPU was lost.
 pub fn replace(again: bool, why_lost: &str) -> (Device, DeviceInfo) {
     let failed = if again {
@@ -263,11 +263,29 @@ pub fn replace(again: bool, why_lost: &str) -> (Device, DeviceInfo) {
     ))
 }
 
+/// What tells adapters apart: name, interface, and the number that the maker gave the chip.
+type Identity = (String, wgpu::Backend, u32);
+
+fn identity(info: &wgpu::AdapterInfo) -> Identity {
+    (info.name.clone(), info.backend, info.device)
+}
+
+/// Which of the adapters to start after one was lost: it, or the best where it is gone.
+fn again(lost: Option<&Identity>, found: &[Identity]) -> usize {
+    let same = lost.and_then(|lost| found.iter().position(|one| one == lost));
+    same.unwrap_or(0)
+}
+
 fn another_gpu() -> Result<(Device, wgpu::AdapterInfo), NoAdapter> {
+    let lost = match started().as_ref() {
+        Some(Ok((_, gpu))) => Some(identity(&gpu.info)),
+        _ => None,
+    };
     let (instance, adapters) = found();
-    let mut adapters = adapters.into_iter();
+    let identities: Vec<Identity> = adapters.iter().map(|a| identity(&a.get_info())).collect();
     let adapter = adapters
-        .next()
+        .into_iter()
+        .nth(again(lost.as_ref(), &identities))
         .ok_or_else(|| NoAdapter("no adapter with a driver was found".to_owned()))?;
     let (burn, gpu) = start_gpu(instance, &adapter)?;
     *started() = Some(Ok((burn.clone(), gpu)));
@@ -308,6 +326,21 @@ fn start_gpu(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn after_a_loss_the_same_adapter_is_started_and_the_best_where_it_is_gone() {
+        let card = |name: &str, backend, chip| (name.to_owned(), backend, chip);
+        let (vulkan, dx12) = (wgpu::Backend::Vulkan, wgpu::Backend::Dx12);
+        let found = [
+            card("A", vulkan, 1),
+            card("A", dx12, 1),
+            card("B", vulkan, 2),
+        ];
+        assert_eq!(again(Some(&card("B", vulkan, 2)), &found), 2);
+        assert_eq!(again(Some(&card("A", dx12, 1)), &found), 1);
+        assert_eq!(again(Some(&card("A", vulkan, 7)), &found), 0);
+        assert_eq!(again(None, &found), 0);
+    }
 
     #[test]
     fn auto_never_picks_a_software_rasteriser() {

@@ -6,7 +6,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
 use super::config::ClipConfig;
 use super::error::ModelError;
@@ -102,6 +102,18 @@ impl ClipVision {
     pub fn hidden_state(&self, pixels: Tensor<4>, index: usize) -> Tensor<3> {
         let layers = self.layers.iter().take(index);
         layers.fold(self.embeddings(pixels), |x, layer| layer.forward(x))
+    }
+
+    /// One hidden state of some patches (their numbers, from 0) that see only each other and the class token:
+    /// `[batch, 1 + patches, hidden]`.
+    pub fn hidden_state_of(&self, pixels: Tensor<4>, index: usize, patches: &[usize]) -> Tensor<3> {
+        let tokens: Vec<i64> = std::iter::once(0)
+            .chain(patches.iter().map(|patch| *patch as i64 + 1))
+            .collect();
+        let embeddings = self.embeddings(pixels);
+        let tokens = Tensor::<1, Int>::from_data(tokens.as_slice(), &embeddings.device());
+        let layers = self.layers.iter().take(index);
+        layers.fold(embeddings.select(1, tokens), |x, layer| layer.forward(x))
     }
 
     /// Hidden state 0.

@@ -30,7 +30,7 @@ use super::ssim::Ssim;
 use super::stage::{Stage, StageConfig};
 use super::step::{Log, TrainStep};
 use super::validation::{self, Found, ValidationSet, question, response};
-use super::vision::{self, Probe, Probed, Truth};
+use super::vision::{self, Probe, Probed, Seen, Truth};
 use super::workers::share_out;
 use crate::model::adapter::Dropout;
 use crate::model::checkpoint::Checkpoint;
@@ -416,14 +416,32 @@ impl Run {
                 what: "a record without a picture teaches a vision tower nothing".to_owned(),
             }));
         };
-        let patches = learner.patches(&self.model, plugin, image, &self.device)?;
+        let side = self.model.preprocessor.size / self.model.clip.patch.max(1);
+        let share = self.config.patch_share;
+        let seen = if share < 1.0 {
+            let kept = vision::some_of(side * side, share, &mut sequence.dropout.clone());
+            let state = learner.some_patches(&self.model, plugin, image, &self.device, &kept)?;
+            Seen {
+                state,
+                patches: side * side,
+                kept: Some(kept),
+            }
+        } else {
+            let state = learner.patches(&self.model, plugin, image, &self.device)?;
+            let [_, patches, _] = state.dims();
+            Seen {
+                state,
+                patches,
+                kept: None,
+            }
+        };
         let soft = self.soft.as_ref();
         if let Probe::Codes(_) = probe {
             let targets = sequence.example.targets.iter();
             let codes: Vec<u32> = targets
                 .filter_map(|id| self.model.tokenizer.code_of(*id))
                 .collect();
-            return vision::loss(probe, weights, patches, &Truth::Codes(&codes), soft, false);
+            return vision::loss(probe, weights, &seen, &Truth::Codes(&codes), soft, false);
         }
         // Other questions about the same picture cost a probe nothing.
         let source = self.sources.get(sequence.source);
@@ -434,7 +452,7 @@ impl Run {
         let mut losses = asked.into_iter().flatten().map(|record| {
             let asked = question(record);
             let truth = Truth::Answer(&asked, response(record));
-            vision::loss(probe, weights, patches.clone(), &truth, soft, each)
+            vision::loss(probe, weights, &seen, &truth, soft, each)
         });
         let first = losses.next().unwrap_or_else(|| {
             Err(TrainError::Model(ModelError::Invalid {
@@ -446,7 +464,7 @@ impl Run {
             return Ok(answers);
         };
         let outline = Truth::Outline(mask);
-        let outline = vision::loss(probe, weights, patches, &outline, soft, true)?;
+        let outline = vision::loss(probe, weights, &seen, &outline, soft, true)?;
         Ok(answers + outline.mul_scalar(config.outline_weight))
     }
 

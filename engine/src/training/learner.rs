@@ -290,15 +290,42 @@ impl Learner {
         image: &RgbImage,
         device: &Device,
     ) -> Result<Tensor<3>, TrainError> {
+        let (pixels, layer) = self.seen(model, plugin, image, device)?;
+        let state = self.clip.hidden_state(pixels, layer);
+        let [_, tokens, _] = state.dims();
+        Ok(state.narrow(1, 1, tokens - 1))
+    }
+
+    /// The same of some patches, as if there were no others: `[1, kept, hidden]`.
+    ///
+    /// # Errors
+    /// As [`Self::patches`].
+    pub fn some_patches(
+        &self,
+        model: &HealthGpt,
+        plugin: &PlugIn,
+        image: &RgbImage,
+        device: &Device,
+        kept: &[usize],
+    ) -> Result<Tensor<3>, TrainError> {
+        let (pixels, layer) = self.seen(model, plugin, image, device)?;
+        let state = self.clip.hidden_state_of(pixels, layer, kept);
+        Ok(state.narrow(1, 1, kept.len()))
+    }
+
+    /// A picture as the tower gets it, and the hidden state that a plug-in reads.
+    fn seen(
+        &self,
+        model: &HealthGpt,
+        plugin: &PlugIn,
+        image: &RgbImage,
+        device: &Device,
+    ) -> Result<(Tensor<4>, usize), TrainError> {
         let layers = model.clip_config.num_hidden_layers;
         let layer = hidden_state_index(plugin.entry.vit_hidden_state, layers)?;
         let side = model.preprocessor.size;
         let pixels = clip_pixels(image, &model.preprocessor);
-        let state = self
-            .clip
-            .hidden_state(pixels_tensor(pixels, [side, side], device), layer);
-        let [_, tokens, _] = state.dims();
-        Ok(state.narrow(1, 1, tokens - 1))
+        Ok((pixels_tensor(pixels, [side, side], device), layer))
     }
 }
 

@@ -154,6 +154,10 @@ fn is_zero(value: &f64) -> bool {
     *value == 0.0
 }
 
+fn is_whole(value: &f64) -> bool {
+    *value == 1.0
+}
+
 fn one_question() -> usize {
     1
 }
@@ -212,6 +216,10 @@ pub struct StageConfig {
     /// In stage `vision`, every patch has to know an answer by itself; else the mean of all patches.
     #[serde(default, skip_serializing_if = "is_false")]
     pub each_patch_answers: bool,
+    /// In stage `vision`: the share of a picture's patches that go through the tower, drawn anew for every picture (PatchDropout, Liu
+    /// et al. 2022). A quarter takes a fifth of the time; the last steps should see all of them, as a user's picture will.
+    #[serde(default = "one", skip_serializing_if = "is_whole")]
+    pub patch_share: f64,
     /// In stage `vision`, before the first step: added to every other channel of the position embeddings and taken from the rest. The
     /// norm after them leaves a patch's direction alone; beside a constant its brightness counts too.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -338,6 +346,12 @@ impl StageConfig {
             return Err(wrong(
                 "extra_blocks and outline_weight are for stage vision".to_owned(),
             ));
+        }
+        if config.patch_share != 1.0 && config.stage != Stage::Vision {
+            return Err(wrong("patch_share is for stage vision".to_owned()));
+        }
+        if !(0.01..=1.0).contains(&config.patch_share) {
+            return Err(wrong("patch_share is from 0.01 to 1".to_owned()));
         }
         if !(0.0..=100.0).contains(&config.outline_weight)
             || !(0.0..=2.0).contains(&config.tone_jitter)

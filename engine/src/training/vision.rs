@@ -25,6 +25,7 @@ use crate::model::initializer::Initializer;
 use crate::model::layers::matmul_rows;
 use crate::model::loader::{Loader, Precision, Source};
 use crate::model::plugin::PlugIn;
+use crate::model::random::Random;
 use crate::model::vqgan::to_rgb;
 use crate::model::{HealthGpt, ModelError, Sampling};
 
@@ -120,7 +121,39 @@ pub enum Truth<'a> {
     Outline(&'a RgbImage),
 }
 
-/// Mean cross-entropy of a probe over the hidden state `[1, patches, hidden]`; codes are spread over those that look alike. With
+/// What the tower says of a picture.
+pub struct Seen {
+    /// `[1, patches, hidden]`.
+    pub state: Tensor<3>,
+    /// Patches that a picture has.
+    pub patches: usize,
+    /// Those that went through the tower, where that were not all.
+    pub kept: Option<Vec<usize>>,
+}
+
+impl Seen {
+    /// Of something for each patch, what there is for those that went through the tower.
+    fn pick<T: Copy>(&self, all: &[T]) -> Vec<T> {
+        match &self.kept {
+            Some(kept) => kept.iter().filter_map(|i| all.get(*i)).copied().collect(),
+            None => all.to_vec(),
+        }
+    }
+}
+
+/// A share of the patches of a picture, at least one, in their order.
+pub fn some_of(patches: usize, share: f64, random: &mut Random) -> Vec<usize> {
+    let count = ((patches as f64 * share).round() as usize).clamp(1, patches.max(1));
+    let mut all: Vec<usize> = (0..patches).collect();
+    for i in 0..count.min(patches) {
+        all.swap(i, i + random.below(patches - i));
+    }
+    all.truncate(count);
+    all.sort_unstable();
+    all
+}
+
+/// Mean cross-entropy of a probe over the hidden state of patches; codes are spread over those that look alike. With
 /// `each_patch`, every patch has to know the answer by itself, not their mean alone: a language model then finds it wherever it looks.
 ///
 /// # Errors
@@ -128,16 +161,17 @@ pub enum Truth<'a> {
 pub fn loss(
     probe: &Probe,
     weights: &Param<Tensor<2>>,
-    patches: Tensor<3>,
+    seen: &Seen,
     truth: &Truth<'_>,
     soft: Option<&SoftCodes>,
     each_patch: bool,
 ) -> Result<Tensor<1>, TrainError> {
-    let [_, count, _] = patches.dims();
+    let (count, patches) = (seen.patches, seen.state.clone());
     match (probe, truth) {
         (Probe::Codes(_), Truth::Codes(codes)) if codes.len() == count => {
             let logits: Tensor<2> = matmul_rows(patches, weights.val()).squeeze_dim(0);
             let [_, classes] = logits.dims();
+            let codes = &seen.pick(codes);
             let targets = match soft {
                 Some(soft) => soft.of_codes(codes),
                 None => codes
@@ -164,7 +198,7 @@ pub fn loss(
                 return Err(invalid("no record of the file has an outline".to_owned()));
             };
             let logits = answer_logits(weights, patches, *first, 2, true);
-            let shares = covered(mask, count);
+            let shares = seen.pick(&covered(mask, count));
             let targets = shares.iter().flat_map(|share| [1.0 - share, *share]);
             Ok(cross_entropy(logits, targets.collect()))
         }
@@ -351,6 +385,28 @@ impl Reader for Probed<'_> {
 mod tests {
     use super::*;
     use crate::dataset::{Message, Record, Speaker};
+
+    #[test]
+    fn a_quarter_of_the_patches_is_another_quarter_every_time_and_each_is_there_as_often() {
+        let mut random = Random(1);
+        let mut times = [0; 16];
+        for _ in 0..4000 {
+            let some = some_of(16, 0.25, &mut random);
+            assert!(
+                some.len() == 4 && some.is_sorted_by(|a, b| a < b),
+                "{some:?}"
+            );
+            for patch in some {
+                times[patch] += 1;
+            }
+        }
+        assert!(
+            times.iter().all(|times| (900..1100).contains(times)),
+            "{times:?}"
+        );
+        assert_eq!(some_of(16, 1.0, &mut random), (0..16).collect::<Vec<_>>());
+        assert_eq!(some_of(3, 0.01, &mut random).len(), 1);
+    }
 
     #[test]
     fn an_outline_covers_the_patches_that_it_lies_on() {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts nano together: the model of the last step, with its caution and the hashes of its parts. Usage: assets/recipes/nano/25-assemble.sh [OUT]
+# Puts nano together: the model of the last step, with its caution and the hashes of its parts. Usage: assets/recipes/nano/26-assemble.sh [OUT]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 out=${1:-assets/models/nano}
