@@ -25,7 +25,7 @@ pub(super) fn awake<T: Send>(work: impl FnOnce() -> T + Send) -> T {
             }
         }
     };
-    let result = rayon::scope(|scope| {
+    rayon::scope(|scope| {
         let others = rayon::current_num_threads().saturating_sub(1);
         for _ in 0..others {
             scope.spawn(|_| watch());
@@ -37,8 +37,7 @@ pub(super) fn awake<T: Send>(work: impl FnOnce() -> T + Send) -> T {
         begun.store(true, Ordering::Release);
         let _end = SetAtEnd(&done);
         work()
-    });
-    result
+    })
 }
 
 /// Sets a flag when it goes, by a panic too.
