@@ -217,7 +217,7 @@ pub struct StageConfig {
     #[serde(default, skip_serializing_if = "is_false")]
     pub each_patch_answers: bool,
     /// In stage `vision`: the share of a picture's patches that go through the tower, drawn anew for every picture (PatchDropout, Liu
-    /// et al. 2022). A quarter takes a fifth of the time; the last steps should see all of them, as a user's picture will.
+    /// et al. 2022). A quarter takes a seventh of the time; the last steps should see all of them, as a user's picture will.
     #[serde(default = "one", skip_serializing_if = "is_whole")]
     pub patch_share: f64,
     /// In stage `vision`, before the first step: added to every other channel of the position embeddings and taken from the rest. The
