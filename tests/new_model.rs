@@ -218,6 +218,52 @@ fn a_tower_can_look_at_some_patches_as_if_there_were_no_others() {
 }
 
 #[test]
+fn what_is_left_out_of_a_sequence_leaves_its_position_free() {
+    let root = tempfile::tempdir().unwrap();
+    let model = load(&new(root.path())).unwrap();
+    let (decoder, plugin) = (model.llm.twin().unwrap(), &model.plugins[0]);
+    let last = |positions: [usize; 4]| -> Vec<f32> {
+        let x = decoder.embed(plugin, &[1, 5, 9, 7], &model.device);
+        let state = decoder.forward_sequence(plugin, x, &positions, 1, None);
+        state.into_data().iter::<f32>().collect()
+    };
+    let apart = |a: &[f32], b: &[f32]| {
+        let distances = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+        distances.fold(0.0, f32::max)
+    };
+    let whole = last([0, 1, 2, 3]);
+    // Distances count, not where a sequence begins.
+    assert!(apart(&whole, &last([40, 41, 42, 43])) < 1e-4);
+    assert!(apart(&whole, &last([0, 1, 2, 30])) > 1e-3);
+}
+
+#[test]
+fn a_language_model_can_be_trained_on_some_patches_too() {
+    let root = tempfile::tempdir().unwrap();
+    let of = |name: &str, patch_share: f64| StageConfig {
+        model: root.path().join("new"),
+        patch_share,
+        augment: false,
+        ..config(root.path(), name, Stage::Instruction, 5)
+    };
+    let _ = new(root.path());
+    let whole = of("whole", 0.5);
+    let files = [
+        "last/weights.safetensors",
+        "model/plugins/generation.safetensors",
+        "model/plugins/comprehension.safetensors",
+    ];
+    resumes_to_the_bit(&whole, &root.path().join("broken"), &files);
+    // Only what is asked about loses patches: the plug-in that makes pictures would else be taught by a torn one.
+    let all = of("all", 1.0);
+    let _ = run(&all, 0);
+    let plugin = |config: &StageConfig, name: &str| {
+        std::fs::read(config.out.join(format!("model/plugins/{name}.safetensors"))).unwrap()
+    };
+    assert!(plugin(&whole, "comprehension") != plugin(&all, "comprehension"));
+}
+
+#[test]
 fn blocks_of_a_tower_can_stay_while_later_ones_are_trained() {
     let root = tempfile::tempdir().unwrap();
     let model = new_with(root.path(), &|sizes| sizes.plugins[0].vit_hidden_state = -1);

@@ -197,7 +197,7 @@ fn no_view_has_text_of_its_own() {
             }
         }
     }
-    check(&found, "put these into app/src/strings.rs");
+    check(&found, "put these into app/src/strings_table.rs");
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub mod slicer;
 pub mod state;
 pub mod store;
 pub mod strings;
+mod strings_table;
 pub mod theme;
 #[cfg(test)]
 mod translated;

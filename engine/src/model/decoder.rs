@@ -188,7 +188,7 @@ impl Decoder {
         let [_, tokens, _] = x.dims();
         let device = x.device();
         let start = cache.len;
-        let rotation = Rotation::new(&self.config, start, tokens, &device);
+        let rotation = Rotation::new(&self.config, start..start + tokens, &device);
         let blocks = Blocks::new(start, tokens, self.config.sliding_window, &device);
         let sites = Sites::new(&self.config);
         let mut x = x;
@@ -221,18 +221,20 @@ impl Decoder {
         x
     }
 
-    /// A whole sequence from position 0 without a cache, as training runs it: normed states of the last `keep` tokens only.
-    /// Shapes: `x` `[batch, tokens, hidden]`, result `[batch, keep, hidden]`.
+    /// A whole sequence without a cache, as training runs it: normed states of the last `keep` tokens only. Positions ascend, and
+    /// may leave some out.
+    /// Shapes: `x` `[batch, tokens, hidden]`, `positions` `[tokens]`, result `[batch, keep, hidden]`.
     pub fn forward_sequence(
         &self,
         plugin: &PlugIn,
         x: Tensor<3>,
+        positions: &[usize],
         keep: usize,
         dropout: Option<&Dropout>,
     ) -> Tensor<3> {
         let [_, tokens, _] = x.dims();
         let device = x.device();
-        let rotation = Rotation::new(&self.config, 0, tokens, &device);
+        let rotation = Rotation::new(&self.config, positions.iter().copied(), &device);
         let blocks = Blocks::new(0, tokens, self.config.sliding_window, &device);
         let sites = Sites::new(&self.config);
         let mut x = x;
@@ -520,13 +522,18 @@ struct Rotation {
 }
 
 impl Rotation {
-    /// Angles `position * theta^(-2i / head_dim)` in f32 for `tokens` positions from `start`.
-    fn new(config: &LlmConfig, start: usize, tokens: usize, device: &Device) -> Self {
+    /// Angles `position * theta^(-2i / head_dim)` in f32.
+    fn new(
+        config: &LlmConfig,
+        positions: impl ExactSizeIterator<Item = usize>,
+        device: &Device,
+    ) -> Self {
+        let tokens = positions.len();
         let half = config.head_dim / 2;
         let inverse: Vec<f32> = (0..half)
             .map(|i| 1.0 / (config.rope_theta as f32).powf((2 * i) as f32 / config.head_dim as f32))
             .collect();
-        let angles: Vec<f32> = (start..start + tokens)
+        let angles: Vec<f32> = positions
             .flat_map(|position| {
                 inverse
                     .iter()

@@ -382,21 +382,31 @@ impl Run {
                 let how = (ssim, share);
                 picture::loss(learner, model, plugin, example, how, random, &self.device)?
             }
-            (None, None) => learner.loss(
-                &self.model,
-                sequence.plugin,
-                &sequence.example,
-                LossOptions {
+            (None, None) => {
+                let patches = self.some_of_question(sequence);
+                let how = LossOptions {
                     max_tokens: config.max_tokens,
                     dropout: Some(&dropout),
                     soft: self.soft.as_ref(),
-                },
-                &self.device,
-            )?,
+                    patches: patches.as_deref(),
+                };
+                let (plugin, example) = (sequence.plugin, &sequence.example);
+                learner.loss(&self.model, plugin, example, how, &self.device)?
+            }
         };
         let loss = loss.div_scalar(config.batch as f64);
         let value: f32 = loss.clone().into_scalar();
         Ok((value, GradientsParams::from_grads(loss.backward(), learner)))
+    }
+
+    /// Patches of a picture that is asked about, where not all are looked at. A picture that is made needs all of them.
+    fn some_of_question(&self, sequence: &Sequence) -> Option<Vec<usize>> {
+        let share = self.config.patch_share;
+        let first = sequence.example.targets.first()?;
+        let asked = self.model.tokenizer.code_of(*first).is_none();
+        let mut random = sequence.dropout;
+        let side = self.model.preprocessor.size / self.model.clip.patch.max(1);
+        (asked && share < 1.0).then(|| vision::some_of(side * side, share, &mut random))
     }
 
     /// The loss of stage `vision`.

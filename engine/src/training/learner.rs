@@ -206,6 +206,7 @@ impl Learner {
             max_tokens: usize::MAX,
             dropout: None,
             soft: None,
+            patches: None,
         };
         let logits = self.logits(model, plugin, example, given, how, device)?;
         let tokens = &model.tokenizer;
@@ -238,18 +239,36 @@ impl Learner {
             .ok_or_else(|| ModelError::Invalid {
                 what: "the plug-in is not in the model".to_owned(),
             })?;
-        let mut rows = Vec::new();
+        let (mut rows, mut positions, mut next) = (Vec::new(), Vec::new(), 0);
         for piece in &example.prompt {
             match piece {
                 PromptPiece::Ids(ids) if ids.is_empty() => {}
-                PromptPiece::Ids(ids) => rows.push(self.decoder.embed(plugin, ids, device)),
+                PromptPiece::Ids(ids) => {
+                    rows.push(self.decoder.embed(plugin, ids, device));
+                    positions.extend(next..next + ids.len());
+                    next += ids.len();
+                }
                 PromptPiece::Image(_) => {
-                    rows.extend(self.features(model, plugin, example, device)?)
+                    let Some(image) = &example.image else {
+                        continue;
+                    };
+                    let state = match how.patches {
+                        Some(kept) => self.some_patches(model, plugin, image, device, kept)?,
+                        None => self.patches(model, plugin, image, device)?,
+                    };
+                    let side = model.preprocessor.size / self.clip.patch.max(1);
+                    match how.patches {
+                        Some(kept) => positions.extend(kept.iter().map(|patch| next + patch)),
+                        None => positions.extend(next..next + side * side),
+                    }
+                    rows.push(plugin.mm_projector.forward(state));
+                    next += side * side;
                 }
             }
         }
         if !given.is_empty() {
             rows.push(self.decoder.embed(plugin, given, device));
+            positions.extend(next..next + given.len());
         }
         let x = Tensor::cat(rows, 1);
         let [_, tokens, _] = x.dims();
@@ -260,23 +279,11 @@ impl Learner {
             });
         }
         let keep = example.targets.len();
-        let y = self.decoder.forward_sequence(plugin, x, keep, how.dropout);
+        let y = self
+            .decoder
+            .forward_sequence(plugin, x, &positions, keep, how.dropout);
         let head = plugin.lm_head.as_ref().unwrap_or(&self.decoder.lm_head);
         Ok(matmul_rows(y, head.val()))
-    }
-
-    fn features(
-        &self,
-        model: &HealthGpt,
-        plugin: &PlugIn,
-        example: &Example,
-        device: &Device,
-    ) -> Result<Option<Tensor<3>>, TrainError> {
-        let Some(image) = &example.image else {
-            return Ok(None);
-        };
-        let patches = self.patches(model, plugin, image, device)?;
-        Ok(Some(plugin.mm_projector.forward(patches)))
     }
 
     /// The hidden state of a picture's patches that a plug-in reads: `[1, patches, hidden]`, without the class token.
@@ -338,6 +345,8 @@ pub struct LossOptions<'a> {
     pub dropout: Option<&'a Dropout>,
     /// How the targets of image tokens are spread.
     pub soft: Option<&'a SoftCodes>,
+    /// The patches of a picture that go through tower and language model, each at its own position; else all.
+    pub patches: Option<&'a [usize]>,
 }
 
 /// A tower whose embeddings and first `blocks` stay; 0 is none of them.

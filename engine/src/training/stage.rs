@@ -216,8 +216,9 @@ pub struct StageConfig {
     /// In stage `vision`, every patch has to know an answer by itself; else the mean of all patches.
     #[serde(default, skip_serializing_if = "is_false")]
     pub each_patch_answers: bool,
-    /// In stage `vision`: the share of a picture's patches that go through the tower, drawn anew for every picture (PatchDropout, Liu
-    /// et al. 2022). A quarter takes a seventh of the time; the last steps should see all of them, as a user's picture will.
+    /// The share of a picture's patches that go through the tower, and through the language model where the picture is asked about,
+    /// drawn anew for every picture (PatchDropout, Liu et al. 2022). In stage `vision` a quarter takes a seventh of the time; the last
+    /// steps should see all of them, as a user's picture will.
     #[serde(default = "one", skip_serializing_if = "is_whole")]
     pub patch_share: f64,
     /// In stage `vision`, before the first step: added to every other channel of the position embeddings and taken from the rest. The
@@ -347,8 +348,10 @@ impl StageConfig {
                 "extra_blocks and outline_weight are for stage vision".to_owned(),
             ));
         }
-        if config.patch_share != 1.0 && config.stage != Stage::Vision {
-            return Err(wrong("patch_share is for stage vision".to_owned()));
+        if config.patch_share != 1.0 && config.stage == Stage::Decoder {
+            return Err(wrong(
+                "patch_share is for every stage but decoder".to_owned(),
+            ));
         }
         if !(0.01..=1.0).contains(&config.patch_share) {
             return Err(wrong("patch_share is from 0.01 to 1".to_owned()));
