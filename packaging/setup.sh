@@ -16,6 +16,7 @@ packages=(
     libx11-6 libx11-xcb1 libxcursor1 libxi6 libxrandr2 libxkbcommon0 libxkbcommon-x11-0 # windows on X11
     libwayland-client0   # windows on Wayland
     python3              # packaging/sbom.sh
+    xdotool              # presses keys in the test of the real window
     xvfb                 # a display for `workbench demo` and for screenshots where there is none
 )
 

@@ -20,6 +20,8 @@ pub enum Action {
     ChooseFiles,
     /// Ask for a model folder.
     ChooseModel,
+    /// Close the window.
+    Quit,
     /// Open files and folders.
     OpenPaths(Vec<PathBuf>),
     /// Load the model in this folder.
@@ -169,6 +171,8 @@ pub enum Effect {
     ChooseFiles,
     /// Ask for a model folder.
     ChooseModel,
+    /// Close the window.
+    Quit,
     /// Ask for the configuration of a training run.
     ChooseTraining,
     /// Ask for a file name and write the marked picture there.

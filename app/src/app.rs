@@ -265,6 +265,7 @@ impl Workbench {
             Effect::ChooseFolder => self.dialogs.choose_folder(),
             Effect::ChooseFiles => self.dialogs.choose_files(),
             Effect::ChooseModel => self.dialogs.choose_model(),
+            Effect::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
             Effect::ChooseTraining => self.dialogs.choose_training(),
             Effect::SavePng(generated) => self.dialogs.save_png(generated),
             Effect::Copy(text) => ctx.copy_text(text),

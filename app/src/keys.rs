@@ -81,7 +81,7 @@ const fn zoom(factor: f32) -> Action {
 
 /// Everything keys can do, in the order of the settings.
 #[rustfmt::skip] // a table is read by its lines
-pub static COMMANDS: [KeyCommand; 54] = [
+pub static COMMANDS: [KeyCommand; 55] = [
     on_slice("slice-back", &["Up"], |w| w.do_slice_back, Action::StepSlices(-1)),
     on_slice("slice-forward", &["Down"], |w| w.do_slice_forward, Action::StepSlices(1)),
     on_slice("first-slice", &["Home"], |w| w.do_first_slice, Action::SetSlice(0)),
@@ -135,6 +135,7 @@ pub static COMMANDS: [KeyCommand; 54] = [
     anywhere("open-file", &["Ctrl+Shift+O"], |w| w.open_file, Action::ChooseFiles),
     anywhere("load-model", &[], |w| w.load_model, Action::ChooseModel),
     anywhere("new-conversation", &[], |w| w.new_conversation, Action::NewConversation),
+    anywhere("quit", &["Ctrl+Q"], |w| w.do_quit, Action::Quit),
     anywhere(CANCEL, &["Escape"], |w| w.do_cancel, Action::Cancel),
 ];
 

@@ -502,6 +502,7 @@ strings! {
     do_zoom_in: "Zoom in", "Vergrößern";
     do_zoom_out: "Zoom out", "Verkleinern";
     do_focus_question: "Type a question", "Frage eingeben";
+    do_quit: "Quit", "Beenden";
     do_help: "Show the keys", "Tasten zeigen";
     do_cancel: "Stop the answer, image or cine, put the tool down, close the comparison", "Antwort, Bild oder Cine stoppen, Werkzeug weglegen, Vergleich schließen";
     // Mouse, in the list of keys

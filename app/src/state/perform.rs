@@ -16,6 +16,7 @@ impl State {
             Action::ChooseFolder => vec![Effect::ChooseFolder],
             Action::ChooseFiles => vec![Effect::ChooseFiles],
             Action::ChooseModel => vec![Effect::ChooseModel],
+            Action::Quit => vec![Effect::Quit],
             Action::OpenPaths(paths) => {
                 self.notice = None;
                 let kept = self.remember_opened(&paths);
