@@ -76,6 +76,7 @@ pub fn config(root: &Path, out: &str, stage: Stage, steps: u64) -> StageConfig {
         plugin: plugin.to_owned(),
         weight: 1.0,
         balance: None,
+        modality: None,
     };
     let data = vec![
         entry(&questions, "comprehension"),

@@ -1,9 +1,11 @@
-//! What went wrong, in the language of the window: what opening scans and asking can end in. The details of damaged files,
-//! and errors of training and of model folders, stay as the engine says them, in English.
+//! What went wrong, in the language of the window. Details in brackets (what is wrong with a damaged file, what the system says) stay
+//! as the engine says them, in English.
 
+use engine::Error;
 use engine::imaging::ImagingError;
-use engine::{Error, ModelError};
 
+use crate::engine_errors::{dataset_error_words, model_error_words, train_error_words};
+use crate::state::task_words;
 use crate::strings::{fill, words};
 
 /// An error as a sentence that says what to do.
@@ -11,17 +13,18 @@ pub fn error_words(error: &Error) -> String {
     let words = words();
     match error {
         Error::Imaging(error) => imaging_error_words(error),
-        Error::Model(ModelError::EmptyQuestion) => words.error_empty_question.to_owned(),
-        Error::Model(ModelError::PromptTooLong { tokens, limit }) => {
-            let over = (tokens + 1).saturating_sub(*limit);
-            fill(words.error_prompt_too_long, &[tokens, limit, &over])
+        Error::Model(error) => model_error_words(error),
+        Error::Train(error) => train_error_words(error),
+        Error::Dataset(error) => dataset_error_words(error),
+        Error::NoAdapter(error) => fill(words.error_no_adapter, &[&error.0]),
+        Error::WrongModality { task, needs, found } => {
+            fill(words.why_modality, &[&task_words(*task), needs, found])
         }
         Error::GpuLost { reason } => fill(words.error_gpu_lost, &[reason]),
         Error::Internal(what) => fill(words.error_internal, &[what]),
         Error::Stopped => words.error_stopped.to_owned(),
         Error::NoModel => words.why_no_model.to_owned(),
         Error::EngineGone => words.error_engine_gone.to_owned(),
-        other => other.to_string(),
     }
 }
 
@@ -69,6 +72,9 @@ pub fn imaging_error_words(error: &ImagingError) -> String {
 mod tests {
     use std::path::PathBuf;
 
+    use engine::Task;
+    use engine::device::NoAdapter;
+
     use super::*;
     use crate::translated::german;
 
@@ -107,11 +113,12 @@ mod tests {
         ];
         let mut errors: Vec<Error> = imaging.into_iter().map(Error::Imaging).collect();
         errors.extend([
-            Error::Model(ModelError::EmptyQuestion),
-            Error::Model(ModelError::PromptTooLong {
-                tokens: 5000,
-                limit: 4096,
-            }),
+            Error::NoAdapter(NoAdapter("E7".to_owned())),
+            Error::WrongModality {
+                task: Task::Ct2Mri,
+                needs: "CT".to_owned(),
+                found: "MR".to_owned(),
+            },
             Error::GpuLost {
                 reason: "E9".to_owned(),
             },

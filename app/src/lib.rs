@@ -10,6 +10,7 @@ pub mod cli;
 pub mod crash;
 mod desktop;
 mod dialogs;
+mod engine_errors;
 pub mod errors;
 #[cfg(unix)]
 mod instance;

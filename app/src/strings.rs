@@ -1,8 +1,7 @@
 //! Every word of the window, in every language it speaks. Views have no text of their own.
 //!
 //! The language is a property of the thread that draws: [`speak`] sets it once a frame from the settings, [`words`]
-//! reads it. `{0}`, `{1}` stand for what [`fill`] puts in. Details of damaged files and errors of
-//! training stay English.
+//! reads it. `{0}`, `{1}` stand for what [`fill`] puts in. Details of damaged files stay English.
 
 use std::cell::Cell;
 use std::fmt::Display;

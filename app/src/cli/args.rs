@@ -303,7 +303,7 @@ pub struct EvalArgs {
     /// File of records, as workbench dataset writes it
     #[arg(long, value_name = "FILE.json", group = "source")]
     pub records: Option<PathBuf>,
-    /// ct2mri, mri2ct, sr4, reconstruct, vqa or describe
+    /// ct2mri, mri2ct, sr4, reconstruct, vqa or describe (what a description states of modality, plane and lesion is judged by itself)
     #[arg(long, value_parser = evaluated_task)]
     pub task: RecordTask,
     /// Only every N-th usable slice of a subject, or every N-th record

@@ -16,6 +16,7 @@ pub mod questions;
 pub mod report;
 pub mod scores;
 mod share;
+mod stated;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;

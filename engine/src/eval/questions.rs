@@ -11,6 +11,7 @@ use super::accuracy::{AnswerSummary, summarise};
 use super::answers::judge;
 use super::pictures::Opened;
 use super::share::{Flow, shared};
+use super::stated::statements;
 use super::{Evaluation, Source, done_before};
 use crate::dataset::facts::Scanner;
 use crate::dataset::from_pairs::picture_questions;
@@ -129,6 +130,10 @@ pub fn evaluate_answers(
             rows.push(row);
         }
         asked += chunk.len();
+    }
+    if eval.task == RecordTask::Describe {
+        let judged: Vec<AnswerRow> = rows.iter().flat_map(statements).collect();
+        rows.extend(judged);
     }
     let summary = summarise(&rows).ok_or_else(|| eval.nothing())?;
     Ok((rows, summary))

@@ -31,7 +31,7 @@ pub enum GpuError {
         /// What there is.
         available_mib: u64,
         /// What to do.
-        offer: String,
+        offer: Offer,
     },
     /// The system has less memory than the model takes without a GPU.
     #[error(
@@ -51,7 +51,7 @@ pub enum GpuError {
         /// What there is.
         available_mib: u64,
         /// What to do.
-        offer: &'static str,
+        offer: Offer,
     },
     /// A size that the kernels do not cover.
     #[error("the GPU engine cannot run this model: {what}; start with --device cpu")]
@@ -65,4 +65,28 @@ pub enum GpuError {
         /// The driver's words.
         reason: String,
     },
+}
+
+/// What to do where a model does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Offer {
+    /// Another format fits.
+    #[error(
+        "in {format} it would need {needed_mib} MiB: `workbench convert --format {format}` makes that"
+    )]
+    Smaller {
+        /// Its name.
+        format: &'static str,
+        /// What it would need.
+        needed_mib: u64,
+    },
+    /// No format fits the GPU.
+    #[error("start with --device cpu")]
+    Cpu,
+    /// The smallest format does not fit what is free now.
+    #[error("close other programs")]
+    Close,
+    /// A smaller format may fit.
+    #[error("close other programs, or use `workbench convert --format q4`")]
+    CloseOrConvert,
 }

@@ -4,7 +4,7 @@ use super::cache::Cache;
 use super::pack::units;
 use super::packer::Formats;
 use super::plan::COLUMNS;
-use super::{Format, Gpu, GpuError};
+use super::{Format, Gpu, GpuError, Offer};
 use crate::model::config::LlmConfig;
 use crate::model::decoder::Sites;
 use crate::model::manifest::PlugInEntry;
@@ -124,8 +124,8 @@ impl Request<'_> {
                 activations_mib: mib(plan.activations),
                 available_mib: available >> 20,
                 offer: match format {
-                    Format::Q4 => "close other programs",
-                    _ => "close other programs, or use `workbench convert --format q4`",
+                    Format::Q4 => Offer::Close,
+                    _ => Offer::CloseOrConvert,
                 },
             }),
             _ => Ok(plan),
@@ -182,13 +182,11 @@ impl Request<'_> {
             .skip(1)
             .find(|other| self.plan(gpu, *other).total() <= available);
         let offer = match smaller {
-            Some(other) => format!(
-                "in {} it would need {} MiB: `workbench convert --format {}` makes that",
-                other.name(),
-                mib(self.plan(gpu, other).total()),
-                other.name()
-            ),
-            None => "start with --device cpu".to_owned(),
+            Some(other) => Offer::Smaller {
+                format: other.name(),
+                needed_mib: mib(self.plan(gpu, other).total()),
+            },
+            None => Offer::Cpu,
         };
         GpuError::TooLarge {
             format: format.name(),

@@ -136,20 +136,16 @@ impl ModelError {
     }
 }
 
+/// The first six names, and how many more there are.
+pub fn first_names(names: &[String]) -> (String, usize) {
+    let shown: Vec<&str> = names.iter().take(6).map(String::as_str).collect();
+    (shown.join(", "), names.len() - shown.len())
+}
+
 fn list_tensors(missing: &[String], misshaped: &[String]) -> String {
-    let some = |names: &[String]| {
-        let more = names.len().saturating_sub(6);
-        let shown = names
-            .iter()
-            .take(6)
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(", ");
-        if more > 0 {
-            format!("{shown} and {more} more")
-        } else {
-            shown
-        }
+    let some = |names: &[String]| match first_names(names) {
+        (shown, 0) => shown,
+        (shown, more) => format!("{shown} and {more} more"),
     };
     let mut parts = Vec::new();
     if !missing.is_empty() {

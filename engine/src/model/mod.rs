@@ -38,7 +38,7 @@ pub mod verify;
 pub mod vqgan;
 
 pub use drafts::Drafting;
-pub use error::ModelError;
+pub use error::{ModelError, first_names};
 pub use generate::{GenerateInput, GeneratedImage};
 pub use healthgpt::{Answer, AnswerEnd, AskInput, HealthGpt, LlmChoice};
 pub use kv_cache::KvCache;

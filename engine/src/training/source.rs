@@ -134,18 +134,25 @@ pub(super) fn sources(
                 of_picture.entry(image.clone()).or_default().push(i);
             }
         }
-        let groups = match &entry.balance {
+        let mut groups = match &entry.balance {
             Some(topic) => balanced(&records.records, &of_picture, topic),
             None => vec![(0..records.records.len()).collect()],
         };
+        let none = |what: &str, name: &Option<String>| TrainError::Record {
+            what: format!(
+                "no record has the {what} {:?}, which the data entry names",
+                name.as_deref().unwrap_or_default()
+            ),
+            path: entry.records.clone(),
+        };
         if groups.is_empty() {
-            return Err(TrainError::Record {
-                what: format!(
-                    "no record has the topic {:?}, which balance names",
-                    entry.balance.as_deref().unwrap_or_default()
-                ),
-                path: entry.records.clone(),
-            });
+            return Err(none("topic", &entry.balance));
+        }
+        if entry.modality.is_some() {
+            only_of(&entry.modality, &records.records, &mut groups);
+        }
+        if groups.is_empty() {
+            return Err(none("modality", &entry.modality));
         }
         Ok(Source {
             records,
@@ -156,6 +163,15 @@ pub(super) fn sources(
         })
     };
     entries.iter().map(source).collect()
+}
+
+/// Leaves the records of one modality.
+fn only_of(modality: &Option<String>, records: &[Record], groups: &mut Vec<Vec<usize>>) {
+    let is_of = |i: &usize| records.get(*i).is_some_and(|r| r.modality == *modality);
+    for group in groups.iter_mut() {
+        group.retain(is_of);
+    }
+    groups.retain(|group| !group.is_empty());
 }
 
 /// Records of the pictures that have one answer to a topic, for each of its answers.
@@ -232,6 +248,26 @@ mod tests {
         let rare = drawn.iter().filter(|i| [9, 10].contains(*i)).count();
         assert!((420..580).contains(&rare), "{rare}");
         assert!(!drawn.contains(&11), "\"no\" names no plane");
+    }
+
+    #[test]
+    fn records_of_one_modality_can_be_drawn_alone() {
+        let of = |picture: &str, plane: &str, modality: &str| Record {
+            modality: Some(modality.to_owned()),
+            ..asked(picture, "plane", plane)
+        };
+        let mut source = source(vec![
+            of("0", "axial", "CT"),
+            of("1", "axial", "MR"),
+            of("2", "coronal", "CT"),
+            of("3", "coronal", "MR"),
+            of("4", "sagittal", "CT"),
+        ]);
+        let records = &source.records.records;
+        only_of(&Some("MR".to_owned()), records, &mut source.groups);
+        assert_eq!(source.groups, [vec![1], vec![3]]);
+        only_of(&Some("PET".to_owned()), records, &mut source.groups);
+        assert!(source.groups.is_empty());
     }
 
     #[test]

@@ -144,6 +144,9 @@ pub struct DataEntry {
     /// answer are not drawn, nor those where it is yes or no while others have another answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<String>,
+    /// Only records of pictures of this modality, `CT` or `MR`, are drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modality: Option<String>,
 }
 
 fn one() -> f64 {
