@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
+use super::average::{AverageConfig, average};
 use super::config::{AutoencoderConfig, read_config, wrong};
 use super::error::TrainError;
 use super::new_model::NewModelConfig;
@@ -19,6 +20,8 @@ pub enum Job {
     Vqgan(AutoencoderConfig),
     /// `stage = "new"`: a model directory with random weights and a tokenizer of its own.
     New(NewModelConfig),
+    /// `stage = "average"`: the mean of several models.
+    Average(AverageConfig),
     /// `stage = "vision"`, `"base"`, `"alignment"`, `"heterogeneous"`, `"instruction"` or `"mixed"`.
     Language(StageConfig),
 }
@@ -33,10 +36,11 @@ impl Job {
         match table.get("stage").and_then(toml::Value::as_str) {
             Some("vqgan") => AutoencoderConfig::open(path).map(Self::Vqgan),
             Some("new") => NewModelConfig::open(path).map(Self::New),
+            Some("average") => AverageConfig::open(path).map(Self::Average),
             Some(_) => StageConfig::open(path).map(Self::Language),
             None => Err(wrong(
                 path,
-                "there is no stage; it is vqgan, new, vision, base, alignment, heterogeneous, instruction or mixed".to_owned(),
+                "there is no stage; it is vqgan, new, vision, base, alignment, heterogeneous, instruction, decoder, mixed or average".to_owned(),
             )),
         }
     }
@@ -46,6 +50,7 @@ impl Job {
         match self {
             Self::Vqgan(config) => &config.out,
             Self::New(config) => &config.out,
+            Self::Average(config) => &config.out,
             Self::Language(config) => &config.out,
         }
     }
@@ -62,6 +67,7 @@ impl Job {
         match self {
             Self::Vqgan(config) => autoencoder::train(config, device, on_step).map(|_| ()),
             Self::New(config) => new_model::create(config, device),
+            Self::Average(config) => average(config),
             Self::Language(config) => language::train(config, device, on_step).map(|_| ()),
         }
     }

@@ -11,6 +11,7 @@
 
 pub mod augment;
 pub mod autoencoder;
+pub mod average;
 pub mod checkpoint;
 mod code_rows;
 pub mod codebook;
