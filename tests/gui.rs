@@ -247,6 +247,26 @@ fn shows(harness: &Harness<'_, Desk>, text: &str) -> bool {
     harness.query_all_by_label_contains(text).next().is_some()
 }
 
+/// Presses and lets go of the left button without moving.
+fn click_at(harness: &mut Harness<'_, Desk>, pos: egui::Pos2) {
+    clicks_at(harness, pos, 1);
+}
+
+/// All clicks in one frame, so that they are near each other in time.
+fn clicks_at(harness: &mut Harness<'_, Desk>, pos: egui::Pos2, times: usize) {
+    harness.hover_at(pos);
+    harness.run();
+    let clicks = [true, false].repeat(times).into_iter();
+    let events = clicks.map(|pressed| Event::PointerButton {
+        pos,
+        button: PointerButton::Primary,
+        pressed,
+        modifiers: Modifiers::NONE,
+    });
+    harness.input_mut().events.extend(events);
+    harness.run();
+}
+
 fn type_question(harness: &mut Harness<'_, Desk>, text: &str) {
     harness.get_by_label("Question").focus();
     harness.run();

@@ -379,15 +379,17 @@ impl Chord {
     }
 }
 
-/// What the keys pressed in this frame ask for. `slice_id` is the slice view, which may have the focus.
-pub fn pressed(ctx: &Context, state: &State, slice_id: egui::Id) -> Vec<Action> {
+/// What the keys pressed in this frame ask for. One of `viewports` may have the focus: they leave the keys to the slice.
+pub fn pressed(ctx: &Context, state: &State, viewports: &[egui::Id]) -> Vec<Action> {
     if let Some(name) = &state.listening {
         return heard(ctx, name).into_iter().collect();
     }
     let focused = ctx.memory(|memory| memory.focused());
     let typing = ctx.text_edit_focused();
-    let free = focused.is_none_or(|id| id == slice_id);
-    let popup = ctx.any_popup_open();
+    let free = focused.is_none_or(|id| viewports.contains(&id));
+    // A menu that is open has the keys, the one that closes it too. (`Context::any_popup_open` knows only menus that were
+    // drawn in this frame.)
+    let popup = egui::Popup::is_any_open(ctx);
     let mut actions = Vec::new();
     let released = ctx.input(|input| {
         for event in &input.events {

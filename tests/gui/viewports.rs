@@ -35,26 +35,6 @@ fn views<'a>(harness: &'a Harness<'_, Desk>) -> Vec<&'a VolumeView> {
     viewports.filter_map(|viewport| viewport.volume()).collect()
 }
 
-/// Presses and lets go without moving.
-fn click_at(harness: &mut Harness<'_, Desk>, pos: egui::Pos2) {
-    clicks_at(harness, pos, 1);
-}
-
-/// All clicks in one frame, so that they are near each other in time.
-fn clicks_at(harness: &mut Harness<'_, Desk>, pos: egui::Pos2, times: usize) {
-    harness.hover_at(pos);
-    harness.run();
-    let clicks = [true, false].repeat(times).into_iter();
-    let events = clicks.map(|pressed| Event::PointerButton {
-        pos,
-        button: PointerButton::Primary,
-        pressed,
-        modifiers: Modifiers::NONE,
-    });
-    harness.input_mut().events.extend(events);
-    harness.run();
-}
-
 #[test]
 fn mpr_shows_axial_coronal_and_sagittal_slices_of_the_volume() {
     let mut harness = planes();
@@ -140,6 +120,65 @@ fn left_and_right_choose_the_viewport_and_keys_act_on_it() {
     harness.key_press(Key::ArrowLeft);
     harness.run();
     assert_eq!(harness.state().state.viewer.active, 2);
+}
+
+/// A click gives the focus to a viewport; keys go on to do what they do there, in the viewport that is active by then.
+#[test]
+fn after_a_click_left_and_right_lead_on_and_keys_act_where_they_lead() {
+    let mut harness = planes();
+    let axial = center_of(&harness, "axial");
+    click_at(&mut harness, axial + vec2(30.0, 20.0));
+    harness.key_press(Key::ArrowRight);
+    harness.run_steps(3);
+    assert_eq!(harness.state().state.viewer.active, 1);
+    let coronal = slice_names(&harness).remove(1);
+    let node = harness.get_by_role_and_label(Role::Image, &coronal);
+    assert!(node.is_focused(), "the focus goes along");
+    for (key, start) in [
+        (Key::Home, "Slice 1 of 32"),
+        (Key::ArrowDown, "Slice 2 of 32"),
+        (Key::End, "Slice 32 of 32"),
+        (Key::ArrowUp, "Slice 31 of 32"),
+    ] {
+        harness.key_press(key);
+        harness.run_steps(3);
+        let name = slice_names(&harness).remove(1);
+        assert!(name.starts_with(start), "{key:?}: {name}");
+    }
+    let zoom = |harness: &Harness<'_, Desk>| {
+        let open = harness.state().state.viewer.viewports[1].open();
+        open.unwrap().camera.zoom
+    };
+    harness.key_press(Key::Plus);
+    harness.run_steps(3);
+    assert_eq!(zoom(&harness), 1.25);
+    harness.key_press(Key::Space);
+    harness.run_steps(3);
+    assert_eq!(zoom(&harness), 1.0);
+    for active in [0, 2] {
+        harness.key_press(Key::ArrowLeft);
+        harness.run_steps(3);
+        assert_eq!(harness.state().state.viewer.active, active);
+    }
+}
+
+#[test]
+fn an_empty_viewport_lets_the_keys_through_too() {
+    let mut desk = ct_desk();
+    let view = desk.state.viewer.volume_mut().unwrap();
+    Arc::make_mut(&mut view.volume).planes_off = Some(Note::NoPositions);
+    desk.perform(Action::SetViewports(2));
+    let mut harness = harness(desk);
+    let axial = center_of(&harness, "axial");
+    click_at(&mut harness, axial);
+    for active in [1, 0] {
+        harness.key_press(Key::ArrowRight);
+        harness.run_steps(3);
+        assert_eq!(harness.state().state.viewer.active, active);
+    }
+    harness.key_press(Key::Home);
+    harness.run_steps(3);
+    assert!(slice_name(&harness).starts_with("Slice 1 of 20"));
 }
 
 #[test]

@@ -39,6 +39,18 @@ pub fn viewport_id(number: usize) -> egui::Id {
     egui::Id::unique("slice view").with(number)
 }
 
+/// Moves the focus from viewport to viewport as the active one changes by keys, so that it is where the user is.
+pub fn focus_goes_along(ui: &Ui, viewer: &Viewer) {
+    let scene = viewer.scene();
+    let known = egui::Id::unique("scene of the last frame");
+    let before: Option<usize> = ui.data(|data| data.get_temp(known));
+    ui.data_mut(|data| data.insert_temp(known, scene));
+    let focused = |number| ui.memory(|memory| memory.has_focus(viewport_id(number)));
+    if before.is_some_and(|before| before != scene && focused(before)) {
+        ui.memory_mut(|memory| memory.request_focus(viewport_id(scene)));
+    }
+}
+
 /// Where the screen pixels that one pixel of the picture took in the last frame are kept.
 pub fn scale_id(number: usize) -> egui::Id {
     viewport_id(number).with("scale")
@@ -130,6 +142,9 @@ fn chosen_ui(ui: &Ui, viewer: &Viewer, number: usize, name: &str) -> Option<Acti
     let count = viewer.viewports.len();
     let name = fill(strings::words().numbered, &[&name, &(number + 1), &count]);
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
+    if response.has_focus() {
+        focus_ui(ui, ui.max_rect(), number);
+    }
     (response.clicked() && number != viewer.active).then_some(Action::Activate(number))
 }
 
