@@ -407,6 +407,9 @@ pub fn pressed(ctx: &Context, state: &State, viewports: &[egui::Id]) -> Vec<Acti
             let Some(command) = state.keymap.command_of(chord) else {
                 continue;
             };
+            if popup {
+                continue;
+            }
             if command.name == CANCEL {
                 if !typing || chord.types_nothing() {
                     actions.push(Action::Cancel);
@@ -416,7 +419,7 @@ pub fn pressed(ctx: &Context, state: &State, viewports: &[egui::Id]) -> Vec<Acti
             let on_slice = state.stage == Stage::Slice && state.dialog.is_none_or(Dialog::aside);
             let here = on_slice || command.anywhere;
             let held = matches!(command.action, Action::Measure(Measure::Hold(_)));
-            if typing || popup || !here || (!free && chord.moves_controls()) || (held && *repeat) {
+            if typing || !here || (!free && chord.moves_controls()) || (held && *repeat) {
                 continue;
             }
             actions.push(command.action.clone());

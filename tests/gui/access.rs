@@ -165,13 +165,38 @@ fn the_entries_of_menus_have_names() {
         assert!(unnamed.is_empty(), "{menu}: {unnamed:?}");
         harness.key_press(Key::Escape);
         harness.run_steps(4);
-        if harness.state().state.dialog.is_none() {
-            harness
-                .state_mut()
-                .perform(Action::Toggle(Dialog::Settings));
-            harness.run_steps(3);
-        }
+        let dialog = harness.state().state.dialog;
+        assert_eq!(dialog, Some(Dialog::Settings), "only the menu closed");
+        assert!(harness.query_by_label("Deutsch").is_none());
     }
+}
+
+/// Esc in an open menu closes the menu and nothing else; the next one does what it does.
+#[test]
+fn escape_in_a_menu_neither_stops_the_answer_nor_puts_the_tool_down() {
+    let mut desk = ct_desk();
+    desk.state.chat.draft.text = "What?".to_owned();
+    desk.perform(Action::Ask);
+    let tool = workbench::state::Tool::Length;
+    desk.perform(Action::Measure(workbench::state::Measure::Use(tool)));
+    let mut harness = harness(desk);
+    let stops = |harness: &Harness<'_, Desk>| {
+        let effects = harness.state().effects.iter();
+        effects.filter(|e| matches!(e, Effect::Stop(_))).count()
+    };
+    for (menu, entry) in [("Layout", "4 viewports"), ("Display", "Viridis")] {
+        harness.get_by_label(menu).click();
+        harness.run_steps(4);
+        assert!(harness.query_by_label(entry).is_some());
+        harness.key_press(Key::Escape);
+        harness.run_steps(4);
+        assert!(harness.query_by_label(entry).is_none(), "{menu} is closed");
+        assert_eq!(stops(&harness), 0);
+        assert_eq!(harness.state().state.measurements.tool, tool);
+    }
+    harness.key_press(Key::Escape);
+    harness.run_steps(4);
+    assert_eq!(stops(&harness), 1, "without a menu it stops the answer");
 }
 
 /// What a screen reader says of the open menus of the toolbar.
