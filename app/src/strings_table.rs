@@ -232,6 +232,7 @@ strings! {
     value_padding: "padding, no image", "Füllwert, kein Bild";
     value_plain: "value {0}", "Wert {0}";
     voxel_value: "{0}voxel {1}, {2}, {3}   {4}", "{0}Voxel {1}, {2}, {3}   {4}";
+    of_both: "first {0} | second {1}", "erste {0} | zweite {1}";
     rotated_right: "rotated 90° right", "90° nach rechts gedreht";
     rotated_left: "rotated 90° left", "90° nach links gedreht";
     rotated_half: "rotated 180°", "180° gedreht";

@@ -321,6 +321,32 @@ fn the_read_out_says_place_voxel_stored_value_and_hu() {
     assert!(shows(&harness, wanted), "no {wanted}");
 }
 
+/// What is on screen is the largest value through the slab, not the one of the voxel in its middle.
+#[test]
+fn the_read_out_of_a_slab_is_what_the_slab_shows() {
+    let mut harness = harness(ct_desk());
+    for name in ["MIP 20 mm", "MinIP 10 mm", "Mean 5 mm"] {
+        harness.get_by_label("Display").click();
+        harness.run();
+        harness.get_by_label(name).click();
+        harness.run();
+        let at = harness
+            .get_by_role_and_label(Role::Image, &slice_name(&harness))
+            .rect()
+            .center();
+        harness.hover_at(at + vec2(1.0, 1.0));
+        harness.run();
+        let shown = views(&harness)[0].clone();
+        let slice = shown.volume.cut(&shown.descriptor()).unwrap();
+        // The middle of 40 x 32 pixels is column 20 of row 16.
+        let value = slice.samples[16 * 40 + 20];
+        let wanted = format!("P 0.0  S 0.0 mm   {name}: {value:.0} HU");
+        assert!(shows(&harness, &wanted), "no {wanted}");
+        let middle = shown.volume.sample([20, 16, 10]);
+        assert!(name == "Mean 5 mm" || value != middle, "nothing was tested");
+    }
+}
+
 #[test]
 fn another_volume_of_a_4d_file_is_looked_at_as_the_one_before() {
     let mut desk = ct_desk();
