@@ -11,6 +11,7 @@ mod pictures;
 mod preferences;
 mod recovery;
 mod snapshots;
+mod tools;
 mod training;
 mod turning;
 mod viewing;
@@ -265,6 +266,26 @@ fn clicks_at(harness: &mut Harness<'_, Desk>, pos: egui::Pos2, times: usize) {
     });
     harness.input_mut().events.extend(events);
     harness.run();
+}
+
+/// Presses the left button at one place, lets go at another, and moves in between.
+fn drag_from_to(harness: &mut Harness<'_, Desk>, from: egui::Pos2, to: egui::Pos2) {
+    let press = |pos, pressed| Event::PointerButton {
+        pos,
+        button: PointerButton::Primary,
+        pressed,
+        modifiers: Modifiers::NONE,
+    };
+    harness.hover_at(from);
+    harness.run_steps(2);
+    harness.event(press(from, true));
+    harness.run_steps(1);
+    for step in 1..=4 {
+        harness.event(Event::PointerMoved(from.lerp(to, step as f32 / 4.0)));
+        harness.run_steps(1);
+    }
+    harness.event(press(to, false));
+    harness.run_steps(3);
 }
 
 fn type_question(harness: &mut Harness<'_, Desk>, text: &str) {

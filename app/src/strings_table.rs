@@ -491,6 +491,8 @@ strings! {
     do_planes: "Axial, coronal and sagittal (MPR)", "Axial, koronal und sagittal (MPR)";
     do_maximise: "One viewport large, and back", "Ein Ansichtsfenster groß, und zurück";
     measure_off: "Measure on single slices: switch the slab off under Display", "Gemessen wird auf einzelnen Schichten: schalten Sie die dicke Schicht unter Darstellung aus";
+    measure_off_colour: "Measure on slices: this is a picture in colour", "Gemessen wird auf Schichten: dies ist ein Farbbild";
+    measure_off_pair: "Measure on single series: choose Side by side", "Gemessen wird auf einzelnen Serien: wählen Sie Nebeneinander";
     do_window_automatic: "Automatic window", "Automatisches Fenster";
     do_window_file_1: "The file's first window", "Erstes Fenster der Datei";
     do_window_file_2: "The file's second window", "Zweites Fenster der Datei";
