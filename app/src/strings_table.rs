@@ -520,6 +520,8 @@ strings! {
     mouse_double_does: "one viewport large, and back", "ein Ansichtsfenster groß, und zurück";
     mouse_click: "Click", "Klick";
     mouse_click_does: "crosshair: all viewports show this place", "Fadenkreuz: alle Ansichtsfenster zeigen diese Stelle";
+    mouse_shift: "Shift+move", "Umschalt+bewegen";
+    mouse_shift_does: "the crosshair follows the pointer", "das Fadenkreuz folgt dem Zeiger";
     key_hold: "Hold a tool's key and drag", "Taste eines Werkzeugs halten und ziehen";
     key_hold_does: "the tool only as long as the key is down", "das Werkzeug nur, solange die Taste gedrückt ist";
     key_enter: "Enter", "Enter";

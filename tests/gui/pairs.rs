@@ -1,6 +1,6 @@
 //! Two series compared: linked, or drawn as one picture.
 
-use workbench::state::{CompareMode, VolumeView};
+use workbench::state::{CompareMode, Viewer, VolumeView};
 
 use super::*;
 
@@ -187,11 +187,48 @@ fn a_generated_image_is_compared_in_every_way_with_its_mark() {
 
 #[test]
 fn linked_viewports_of_unlike_size_move_by_the_same_millimetres() {
+    let mut harness = paired_with_a_tall_one();
+    let desk = harness.state_mut();
+    desk.perform(Action::Zoom {
+        factor: 1.5,
+        about: [0.0, 0.0],
+    });
+    desk.perform(Action::Pan([30.0, -12.0]));
+    let viewer = &desk.state.viewer;
+    assert_same_mm(viewer);
+    let zoom = |number: usize| viewer.viewports[number].open().unwrap().camera.zoom;
+    let unlike = (zoom(1) / zoom(0) - 1.0).abs();
+    assert!(unlike > 0.05, "both were fitted alike: nothing was tested");
+}
+
+/// A millimetre is as long in both viewports, and both pictures are moved by as many of them.
+fn assert_same_mm(viewer: &Viewer) {
+    let mm = [0, 1].map(|number| {
+        let viewport = &viewer.viewports[number];
+        let grid = viewport.volume().unwrap().grid();
+        let spacing = grid.patient_from_grid.spacing_mm();
+        let size_mm = [0, 1].map(|axis| (grid.size[axis] as f64 * spacing[axis]) as f32);
+        let [width, height] = viewer.areas[number].expect("both were drawn");
+        let fit = (width / size_mm[0]).min(height / size_mm[1]);
+        let camera = viewport.open().unwrap().camera;
+        let points_per_mm = fit * camera.zoom;
+        [
+            points_per_mm,
+            camera.pan[0] / points_per_mm,
+            camera.pan[1] / points_per_mm,
+        ]
+    });
+    for (ours, theirs) in mm[0].iter().zip(mm[1]) {
+        assert!((ours - theirs).abs() <= 1e-3 * ours.abs(), "{mm:?}");
+    }
+}
+
+/// Half as wide and twice as high as the CT, in smaller pixels.
+fn paired_with_a_tall_one<'a>() -> Harness<'a, Desk> {
     let mut harness = harness(pair_desk());
     harness.get_by_label("Compare with T1").click();
     harness.run_steps(3);
     let job = harness.state().last_job();
-    // Half as wide and twice as high as the CT, in smaller pixels.
     let other = Volume {
         modality: Modality::Mr,
         size: [40, 128, 20],
@@ -209,29 +246,30 @@ fn linked_viewports_of_unlike_size_move_by_the_same_millimetres() {
         .state_mut()
         .event(job, EventKind::SeriesLoaded { id, loaded });
     harness.run_steps(3);
-    let desk = harness.state_mut();
-    desk.perform(Action::Zoom {
-        factor: 1.5,
-        about: [0.0, 0.0],
-    });
-    desk.perform(Action::Pan([30.0, -12.0]));
-    let viewer = &desk.state.viewer;
-    let sizes_mm = [[32.0, 25.6], [16.0, 51.2]];
-    let mm = [0, 1].map(|number| {
-        let [width, height] = viewer.areas[number].expect("both were drawn");
-        let fit = (width / sizes_mm[number][0]).min(height / sizes_mm[number][1]);
-        let camera = viewer.viewports[number].open().unwrap().camera;
-        let points_per_mm = fit * camera.zoom;
-        [
-            points_per_mm,
-            camera.pan[0] / points_per_mm,
-            camera.pan[1] / points_per_mm,
-        ]
-    });
-    for (ours, theirs) in mm[0].iter().zip(mm[1]) {
-        assert!((ours - theirs).abs() < 1e-3 * ours.abs(), "{mm:?}");
+    harness
+}
+
+/// What is enlarged while only one of them is on screen is as large in both when the other one comes back.
+#[test]
+fn zoom_is_the_same_in_mm_after_one_viewport_or_one_picture_was_large() {
+    for alone in [
+        Action::ToggleMaximised,
+        Action::CompareSeries(CompareMode::Blend(0.5)),
+    ] {
+        let mut harness = paired_with_a_tall_one();
+        harness.state_mut().perform(alone);
+        harness.run_steps(3);
+        harness.state_mut().perform(Action::Zoom {
+            factor: 1.5,
+            about: [0.0, 0.0],
+        });
+        harness.run_steps(3);
+        let desk = harness.state_mut();
+        if desk.state.viewer.maximised {
+            desk.perform(Action::ToggleMaximised);
+        }
+        desk.perform(Action::CompareSeries(CompareMode::SideBySide));
+        harness.run_steps(3);
+        assert_same_mm(&harness.state().state.viewer);
     }
-    let zoom = |number: usize| viewer.viewports[number].open().unwrap().camera.zoom;
-    let unlike = (zoom(1) / zoom(0) - 1.0).abs();
-    assert!(unlike > 0.05, "both were fitted alike: nothing was tested");
 }

@@ -184,3 +184,23 @@ fn pan_works_on_a_picture_in_colour() {
     let [x, _] = open(&harness).camera.pan;
     assert!((x - 60.0).abs() < 1.0, "{x}");
 }
+
+/// What the line below counts: volumes once, frames in colour too.
+#[test]
+fn frames_in_colour_are_counted_as_memory() {
+    let mut desk = clip_desk();
+    desk.state.memory_mib = Some(100.0);
+    let mib = |desk: &Desk| desk.state.memory_use().unwrap().volumes_mib;
+    let clip = 4.0 * 64.0 * 32.0 * 3.0 / f64::from(1 << 20);
+    assert!((mib(&desk) - clip).abs() < 1e-9, "{}", mib(&desk));
+    desk.perform(Action::AddPicture);
+    assert!(
+        (mib(&desk) - clip).abs() < 1e-9,
+        "a frame of it, not another one"
+    );
+    desk.perform(Action::ShowSeries("s1".to_owned()));
+    assert!(
+        (mib(&desk) - clip / 4.0).abs() < 1e-9,
+        "only the frame is left"
+    );
+}

@@ -182,6 +182,87 @@ fn an_empty_viewport_lets_the_keys_through_too() {
 }
 
 #[test]
+fn the_crosshair_follows_the_pointer_while_shift_is_down() {
+    let mut harness = planes();
+    let axial = center_of(&harness, "axial");
+    let move_to = |harness: &mut Harness<'_, Desk>, at, modifiers| {
+        harness.event_modifiers(Event::PointerMoved(at), modifiers);
+        harness.run_steps(3);
+        views(harness).iter().map(|view| view.index()).collect()
+    };
+    let before: Vec<usize> = move_to(&mut harness, axial, Modifiers::NONE);
+    let still: Vec<usize> = move_to(&mut harness, axial + vec2(60.0, -40.0), Modifiers::NONE);
+    assert_eq!(still, before, "without Shift it stays");
+    let mut last = before;
+    for by in [vec2(50.0, -30.0), vec2(80.0, -60.0)] {
+        let now: Vec<usize> = move_to(&mut harness, axial + by, Modifiers::SHIFT);
+        assert!(now[1] < last[1] && now[2] > last[2], "{last:?} {now:?}");
+        assert_eq!(now[0], last[0], "the axial slice stays");
+        last = now;
+    }
+    // Not while a capital letter is typed.
+    harness.get_by_label("Question").focus();
+    harness.run_steps(2);
+    let typing: Vec<usize> = move_to(&mut harness, axial, Modifiers::SHIFT);
+    assert_eq!(typing, last);
+}
+
+#[test]
+fn a_cine_ends_where_another_viewport_becomes_the_active_one() {
+    let mut harness = planes();
+    let playing = |harness: &Harness<'_, Desk>| {
+        let viewports = harness.state().state.viewer.viewports.iter();
+        viewports.filter(|v| v.open().unwrap().cine.playing).count()
+    };
+    harness.key_press(Key::C);
+    harness.run_steps(3);
+    assert_eq!(playing(&harness), 1);
+    harness.key_press(Key::ArrowRight);
+    harness.run_steps(3);
+    assert_eq!(playing(&harness), 0);
+    let before = slice_names(&harness);
+    harness.key_press(Key::ArrowLeft);
+    harness.run_steps(12);
+    let stands = slice_names(&harness).remove(0);
+    let was = before[0].split(", window").next().unwrap();
+    assert!(stands.starts_with(was), "{stands} after {was}");
+}
+
+#[test]
+fn the_patients_axes_are_those_of_all_viewports_of_a_volume() {
+    let mut desk = ct_desk();
+    desk.state.viewer.volume_mut().unwrap().volume = Arc::new(turned_ct_volume());
+    desk.perform(Action::ShowPlanes);
+    for axes in [
+        engine::imaging::Axes::Patient,
+        engine::imaging::Axes::Acquired,
+    ] {
+        desk.perform(Action::SetAxes(axes));
+        let viewports = desk.state.viewer.viewports.iter();
+        let views = viewports.filter_map(|viewport| viewport.volume());
+        assert!(views.into_iter().all(|view| view.axes == axes));
+    }
+}
+
+#[test]
+fn a_viewport_that_was_not_drawn_yet_is_taken_to_be_like_the_others() {
+    let mut desk = ct_desk();
+    desk.perform(Action::SetViewports(2));
+    desk.state.viewer.areas = vec![Some([500.0, 320.0]), None];
+    for number in [0, 1] {
+        let view = desk.state.viewer.viewports[number].volume_mut().unwrap();
+        view.plane = engine::imaging::Plane::Coronal;
+    }
+    desk.perform(Action::Zoom {
+        factor: 1.5,
+        about: [0.0; 2],
+    });
+    let viewports = desk.state.viewer.viewports.iter();
+    let zooms: Vec<f32> = viewports.map(|v| v.open().unwrap().camera.zoom).collect();
+    assert_eq!(zooms, [1.5, 1.5]);
+}
+
+#[test]
 fn the_window_of_one_plane_is_that_of_all() {
     let mut harness = planes();
     harness.key_press(Key::Num6);

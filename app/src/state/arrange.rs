@@ -19,14 +19,7 @@ impl State {
             Action::SetCrosshair(place) => viewer.set_crosshair(place),
             Action::ToggleCrosshair => viewer.crosshair_visible = !viewer.crosshair_visible,
             Action::ToggleLink(link) => viewer.links = viewer.links.toggled(link),
-            Action::SetAxes(axes) => {
-                if let Some(view) = viewer.scene_volume_mut()
-                    && view.check_patient_axes().is_ok()
-                {
-                    view.set_axes(axes);
-                    viewer.scrolled(0);
-                }
-            }
+            Action::SetAxes(axes) => viewer.set_axes(axes),
             Action::SetSlab(slab) => {
                 if let Some(view) = viewer.scene_volume_mut() {
                     view.slab = slab;

@@ -228,10 +228,15 @@ impl State {
         }
     }
 
-    /// Ends the cine; false if none was under way.
+    /// Ends every cine; false if none was under way.
     fn stop_cine(&mut self) -> bool {
-        let open = self.viewer.scene_mut();
-        open.is_some_and(|open| std::mem::take(&mut open.cine.playing))
+        let mut stopped = false;
+        for viewport in &mut self.viewer.viewports {
+            if let Some(open) = viewport.open_mut() {
+                stopped |= std::mem::take(&mut open.cine.playing);
+            }
+        }
+        stopped
     }
 
     fn turn_back(&mut self) {

@@ -181,6 +181,7 @@ impl State {
 
     /// Brings what follows from the rest up to date before a frame is drawn; the result is what has to be done for it.
     pub fn refresh(&mut self) -> Vec<Effect> {
+        self.viewer.still_elsewhere();
         let shown = self.slice_on_screen();
         let shown = shown.as_ref();
         let shown = shown.map(|(slice, volume)| (slice.clone(), &**volume));

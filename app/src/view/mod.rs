@@ -110,7 +110,11 @@ pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Act
                     pictures,
                     bar,
                 ));
-                state.viewer.areas = areas(ui, state.viewer.viewports.len());
+                // While some are hidden, all have the room that they get back.
+                let count = state.viewer.viewports.len();
+                if state.viewer.shown().len() == count {
+                    state.viewer.areas = areas(ui, count);
+                }
             }
         }
     });
