@@ -2,6 +2,7 @@
 
 mod access;
 mod chat;
+mod corners;
 mod frame;
 mod images;
 mod lost;
@@ -286,6 +287,37 @@ fn drag_from_to(harness: &mut Harness<'_, Desk>, from: egui::Pos2, to: egui::Pos
     }
     harness.event(press(to, false));
     harness.run_steps(3);
+}
+
+/// The texts painted over a viewport, which no screen reader says, and where they are.
+fn painted_in(harness: &Harness<'_, Desk>, area: egui::Rect) -> Vec<(egui::Rect, String)> {
+    fn texts(shape: &egui::Shape, into: &mut Vec<(egui::Rect, String)>) {
+        match shape {
+            egui::Shape::Text(text) => {
+                into.push((text.visual_bounding_rect(), text.galley.text().to_owned()));
+            }
+            egui::Shape::Vec(shapes) => shapes.iter().for_each(|shape| texts(shape, into)),
+            _ => {}
+        }
+    }
+    let mut painted = Vec::new();
+    for clipped in &harness.output().shapes {
+        if area.expand(1.0).contains_rect(clipped.clip_rect) {
+            texts(&clipped.shape, &mut painted);
+        }
+    }
+    painted
+}
+
+/// The texts painted over the slice.
+fn painted(harness: &Harness<'_, Desk>) -> Vec<(egui::Rect, String)> {
+    let name = slice_name(harness);
+    let area = harness.get_by_role_and_label(Role::Image, &name);
+    painted_in(harness, area.rect())
+}
+
+fn says(painted: &[(egui::Rect, String)], text: &str) -> bool {
+    painted.iter().any(|(_, painted)| painted.contains(text))
 }
 
 fn type_question(harness: &mut Harness<'_, Desk>, text: &str) {

@@ -46,6 +46,8 @@ pub enum Action {
     SetCrosshair([f64; 3]),
     /// Draw the lines of the crosshair, or not.
     ToggleCrosshair,
+    /// Draw the words in the corners of the picture, or not. Warnings and letters of sides stay.
+    ToggleCorners,
     /// Carry something over from one series to the other, or not.
     ToggleLink(Link),
     /// Cut slices along other axes.

@@ -81,7 +81,7 @@ const fn zoom(factor: f32) -> Action {
 
 /// Everything keys can do, in the order of the settings.
 #[rustfmt::skip] // a table is read by its lines
-pub static COMMANDS: [KeyCommand; 54] = [
+pub static COMMANDS: [KeyCommand; 55] = [
     on_slice("slice-back", &["Up"], |w| w.do_slice_back, Action::StepSlices(-1)),
     on_slice("slice-forward", &["Down"], |w| w.do_slice_forward, Action::StepSlices(1)),
     on_slice("first-slice", &["Home"], |w| w.do_first_slice, Action::SetSlice(0)),
@@ -91,6 +91,7 @@ pub static COMMANDS: [KeyCommand; 54] = [
     on_slice("planes", &["M"], |w| w.do_planes, Action::ShowPlanes),
     on_slice("maximise", &["F"], |w| w.do_maximise, Action::ToggleMaximised),
     on_slice("crosshair", &["X"], |w| w.crosshair, Action::ToggleCrosshair),
+    on_slice("corner-text", &["O"], |w| w.corner_text, Action::ToggleCorners),
     on_slice("previous-series", &["PageUp"], |w| w.do_previous_series, Action::StepSeries(-1)),
     on_slice("next-series", &["PageDown"], |w| w.do_next_series, Action::StepSeries(1)),
     on_slice("window-automatic", &["0"], |w| w.do_window_automatic, Action::Preset(0)),

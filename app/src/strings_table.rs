@@ -227,6 +227,7 @@ strings! {
     slice_thickness: "thickness {0} mm", "Dicke {0} mm";
     study_date: "Study {0}", "Studie {0}";
     no_geometry: "No geometry: sides and lengths are unknown", "Keine Geometrie: Seiten und Längen sind unbekannt";
+    no_common_frame: "No common frame of reference is named", "Kein gemeinsames Bezugssystem genannt";
     value_hu: "{0} HU", "{0} HE";
     unit_hu: "HU", "HE";
     value_padding: "padding, no image", "Füllwert, kein Bild";
@@ -273,8 +274,12 @@ strings! {
     why_no_volume: "open a volume first", "öffnen Sie zuerst ein Volumen";
     why_no_patient: "the files do not say how the patient lay", "die Dateien sagen nicht, wie der Patient lag";
     why_straight: "the voxels already lie along the patient's axes", "die Voxel liegen schon entlang der Patientenachsen";
+    why_no_place: "the files of one of the two do not say where it lies in the patient", "die Dateien einer der beiden sagen nicht, wo sie im Patienten liegt";
+    why_other_frame: "the two have different frames of reference: a place in one is not that place in the other", "die beiden haben verschiedene Bezugssysteme: eine Stelle der einen ist nicht diese Stelle der anderen";
     display: "Display", "Darstellung";
     display_hint: "Colours, slabs (MIP) and axes", "Farben, dicke Schichten (MIP) und Achsen";
+    corner_text: "Corner text", "Text in den Ecken";
+    corner_text_hint: "Who and what is shown; warnings stay", "Wer und was gezeigt wird; Warnungen bleiben";
     colours: "Colours", "Farben";
     colours_grey: "Grey", "Grau";
     slices: "Slices", "Schichten";

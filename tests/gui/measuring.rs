@@ -187,6 +187,33 @@ fn a_handle_and_a_line_can_be_dragged() {
     assert_eq!(slice_name(&harness), window, "the window stayed");
 }
 
+/// One click beside the chosen shape lets go of it and moves the crosshair.
+#[test]
+fn a_click_beside_a_chosen_measurement_moves_the_crosshair_at_once() {
+    let mut desk = ct_desk();
+    let kept = Kept {
+        at: engine::imaging::SliceAt::acquired(engine::imaging::Plane::Axial, 10),
+        shape: Shape::Length([[10.0, 8.0], [30.0, 8.0]]),
+    };
+    let _ = desk.state.recalled("s1", &[kept]);
+    desk.perform(Action::ShowPlanes);
+    let mut harness = harness(desk);
+    let selected = |harness: &Harness<'_, Desk>| {
+        let state = &harness.state().state;
+        state.measurements.selected_in("s1")
+    };
+    let slice = OnSlice::of(&harness);
+    click_at(&mut harness, slice.at(20.0, 8.0));
+    assert_eq!(selected(&harness), Some(1));
+    assert!(harness.state().state.viewer.crosshair.is_none());
+    harness.run_steps(60); // the next click is another one
+    click_at(&mut harness, slice.at(12.5, 20.5));
+    assert_eq!(selected(&harness), None);
+    let place = harness.state().state.viewer.crosshair.expect("a place");
+    let [x, y, _] = place;
+    assert!((x + 6.4).abs() < 0.9 && (y - 3.2).abs() < 0.9, "{place:?}");
+}
+
 #[test]
 fn a_click_without_a_drag_draws_nothing() {
     let mut harness = harness(ct_desk());

@@ -8,6 +8,7 @@ mod frames_view;
 mod measurements;
 mod memory;
 mod orientation;
+mod pair;
 mod perform;
 mod preferences;
 mod ready;

@@ -115,6 +115,7 @@ impl State {
                     && view.check_plane(plane).is_ok()
                 {
                     view.plane = plane;
+                    self.viewer.plane_set();
                     self.fit();
                     self.turn_back();
                 }
@@ -192,8 +193,7 @@ impl State {
             }
             Action::FitView => self.fit(),
             Action::AddPicture => {
-                if let Some(open) = self.viewer.open() {
-                    let evidence = open.evidence();
+                if let Some(evidence) = self.viewer.evidence() {
                     let known = self.chat.tray.iter();
                     if known.clone().all(|e| e.picture != evidence.picture) {
                         self.chat.tray.push(evidence);
@@ -216,6 +216,7 @@ impl State {
             }
             other => self.arrange(other),
         }
+        self.viewer.align_second();
     }
 
     /// Shows another slice of the scene, by the one shown and their number; linked viewports follow.
@@ -347,8 +348,7 @@ impl State {
         if !self.chat.draft.with_picture {
             Vec::new()
         } else if self.chat.tray.is_empty() {
-            let open = self.viewer.open();
-            open.map(|open| open.evidence()).into_iter().collect()
+            self.viewer.evidence().into_iter().collect()
         } else {
             self.chat.tray.clone()
         }
@@ -356,7 +356,7 @@ impl State {
 
     fn generate(&mut self, task: engine::Task) -> Option<Effect> {
         self.check_generate(task).ok()?;
-        let evidence = self.viewer.open()?.evidence();
+        let evidence = self.viewer.evidence()?;
         self.results.failed = None;
         Some(Effect::Send {
             command: Command::Generate(Box::new(GenerateRequest {

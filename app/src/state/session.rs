@@ -358,6 +358,7 @@ impl State {
                 .crosshair
                 .filter(|at| at.iter().all(|x| x.is_finite())),
             crosshair_visible: layout.crosshair_visible,
+            corners_visible: self.viewer.corners_visible,
             compare: layout.compare,
             areas: Vec::new(),
         };

@@ -31,7 +31,9 @@ pub struct Viewer {
     pub crosshair: Option<[f64; 3]>,
     /// Its lines are drawn.
     pub crosshair_visible: bool,
-    /// How the first two viewports are compared, when two series are open.
+    /// The words in the corners are drawn.
+    pub corners_visible: bool,
+    /// How the first two viewports are to be compared, when two series are open.
     pub compare: CompareMode,
     /// Width and height of each viewport's picture area while all are on screen, in points, once it was drawn.
     pub areas: Vec<Option<[f32; 2]>>,
@@ -105,6 +107,7 @@ impl Default for Viewer {
             links: Links::default(),
             crosshair: None,
             crosshair_visible: true,
+            corners_visible: true,
             compare: CompareMode::SideBySide,
             areas: Vec::new(),
         }
@@ -148,18 +151,6 @@ impl Viewer {
     /// The id of the series that the active viewport shows or waits for.
     pub fn series_id(&self) -> Option<&str> {
         self.viewport().series_id()
-    }
-
-    /// The first two viewports, when they show two volumes of different series.
-    pub fn pair(&self) -> Option<[&VolumeView; 2]> {
-        let (first, second) = (self.viewports.first()?, self.viewports.get(1)?);
-        let differ = first.series_id() != second.series_id();
-        differ.then_some([first.volume()?, second.volume()?])
-    }
-
-    /// Are the first two volumes drawn as one picture?
-    pub fn overlaid(&self) -> bool {
-        self.compare != CompareMode::SideBySide && self.pair().is_some()
     }
 
     /// The viewport whose slice, zoom and orientation are on screen where the active one is.
@@ -300,9 +291,10 @@ impl Viewer {
         }
     }
 
-    /// All viewports that share the active volume's space show this place.
+    /// All viewports that share the scene's space show this place.
     pub fn set_crosshair(&mut self, place: [f64; 3]) {
-        let Some(view) = self.viewport().volume().cloned() else {
+        let scene = self.viewports.get(self.scene());
+        let Some(view) = scene.and_then(Viewport::volume).cloned() else {
             return;
         };
         self.crosshair = Some(place);
