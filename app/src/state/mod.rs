@@ -106,6 +106,8 @@ pub struct State {
     pub viewports_at_start: Option<usize>,
     /// Where the series of a restored session go, once they are found.
     pub restoring: Option<Layout>,
+    /// Where the series of the last run were, to be there again if the first scan finds them all.
+    pub layout_at_start: Option<Layout>,
 }
 
 /// Where tensors live.

@@ -82,18 +82,24 @@ impl State {
                 self.key_refused = None;
             }
             Action::Change(change) => {
-                self.layouts += u32::from(change == Change::Reset);
+                let reset = change == Change::Reset;
                 self.settings.change(change);
                 self.keymap = self.settings.keymap().0;
-                self.measurements.listed = !self.settings.panels.measurements_closed;
+                if reset {
+                    self.layouts += 1;
+                    self.look_as_set();
+                    self.viewer.set_count(1);
+                    self.viewports_at_start = None;
+                    self.layout_at_start = None;
+                }
             }
             _ => return None,
         }
         Some(self.keep_settings())
     }
 
-    /// Puts how the viewports are laid out into the settings. A comparison of two series is not: the next start does
-    /// not have them.
+    /// Puts how the viewports are laid out into the settings, for studies that are new to the next start. One that it
+    /// finds again has [`Self::layout_to_keep`].
     pub fn remember_layout(&mut self) {
         let viewer = &self.viewer;
         let first = viewer
