@@ -2,6 +2,7 @@
 
 mod access;
 mod chat;
+mod closing;
 mod corners;
 mod frame;
 mod images;

@@ -32,6 +32,8 @@ pub enum Action {
     ShowVolume(usize),
     /// Show a series beside the active one, to compare them.
     ShowBeside(String),
+    /// Close a study, by the hash that its series share. What was measured on them stays kept.
+    CloseStudy(String),
     /// Make a viewport the active one.
     Activate(usize),
     /// Make the viewport so many places further the active one.

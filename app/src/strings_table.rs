@@ -84,6 +84,7 @@ strings! {
     path_hint: "or type a path and press Enter", "oder Pfad eingeben und Enter drücken";
     recent: "Recent", "Zuletzt geöffnet";
     unnamed_study: "Unnamed study", "Unbenannte Studie";
+    close_study: "Close the study {0}", "Studie {0} schließen";
     no_description: "No description", "Ohne Beschreibung";
     picture_kind: "Picture", "Bild";
     volume_kind: "Volume", "Volumen";
@@ -122,6 +123,7 @@ strings! {
     nothing_asked: "Nothing was asked yet", "Es wurde noch nichts gefragt";
     chat_hint: "Answers appear here. Without a picture, the model answers from its text alone.", "Hier erscheinen die Antworten. Ohne Bild antwortet das Modell nur aus seinem Text.";
     show_picture: "Show this picture", "Dieses Bild zeigen";
+    series_closed: "This series is not open any more; open its files again", "Diese Serie ist nicht mehr offen; öffnen Sie ihre Dateien noch einmal";
     without_picture: "without a picture", "ohne Bild";
     edit: "Edit", "Bearbeiten";
     edit_hint: "Put this question back into the field", "Diese Frage zurück ins Feld holen";

@@ -186,7 +186,7 @@ impl State {
 
     /// Begins to load a series, instead of one that is on its way.
     pub(super) fn show_series(&mut self, id: &str) -> Option<Effect> {
-        let series = self.library.find(id)?.clone();
+        let series = self.library.find_volume(id)?;
         Some(self.begin(series))
     }
 

@@ -4,6 +4,7 @@
 mod apply;
 mod arrange;
 mod chat;
+mod closing;
 mod frames_view;
 mod measurements;
 mod memory;
@@ -249,6 +250,14 @@ impl Library {
     /// A series by its id.
     pub fn find(&self, id: &str) -> Option<&SeriesInfo> {
         self.series.iter().find(|series| series.id == id)
+    }
+
+    /// A series by its id, or the one of its volumes that has it.
+    pub fn find_volume(&self, id: &str) -> Option<SeriesInfo> {
+        let series = self.series.iter().find(|series| series.has_volume(id))?;
+        let number = id.strip_prefix(&series.id)?.strip_prefix('-');
+        let number = number.and_then(|number| number.parse::<usize>().ok());
+        Some(series.volume(number.unwrap_or(1).saturating_sub(1)))
     }
 }
 

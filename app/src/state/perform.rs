@@ -6,8 +6,9 @@ use engine::session::{AskRequest, Command, GenerateRequest, JobId};
 use super::chat::{PictureRef, Reply, Turn};
 use super::orientation::Orientation;
 use super::viewport::{Camera, Cine, LastView};
-use super::{JobKind, ModelState, Stage, State};
+use super::{JobKind, ModelState, Notice, Stage, State};
 use crate::action::{Action, Effect};
+use crate::strings::words;
 
 impl State {
     /// Does what the user wants; the result is what only the surroundings can do.
@@ -52,6 +53,7 @@ impl State {
             }
             Action::ShowVolume(number) => self.show_volume(number),
             Action::ShowBeside(id) => self.show_beside(&id),
+            Action::CloseStudy(study) => self.close_study(&study),
             Action::Ask => self.ask().into_iter().collect(),
             Action::Stop(job) => self.stop(job).into_iter().collect(),
             Action::Cancel if self.put_down() => Vec::new(),
@@ -257,6 +259,10 @@ impl State {
     /// Goes back to a picture that a question was about; its series is loaded again if it has to be.
     fn show_picture(&mut self, picture: PictureRef) -> Vec<Effect> {
         let effects = self.switch_series(&picture.series);
+        if self.viewer.series_id() != Some(&picture.series) {
+            self.notice = Some(Notice::Failed(words().series_closed.to_owned()));
+            return effects;
+        }
         let slice = picture.view.map(LastView::Slice);
         if let Some(shown) = slice.or(picture.frame.map(LastView::Frame)) {
             match self.viewer.viewport_mut().open_mut() {
