@@ -34,6 +34,30 @@ fn beside(desk: &mut Desk) {
     assert!(desk.state.viewer.pair().is_some());
 }
 
+fn compared(mode: CompareMode) -> Desk {
+    let mut desk = ct_desk();
+    beside(&mut desk);
+    desk.perform(Action::CompareSeries(mode));
+    assert!(desk.state.viewer.overlaid());
+    desk
+}
+
+/// Another series on its way.
+fn another(desk: &mut Desk) {
+    let us = series("us", "Heart", Modality::Other("US".to_owned()));
+    desk.state.library.series.push(us);
+    desk.perform(Action::ShowSeries("us".to_owned()));
+}
+
+/// Another series that could not be read.
+fn failed(desk: &mut Desk) {
+    another(desk);
+    let path = std::path::Path::new("slice.dcm");
+    let error = engine::ImagingError::damaged(path, "the pixels end early");
+    let error = Arc::new(Error::Imaging(error));
+    desk.event(desk.last_job(), EventKind::Failed(error));
+}
+
 /// Everything the window can show, one state after the other.
 fn states() -> Vec<(&'static str, Desk)> {
     let with = |change: &dyn Fn(&mut Desk)| {
@@ -98,11 +122,36 @@ fn states() -> Vec<(&'static str, Desk)> {
             }),
         ),
         ("pair", with(&|desk| beside(desk))),
+        ("swipe", compared(CompareMode::Swipe(0.5))),
+        ("flicker", compared(CompareMode::Flicker)),
+        ("blend", compared(CompareMode::Blend(0.5))),
+        ("difference", compared(CompareMode::Difference)),
         (
-            "swipe",
+            "colour frames",
             with(&|desk| {
-                beside(desk);
-                desk.perform(Action::CompareSeries(CompareMode::Swipe(0.5)));
+                another(desk);
+                let frames = (0..3).map(|level| RgbImage::from_pixel(16, 12, Rgb([level; 3])));
+                let frames = engine::imaging::Frames::new(frames).unwrap();
+                let loaded = Loaded::Frames(Arc::new(frames));
+                let id = "us".to_owned();
+                desk.event(desk.last_job(), EventKind::SeriesLoaded { id, loaded });
+            }),
+        ),
+        ("loading", with(&another)),
+        (
+            "loading beside another",
+            with(&|desk| {
+                let us = series("us", "Heart", Modality::Other("US".to_owned()));
+                desk.state.library.series.push(us);
+                desk.perform(Action::ShowBeside("us".to_owned()));
+            }),
+        ),
+        ("failed", with(&failed)),
+        (
+            "failed beside another",
+            with(&|desk| {
+                desk.perform(Action::ShowPlanes);
+                failed(desk);
             }),
         ),
         (
