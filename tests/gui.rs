@@ -2,6 +2,8 @@
 
 mod access;
 mod chat;
+mod closing;
+mod corners;
 mod frame;
 mod images;
 mod lost;
@@ -11,6 +13,7 @@ mod pictures;
 mod preferences;
 mod recovery;
 mod snapshots;
+mod tools;
 mod training;
 mod turning;
 mod viewing;
@@ -245,6 +248,77 @@ fn slice_name(harness: &Harness<'_, Desk>) -> String {
 
 fn shows(harness: &Harness<'_, Desk>, text: &str) -> bool {
     harness.query_all_by_label_contains(text).next().is_some()
+}
+
+/// Presses and lets go of the left button without moving.
+fn click_at(harness: &mut Harness<'_, Desk>, pos: egui::Pos2) {
+    clicks_at(harness, pos, 1);
+}
+
+/// All clicks in one frame, so that they are near each other in time.
+fn clicks_at(harness: &mut Harness<'_, Desk>, pos: egui::Pos2, times: usize) {
+    harness.hover_at(pos);
+    harness.run();
+    let clicks = [true, false].repeat(times).into_iter();
+    let events = clicks.map(|pressed| Event::PointerButton {
+        pos,
+        button: PointerButton::Primary,
+        pressed,
+        modifiers: Modifiers::NONE,
+    });
+    harness.input_mut().events.extend(events);
+    harness.run();
+}
+
+/// Presses the left button at one place, lets go at another, and moves in between.
+fn drag_from_to(harness: &mut Harness<'_, Desk>, from: egui::Pos2, to: egui::Pos2) {
+    let press = |pos, pressed| Event::PointerButton {
+        pos,
+        button: PointerButton::Primary,
+        pressed,
+        modifiers: Modifiers::NONE,
+    };
+    harness.hover_at(from);
+    harness.run_steps(2);
+    harness.event(press(from, true));
+    harness.run_steps(1);
+    for step in 1..=4 {
+        harness.event(Event::PointerMoved(from.lerp(to, step as f32 / 4.0)));
+        harness.run_steps(1);
+    }
+    harness.event(press(to, false));
+    harness.run_steps(3);
+}
+
+/// The texts painted over a viewport, which no screen reader says, and where they are.
+fn painted_in(harness: &Harness<'_, Desk>, area: egui::Rect) -> Vec<(egui::Rect, String)> {
+    fn texts(shape: &egui::Shape, into: &mut Vec<(egui::Rect, String)>) {
+        match shape {
+            egui::Shape::Text(text) => {
+                into.push((text.visual_bounding_rect(), text.galley.text().to_owned()));
+            }
+            egui::Shape::Vec(shapes) => shapes.iter().for_each(|shape| texts(shape, into)),
+            _ => {}
+        }
+    }
+    let mut painted = Vec::new();
+    for clipped in &harness.output().shapes {
+        if area.expand(1.0).contains_rect(clipped.clip_rect) {
+            texts(&clipped.shape, &mut painted);
+        }
+    }
+    painted
+}
+
+/// The texts painted over the slice.
+fn painted(harness: &Harness<'_, Desk>) -> Vec<(egui::Rect, String)> {
+    let name = slice_name(harness);
+    let area = harness.get_by_role_and_label(Role::Image, &name);
+    painted_in(harness, area.rect())
+}
+
+fn says(painted: &[(egui::Rect, String)], text: &str) -> bool {
+    painted.iter().any(|(_, painted)| painted.contains(text))
 }
 
 fn type_question(harness: &mut Harness<'_, Desk>, text: &str) {

@@ -104,9 +104,9 @@ fn the_session_and_the_settings_of_a_study_name_nobody() {
     let sessions = kept.path().join("sessions");
     let place = SessionFile::take(&sessions).unwrap();
     place.write(&state.session().unwrap()).unwrap();
-    Store::at(kept.path())
-        .keep_settings(&state.settings)
-        .unwrap();
+    let store = Store::at(kept.path());
+    store.keep_settings(&state.settings).unwrap();
+    store.keep_layout(&state.layout_to_keep().unwrap()).unwrap();
     let mut files = 0;
     for entry in walk(kept.path()) {
         let text = String::from_utf8_lossy(&fs::read(&entry).unwrap()).into_owned();

@@ -34,6 +34,8 @@ pub enum Action {
     ShowVolume(usize),
     /// Show a series beside the active one, to compare them.
     ShowBeside(String),
+    /// Close a study, by the hash that its series share. What was measured on them stays kept.
+    CloseStudy(String),
     /// Make a viewport the active one.
     Activate(usize),
     /// Make the viewport so many places further the active one.
@@ -48,6 +50,8 @@ pub enum Action {
     SetCrosshair([f64; 3]),
     /// Draw the lines of the crosshair, or not.
     ToggleCrosshair,
+    /// Draw the words in the corners of the picture, or not. Warnings and letters of sides stay.
+    ToggleCorners,
     /// Carry something over from one series to the other, or not.
     ToggleLink(Link),
     /// Cut slices along other axes.

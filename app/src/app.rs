@@ -219,6 +219,7 @@ impl Workbench {
             state.notice = Some(Notice::Failed(note.clone()));
         }
         state.left = desktop.left.clone();
+        state.layout_at_start = desktop.layout.clone();
         let notice = state.notice.clone();
         let mut app = Self {
             desktop,
@@ -378,6 +379,9 @@ impl Workbench {
         self.desktop.keep(Wish::Settings(settings));
         if !for_good {
             return;
+        }
+        if let Some(layout) = self.state.layout_to_keep() {
+            self.desktop.keep(Wish::Layout(Box::new(layout)));
         }
         // A session of the run before that nobody decided on waits for the next start.
         let waits = |left: &Left| left.session.is_some();

@@ -13,7 +13,7 @@ use crate::instance::{self, Instance, Start};
 use crate::keeper::{Keeper, Report, Wish};
 use crate::recovery::SessionFile;
 use crate::settings::{Settings, WindowPlace};
-use crate::state::Left;
+use crate::state::{Layout, Left};
 use crate::store::Store;
 use crate::strings::{fill, speak, words};
 
@@ -34,6 +34,8 @@ pub struct Desktop {
     pub place: Option<String>,
     /// What the last run left.
     pub left: Option<Left>,
+    /// Where its viewports were, if it ended properly.
+    pub layout: Option<Layout>,
     keeper: Option<Keeper>,
     #[cfg(unix)]
     instance: Option<Instance>,
@@ -58,6 +60,7 @@ impl Desktop {
                 .set_aside
                 .map(|name| fill(words().settings_damaged, &[&name]));
             desktop.place = Some(store.settings_path().display().to_string());
+            desktop.layout = store.layout().value;
             let session = desktop.take_place(&store);
             crash::watch(store.crashes());
             let window = desktop.window.clone();

@@ -7,7 +7,7 @@ use std::thread::{Builder, JoinHandle};
 
 use crate::recovery::SessionFile;
 use crate::settings::Settings;
-use crate::state::{Kept, Session};
+use crate::state::{Kept, Layout, Session};
 use crate::store::Store;
 
 /// Something to write or to read.
@@ -19,6 +19,8 @@ pub enum Wish {
     Measurements(String, Vec<Kept>),
     /// Read the measurements of a series.
     Recall(String),
+    /// Write where the viewports are, for the next start.
+    Layout(Box<Layout>),
     /// Write the session.
     Session(Box<Session>),
     /// Delete it: it ended, or is not wanted.
@@ -106,6 +108,7 @@ fn carry_out(store: &Store, file: Option<&SessionFile>, wish: Wish) -> Option<Re
     let written = match wish {
         Wish::Settings(settings) => store.keep_settings(&settings),
         Wish::Measurements(series, kept) => store.keep_measurements(&series, &kept),
+        Wish::Layout(layout) => store.keep_layout(&layout),
         Wish::Session(session) => file.map_or(Ok(()), |file| file.write(&session)),
         Wish::NoSession => file.map_or(Ok(()), SessionFile::remove),
         Wish::Recall(series) => {

@@ -91,6 +91,7 @@ pub static COMMANDS: [KeyCommand; 55] = [
     on_slice("planes", &["M"], |w| w.do_planes, Action::ShowPlanes),
     on_slice("maximise", &["F"], |w| w.do_maximise, Action::ToggleMaximised),
     on_slice("crosshair", &["X"], |w| w.crosshair, Action::ToggleCrosshair),
+    on_slice("corner-text", &["O"], |w| w.corner_text, Action::ToggleCorners),
     on_slice("previous-series", &["PageUp"], |w| w.do_previous_series, Action::StepSeries(-1)),
     on_slice("next-series", &["PageDown"], |w| w.do_next_series, Action::StepSeries(1)),
     on_slice("window-automatic", &["0"], |w| w.do_window_automatic, Action::Preset(0)),
@@ -380,15 +381,17 @@ impl Chord {
     }
 }
 
-/// What the keys pressed in this frame ask for. `slice_id` is the slice view, which may have the focus.
-pub fn pressed(ctx: &Context, state: &State, slice_id: egui::Id) -> Vec<Action> {
+/// What the keys pressed in this frame ask for. One of `viewports` may have the focus: they leave the keys to the slice.
+pub fn pressed(ctx: &Context, state: &State, viewports: &[egui::Id]) -> Vec<Action> {
     if let Some(name) = &state.listening {
         return heard(ctx, name).into_iter().collect();
     }
     let focused = ctx.memory(|memory| memory.focused());
     let typing = ctx.text_edit_focused();
-    let free = focused.is_none_or(|id| id == slice_id);
-    let popup = ctx.any_popup_open();
+    let free = focused.is_none_or(|id| viewports.contains(&id));
+    // A menu that is open has the keys, the one that closes it too. (`Context::any_popup_open` knows only menus that were
+    // drawn in this frame.)
+    let popup = egui::Popup::is_any_open(ctx);
     let mut actions = Vec::new();
     let released = ctx.input(|input| {
         for event in &input.events {
@@ -406,6 +409,9 @@ pub fn pressed(ctx: &Context, state: &State, slice_id: egui::Id) -> Vec<Action> 
             let Some(command) = state.keymap.command_of(chord) else {
                 continue;
             };
+            if popup {
+                continue;
+            }
             if command.name == CANCEL {
                 if !typing || chord.types_nothing() {
                     actions.push(Action::Cancel);
@@ -415,7 +421,7 @@ pub fn pressed(ctx: &Context, state: &State, slice_id: egui::Id) -> Vec<Action> 
             let on_slice = state.stage == Stage::Slice && state.dialog.is_none_or(Dialog::aside);
             let here = on_slice || command.anywhere;
             let held = matches!(command.action, Action::Measure(Measure::Hold(_)));
-            if typing || popup || !here || (!free && chord.moves_controls()) || (held && *repeat) {
+            if typing || !here || (!free && chord.moves_controls()) || (held && *repeat) {
                 continue;
             }
             actions.push(command.action.clone());

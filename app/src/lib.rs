@@ -23,6 +23,7 @@ pub mod paint;
 pub mod pictures;
 pub mod plan;
 pub mod recovery;
+pub mod section;
 pub mod settings;
 pub mod slicer;
 pub mod state;

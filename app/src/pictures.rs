@@ -18,6 +18,9 @@ use crate::paint::volumes::{Standing, Volumes};
 use crate::slicer::Slicer;
 use crate::state::{Content, State, Viewer, Viewport};
 
+/// The number under which the second volume of a pair waits for its cut: no viewport has it.
+const SECOND: usize = Viewer::MOST;
+
 /// Slices and textures of what the state shows.
 pub struct Pictures {
     /// By the number of the viewport.
@@ -83,8 +86,8 @@ struct Key {
     view: Option<(Plane, usize, Axes, Option<Slab>)>,
     /// The window, where the picture is made without the graphics card.
     window: Option<(Window, bool)>,
-    /// The series, plane, slice and axes of the grid it is sampled on, if that is another volume's.
-    on: Option<(String, Plane, usize, Axes)>,
+    /// The series on whose grid it is sampled, if that is another one; the view is that one's too.
+    on: Option<String>,
 }
 
 /// A picture on the graphics card.
@@ -112,7 +115,10 @@ impl Key {
     /// Does it lie on the same grid?
     fn is_of_plane(&self, other: &Self) -> bool {
         let grid = |key: &Self| key.view.map(|(plane, _, axes, _)| (plane, axes));
-        self.series == other.series && grid(self) == grid(other) && !self.first
+        self.series == other.series
+            && self.on == other.on
+            && grid(self) == grid(other)
+            && !self.first
     }
 }
 
@@ -148,9 +154,10 @@ impl Pictures {
         self
     }
 
-    /// Does a viewport wait for what it is to draw?
+    /// Does a viewport wait for what it is to draw? The second volume of a pair is drawn in the first viewport.
     pub fn waits(&self, viewport: usize) -> bool {
-        self.wanted.contains_key(&viewport)
+        let second = viewport == 0 && self.wanted.contains_key(&SECOND);
+        second || self.wanted.contains_key(&viewport)
     }
 
     /// Makes what is missing and drops what is no longer shown.
@@ -197,7 +204,9 @@ impl Pictures {
     fn sync_slices(&mut self, ctx: &Context, viewer: &Viewer) {
         self.slices.resize_with(viewer.viewports.len(), || None);
         let shown = viewer.shown();
-        self.wanted.retain(|number, _| shown.contains(number));
+        let overlaid = viewer.overlaid();
+        self.wanted
+            .retain(|number, _| shown.contains(number) || (*number == SECOND && overlaid));
         self.take_made();
         for (number, viewport) in viewer.viewports.iter().enumerate() {
             if !shown.contains(&number) {
@@ -225,9 +234,45 @@ impl Pictures {
             }
         }
         let old = self.second.take();
-        if viewer.overlaid() {
-            self.second = second_of(viewer, old, &mut self.slice_uploads);
+        if overlaid {
+            self.second = self.second_of(viewer, old);
         }
+    }
+
+    /// The second volume of a pair on the grid of the first, through the same slab.
+    fn second_of(&mut self, viewer: &Viewer, old: Option<Cut>) -> Option<Cut> {
+        let [first, second] = viewer.pair()?;
+        let id = |number: usize| {
+            let viewport = viewer.viewports.get(number);
+            viewport
+                .and_then(Viewport::series_id)
+                .unwrap_or("")
+                .to_owned()
+        };
+        let key = Key {
+            on: Some(id(0)),
+            ..Key::of(&id(1), &first.descriptor())
+        };
+        if old.as_ref().is_some_and(|old| old.key == key) {
+            let _ = self.wanted.remove(&SECOND);
+            return old;
+        }
+        let section = first.section();
+        let volume = Arc::clone(&second.volume);
+        if let Some(slicer) = &mut self.slicer
+            && Slicer::long(&section, true)
+        {
+            let asked = self.wanted.get(&SECOND);
+            if asked.is_none_or(|(asked, _)| *asked != key) {
+                let asked = slicer.cut(SECOND, move || Ok(section.of(&volume)));
+                let _ = self.wanted.insert(SECOND, (key.clone(), asked));
+            }
+            return old.filter(|old| old.key.is_of_plane(&key));
+        }
+        let _ = self.wanted.remove(&SECOND);
+        Some(kept(old, key, &mut self.slice_uploads, || {
+            Ok(Drawn::Slice(Arc::new(section.of(&volume)), None))
+        }))
     }
 
     /// What a viewport is to show, if the graphics card makes it, it is not there yet, and the voxels are.
@@ -279,7 +324,8 @@ impl Pictures {
         let descriptor = view.descriptor();
         let limit = ctx.input(|input| input.max_texture_side);
         let [columns, rows, _] = view.volume.grid(view.plane, view.axes).size;
-        if columns.max(rows) > limit || !Slicer::long(&view.volume, &descriptor) {
+        let between = view.axes == Axes::Patient;
+        if columns.max(rows) > limit || !Slicer::long(&view.section(), between) {
             return None;
         }
         let key = Key::of(viewport.series_id()?, &descriptor);
@@ -291,7 +337,8 @@ impl Pictures {
             .get(&number)
             .is_none_or(|(asked, _)| *asked != key)
         {
-            let asked = slicer.cut(number, &view.volume, descriptor);
+            let volume = Arc::clone(&view.volume);
+            let asked = slicer.cut(number, move || volume.cut(&descriptor));
             let _ = self.wanted.insert(number, (key.clone(), asked));
         }
         Some(key)
@@ -306,8 +353,13 @@ impl Pictures {
             let Some(viewport) = waits.map(|(viewport, _)| *viewport) else {
                 continue; // another one is wanted by now
             };
+            let place = if viewport == SECOND {
+                Some(&mut self.second)
+            } else {
+                self.slices.get_mut(viewport)
+            };
             if let Some((key, _)) = self.wanted.remove(&viewport)
-                && let Some(place) = self.slices.get_mut(viewport)
+                && let Some(place) = place
             {
                 self.slice_uploads += 1;
                 let slice = cut.slice.map_err(|error| imaging_error_words(&error));
@@ -394,34 +446,6 @@ fn cut_of(
                 .cut(&view)
                 .map(|slice| Drawn::Slice(Arc::new(slice), None))
         }
-    }))
-}
-
-/// The second volume of a pair on the grid of the first.
-fn second_of(viewer: &Viewer, old: Option<Cut>, uploads: &mut usize) -> Option<Cut> {
-    let [first, second] = viewer.pair()?;
-    let id = |number: usize| {
-        let viewport = viewer.viewports.get(number);
-        viewport
-            .and_then(Viewport::series_id)
-            .unwrap_or("")
-            .to_owned()
-    };
-    let key = Key {
-        series: id(1),
-        first: false,
-        frame: 0,
-        view: Some((second.plane, second.index(), second.axes, None)),
-        window: None,
-        on: Some((id(0), first.plane, first.index(), first.axes)),
-    };
-    Some(kept(old, key, uploads, || {
-        let slice = if first.volume.shares_space_with(&second.volume) {
-            second.volume.sampled(&first.grid(), first.index())
-        } else {
-            second.volume.cut(&second.descriptor())?
-        };
-        Ok(Drawn::Slice(Arc::new(slice), None))
     }))
 }
 

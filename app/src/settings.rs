@@ -87,6 +87,8 @@ pub struct Panels {
     pub viewports: Option<u8>,
     /// The lines of the crosshair were off.
     pub crosshair_off: bool,
+    /// The words in the corners were off.
+    pub corners_off: bool,
     /// What carried over between series.
     pub links: Links,
 }

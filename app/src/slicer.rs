@@ -2,12 +2,13 @@
 //! wishes of a viewport only the last one counts.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Builder;
 
 use egui::Context;
-use engine::imaging::{Axes, ImagingError, Slice, ViewDescriptor, Volume};
+use engine::imaging::{ImagingError, Slice};
+
+use crate::section::Section;
 
 /// Samples that are cut while a frame is drawn, at most: some milliseconds.
 const QUICK: usize = 2 << 20;
@@ -16,8 +17,7 @@ const QUICK: usize = 2 << 20;
 struct Wish {
     viewport: usize,
     number: u64,
-    volume: Arc<Volume>,
-    view: ViewDescriptor,
+    cut: Box<dyn FnOnce() -> Result<Slice, ImagingError> + Send>,
 }
 
 /// A cut that is made, or why it cannot be.
@@ -47,8 +47,8 @@ impl Slicer {
                     let _ = last.insert(wish.viewport, wish);
                 }
                 for wish in last.into_values() {
-                    let slice = wish.volume.cut(&wish.view);
                     let number = wish.number;
+                    let slice = (wish.cut)();
                     if sender.send(Made { number, slice }).is_err() {
                         return; // the window is closed
                     }
@@ -67,31 +67,24 @@ impl Slicer {
         })
     }
 
-    /// Would a frame have to wait for this cut?
-    pub fn long(volume: &Volume, view: &ViewDescriptor) -> bool {
-        let Some(slab) = view.slab else {
-            return false;
-        };
-        let grid = volume.grid(view.plane, view.axes);
-        let [_, _, apart_mm] = grid.patient_from_grid.spacing_mm();
-        let slices = (f64::from(slab.mm) / apart_mm.max(1e-3)).ceil() as usize;
-        let slices = slices.clamp(1, grid.size[2].max(1));
-        // Between the voxels a sample takes about eight times as long as on them.
-        let each = match view.axes {
-            Axes::Acquired => 1,
-            Axes::Patient => 8,
-        };
-        grid.size[0] * grid.size[1] * slices * each > QUICK
+    /// Would a frame have to wait for this cut? `between` the voxels a sample takes about eight times as long as on them.
+    pub fn long(section: &Section, between: bool) -> bool {
+        let [columns, rows, _] = section.grid.size;
+        let each = if between { 8 } else { 1 };
+        section.slab.is_some() && columns * rows * section.slices().len() * each > QUICK
     }
 
     /// Asks for a cut; the result is its number.
-    pub fn cut(&mut self, viewport: usize, volume: &Arc<Volume>, view: ViewDescriptor) -> u64 {
+    pub fn cut(
+        &mut self,
+        viewport: usize,
+        cut: impl FnOnce() -> Result<Slice, ImagingError> + Send + 'static,
+    ) -> u64 {
         self.numbers += 1;
         let wish = Wish {
             viewport,
             number: self.numbers,
-            volume: Arc::clone(volume),
-            view,
+            cut: Box::new(cut),
         };
         // The thread ends only with this value.
         let _ = self.wishes.send(wish);

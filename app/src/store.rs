@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::settings::Settings;
-use crate::state::Kept;
+use crate::state::{Kept, Layout};
 
 /// The folder of this program in each of the system's folders.
 const FOLDER: &str = "healthgpt-workbench";
@@ -90,6 +90,24 @@ impl Store {
     pub fn keep_settings(&self, settings: &Settings) -> io::Result<()> {
         let text = toml::to_string_pretty(settings).map_err(io::Error::other)?;
         replace(&self.settings_path(), text.as_bytes())
+    }
+
+    /// Where the viewports were at the end of the last run; series are named by their ids, which are hashes.
+    pub fn layout(&self) -> Read<Option<Layout>> {
+        read(&self.layout_path(), |text| serde_json::from_str(text).ok())
+    }
+
+    /// Writes where the viewports are.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn keep_layout(&self, layout: &Layout) -> io::Result<()> {
+        let text = serde_json::to_vec(layout).map_err(io::Error::other)?;
+        replace(&self.layout_path(), &text)
+    }
+
+    fn layout_path(&self) -> PathBuf {
+        self.data.join("layout.json")
     }
 
     /// Where sessions are kept while they run.

@@ -84,6 +84,7 @@ strings! {
     path_hint: "or type a path and press Enter", "oder Pfad eingeben und Enter drücken";
     recent: "Recent", "Zuletzt geöffnet";
     unnamed_study: "Unnamed study", "Unbenannte Studie";
+    close_study: "Close the study {0}", "Studie {0} schließen";
     no_description: "No description", "Ohne Beschreibung";
     picture_kind: "Picture", "Bild";
     volume_kind: "Volume", "Volumen";
@@ -122,6 +123,7 @@ strings! {
     nothing_asked: "Nothing was asked yet", "Es wurde noch nichts gefragt";
     chat_hint: "Answers appear here. Without a picture, the model answers from its text alone.", "Hier erscheinen die Antworten. Ohne Bild antwortet das Modell nur aus seinem Text.";
     show_picture: "Show this picture", "Dieses Bild zeigen";
+    series_closed: "This series is not open any more; open its files again", "Diese Serie ist nicht mehr offen; öffnen Sie ihre Dateien noch einmal";
     without_picture: "without a picture", "ohne Bild";
     edit: "Edit", "Bearbeiten";
     edit_hint: "Put this question back into the field", "Diese Frage zurück ins Feld holen";
@@ -265,11 +267,13 @@ strings! {
     slice_thickness: "thickness {0} mm", "Dicke {0} mm";
     study_date: "Study {0}", "Studie {0}";
     no_geometry: "No geometry: sides and lengths are unknown", "Keine Geometrie: Seiten und Längen sind unbekannt";
+    no_common_frame: "No common frame of reference is named", "Kein gemeinsames Bezugssystem genannt";
     value_hu: "{0} HU", "{0} HE";
     unit_hu: "HU", "HE";
     value_padding: "padding, no image", "Füllwert, kein Bild";
     value_plain: "value {0}", "Wert {0}";
     voxel_value: "{0}voxel {1}, {2}, {3}   {4}", "{0}Voxel {1}, {2}, {3}   {4}";
+    of_both: "first {0} | second {1}", "erste {0} | zweite {1}";
     rotated_right: "rotated 90° right", "90° nach rechts gedreht";
     rotated_left: "rotated 90° left", "90° nach links gedreht";
     rotated_half: "rotated 180°", "180° gedreht";
@@ -310,8 +314,12 @@ strings! {
     why_no_volume: "open a volume first", "öffnen Sie zuerst ein Volumen";
     why_no_patient: "the files do not say how the patient lay", "die Dateien sagen nicht, wie der Patient lag";
     why_straight: "the voxels already lie along the patient's axes", "die Voxel liegen schon entlang der Patientenachsen";
+    why_no_place: "the files of one of the two do not say where it lies in the patient", "die Dateien einer der beiden sagen nicht, wo sie im Patienten liegt";
+    why_other_frame: "the two have different frames of reference: a place in one is not that place in the other", "die beiden haben verschiedene Bezugssysteme: eine Stelle der einen ist nicht diese Stelle der anderen";
     display: "Display", "Darstellung";
     display_hint: "Colours, slabs (MIP) and axes", "Farben, dicke Schichten (MIP) und Achsen";
+    corner_text: "Corner text", "Text in den Ecken";
+    corner_text_hint: "Who and what is shown; warnings stay", "Wer und was gezeigt wird; Warnungen bleiben";
     colours: "Colours", "Farben";
     colours_grey: "Grey", "Grau";
     slices: "Slices", "Schichten";
@@ -528,6 +536,8 @@ strings! {
     do_planes: "Axial, coronal and sagittal (MPR)", "Axial, koronal und sagittal (MPR)";
     do_maximise: "One viewport large, and back", "Ein Ansichtsfenster groß, und zurück";
     measure_off: "Measure on single slices: switch the slab off under Display", "Gemessen wird auf einzelnen Schichten: schalten Sie die dicke Schicht unter Darstellung aus";
+    measure_off_colour: "Measure on slices: this is a picture in colour", "Gemessen wird auf Schichten: dies ist ein Farbbild";
+    measure_off_pair: "Measure on single series: choose Side by side", "Gemessen wird auf einzelnen Serien: wählen Sie Nebeneinander";
     do_window_automatic: "Automatic window", "Automatisches Fenster";
     do_window_file_1: "The file's first window", "Erstes Fenster der Datei";
     do_window_file_2: "The file's second window", "Zweites Fenster der Datei";
@@ -556,6 +566,8 @@ strings! {
     mouse_double_does: "one viewport large, and back", "ein Ansichtsfenster groß, und zurück";
     mouse_click: "Click", "Klick";
     mouse_click_does: "crosshair: all viewports show this place", "Fadenkreuz: alle Ansichtsfenster zeigen diese Stelle";
+    mouse_shift: "Shift+move", "Umschalt+bewegen";
+    mouse_shift_does: "the crosshair follows the pointer", "das Fadenkreuz folgt dem Zeiger";
     key_hold: "Hold a tool's key and drag", "Taste eines Werkzeugs halten und ziehen";
     key_hold_does: "the tool only as long as the key is down", "das Werkzeug nur, solange die Taste gedrückt ist";
     key_enter: "Enter", "Enter";

@@ -34,6 +34,30 @@ fn beside(desk: &mut Desk) {
     assert!(desk.state.viewer.pair().is_some());
 }
 
+fn compared(mode: CompareMode) -> Desk {
+    let mut desk = ct_desk();
+    beside(&mut desk);
+    desk.perform(Action::CompareSeries(mode));
+    assert!(desk.state.viewer.overlaid());
+    desk
+}
+
+/// Another series on its way.
+fn another(desk: &mut Desk) {
+    let us = series("us", "Heart", Modality::Other("US".to_owned()));
+    desk.state.library.series.push(us);
+    desk.perform(Action::ShowSeries("us".to_owned()));
+}
+
+/// Another series that could not be read.
+fn failed(desk: &mut Desk) {
+    another(desk);
+    let path = std::path::Path::new("slice.dcm");
+    let error = engine::ImagingError::damaged(path, "the pixels end early");
+    let error = Arc::new(Error::Imaging(error));
+    desk.event(desk.last_job(), EventKind::Failed(error));
+}
+
 /// Everything the window can show, one state after the other.
 fn states() -> Vec<(&'static str, Desk)> {
     let with = |change: &dyn Fn(&mut Desk)| {
@@ -98,11 +122,36 @@ fn states() -> Vec<(&'static str, Desk)> {
             }),
         ),
         ("pair", with(&|desk| beside(desk))),
+        ("swipe", compared(CompareMode::Swipe(0.5))),
+        ("flicker", compared(CompareMode::Flicker)),
+        ("blend", compared(CompareMode::Blend(0.5))),
+        ("difference", compared(CompareMode::Difference)),
         (
-            "swipe",
+            "colour frames",
             with(&|desk| {
-                beside(desk);
-                desk.perform(Action::CompareSeries(CompareMode::Swipe(0.5)));
+                another(desk);
+                let frames = (0..3).map(|level| RgbImage::from_pixel(16, 12, Rgb([level; 3])));
+                let frames = engine::imaging::Frames::new(frames).unwrap();
+                let loaded = Loaded::Frames(Arc::new(frames));
+                let id = "us".to_owned();
+                desk.event(desk.last_job(), EventKind::SeriesLoaded { id, loaded });
+            }),
+        ),
+        ("loading", with(&another)),
+        (
+            "loading beside another",
+            with(&|desk| {
+                let us = series("us", "Heart", Modality::Other("US".to_owned()));
+                desk.state.library.series.push(us);
+                desk.perform(Action::ShowBeside("us".to_owned()));
+            }),
+        ),
+        ("failed", with(&failed)),
+        (
+            "failed beside another",
+            with(&|desk| {
+                desk.perform(Action::ShowPlanes);
+                failed(desk);
             }),
         ),
         (
@@ -165,13 +214,38 @@ fn the_entries_of_menus_have_names() {
         assert!(unnamed.is_empty(), "{menu}: {unnamed:?}");
         harness.key_press(Key::Escape);
         harness.run_steps(4);
-        if harness.state().state.dialog.is_none() {
-            harness
-                .state_mut()
-                .perform(Action::Toggle(Dialog::Settings));
-            harness.run_steps(3);
-        }
+        let dialog = harness.state().state.dialog;
+        assert_eq!(dialog, Some(Dialog::Settings), "only the menu closed");
+        assert!(harness.query_by_label("Deutsch").is_none());
     }
+}
+
+/// Esc in an open menu closes the menu and nothing else; the next one does what it does.
+#[test]
+fn escape_in_a_menu_neither_stops_the_answer_nor_puts_the_tool_down() {
+    let mut desk = ct_desk();
+    desk.state.chat.draft.text = "What?".to_owned();
+    desk.perform(Action::Ask);
+    let tool = workbench::state::Tool::Length;
+    desk.perform(Action::Measure(workbench::state::Measure::Use(tool)));
+    let mut harness = harness(desk);
+    let stops = |harness: &Harness<'_, Desk>| {
+        let effects = harness.state().effects.iter();
+        effects.filter(|e| matches!(e, Effect::Stop(_))).count()
+    };
+    for (menu, entry) in [("Layout", "4 viewports"), ("Display", "Viridis")] {
+        harness.get_by_label(menu).click();
+        harness.run_steps(4);
+        assert!(harness.query_by_label(entry).is_some());
+        harness.key_press(Key::Escape);
+        harness.run_steps(4);
+        assert!(harness.query_by_label(entry).is_none(), "{menu} is closed");
+        assert_eq!(stops(&harness), 0);
+        assert_eq!(harness.state().state.measurements.tool, tool);
+    }
+    harness.key_press(Key::Escape);
+    harness.run_steps(4);
+    assert_eq!(stops(&harness), 1, "without a menu it stops the answer");
 }
 
 /// What a screen reader says of the open menus of the toolbar.

@@ -30,19 +30,6 @@ fn press(pos: egui::Pos2, pressed: bool) -> Event {
     }
 }
 
-fn drag(harness: &mut Harness<'_, Desk>, from: egui::Pos2, to: egui::Pos2) {
-    harness.hover_at(from);
-    harness.run_steps(2);
-    harness.event(press(from, true));
-    harness.run_steps(1);
-    for step in 1..=4 {
-        harness.event(Event::PointerMoved(from.lerp(to, step as f32 / 4.0)));
-        harness.run_steps(1);
-    }
-    harness.event(press(to, false));
-    harness.run_steps(3);
-}
-
 fn use_tool(harness: &mut Harness<'_, Desk>, name: &str) {
     harness.get_by_role_and_label(Role::Button, name).click();
     harness.run_steps(3);
@@ -52,7 +39,7 @@ fn use_tool(harness: &mut Harness<'_, Desk>, name: &str) {
 fn draw(harness: &mut Harness<'_, Desk>, tool: &str, from: [f32; 2], to: [f32; 2]) {
     use_tool(harness, tool);
     let slice = OnSlice::of(harness);
-    drag(harness, slice.at(from[0], from[1]), slice.at(to[0], to[1]));
+    drag_from_to(harness, slice.at(from[0], from[1]), slice.at(to[0], to[1]));
 }
 
 /// The names of what is measured, as the list has them.
@@ -181,10 +168,10 @@ fn a_handle_and_a_line_can_be_dragged() {
     use_tool(&mut harness, "Window");
     let window = slice_name(&harness);
     let slice = OnSlice::of(&harness);
-    drag(&mut harness, slice.at(30.0, 16.0), slice.at(35.0, 16.0));
+    drag_from_to(&mut harness, slice.at(30.0, 16.0), slice.at(35.0, 16.0));
     let mm = number(&listed(&harness)[0], "Length 1: ");
     assert!((mm - 20.0).abs() < 0.2, "{mm}");
-    drag(&mut harness, slice.at(20.0, 16.0), slice.at(20.0, 22.0));
+    drag_from_to(&mut harness, slice.at(20.0, 16.0), slice.at(20.0, 22.0));
     assert!(
         (number(&listed(&harness)[0], "Length 1: ") - mm).abs() < 0.2,
         "moved as a whole"
@@ -198,6 +185,33 @@ fn a_handle_and_a_line_can_be_dragged() {
         "{y0}, {y1}"
     );
     assert_eq!(slice_name(&harness), window, "the window stayed");
+}
+
+/// One click beside the chosen shape lets go of it and moves the crosshair.
+#[test]
+fn a_click_beside_a_chosen_measurement_moves_the_crosshair_at_once() {
+    let mut desk = ct_desk();
+    let kept = Kept {
+        at: engine::imaging::SliceAt::acquired(engine::imaging::Plane::Axial, 10),
+        shape: Shape::Length([[10.0, 8.0], [30.0, 8.0]]),
+    };
+    let _ = desk.state.recalled("s1", &[kept]);
+    desk.perform(Action::ShowPlanes);
+    let mut harness = harness(desk);
+    let selected = |harness: &Harness<'_, Desk>| {
+        let state = &harness.state().state;
+        state.measurements.selected_in("s1")
+    };
+    let slice = OnSlice::of(&harness);
+    click_at(&mut harness, slice.at(20.0, 8.0));
+    assert_eq!(selected(&harness), Some(1));
+    assert!(harness.state().state.viewer.crosshair.is_none());
+    harness.run_steps(60); // the next click is another one
+    click_at(&mut harness, slice.at(12.5, 20.5));
+    assert_eq!(selected(&harness), None);
+    let place = harness.state().state.viewer.crosshair.expect("a place");
+    let [x, y, _] = place;
+    assert!((x + 6.4).abs() < 0.9 && (y - 3.2).abs() < 0.9, "{place:?}");
 }
 
 #[test]
@@ -318,7 +332,7 @@ fn a_held_key_lends_the_tool_and_a_short_press_keeps_it() {
     harness.run_steps(2);
     assert_eq!(tool(&harness), Tool::Pan);
     let window = slice_name(&harness);
-    drag(&mut harness, slice.at(10.0, 10.0), slice.at(15.0, 12.0));
+    drag_from_to(&mut harness, slice.at(10.0, 10.0), slice.at(15.0, 12.0));
     assert_eq!(slice_name(&harness), window, "the drag panned");
     let pan = harness.state().state.viewer.open().unwrap().camera.pan;
     assert!(pan[0] > 20.0, "{pan:?}");
@@ -394,7 +408,7 @@ fn an_oblique_volume_is_measured_along_the_patient_too() {
     let scale = (area.width() / columns).min(area.height() / rows);
     let place = egui::Rect::from_center_size(area.center(), vec2(columns, rows) * scale);
     let at = |x: f32, y: f32| place.lerp_inside(vec2(x / columns, y / rows));
-    drag(&mut harness, at(12.0, 20.0), at(22.0, 20.0));
+    drag_from_to(&mut harness, at(12.0, 20.0), at(22.0, 20.0));
     // Pixels of 0.8 mm, the finest spacing of the voxels.
     let name = listed(&harness).pop().unwrap();
     let mm = number(&name, ": ");

@@ -467,3 +467,156 @@ fn the_layout_of_the_last_run_is_there_after_a_start() {
     assert_eq!(idle.settings.panels.viewports, settings.panels.viewports);
     assert_eq!(settings.panels.viewports, Some(3));
 }
+
+/// Closing after a reset does not bring back what was reset.
+#[test]
+fn a_reset_also_resets_links_crosshair_corners_and_viewports() {
+    use workbench::state::{Link, Links};
+    let mut desk = ct_desk();
+    desk.perform(Action::ShowPlanes);
+    desk.perform(Action::ToggleLink(Link::Scroll));
+    desk.perform(Action::ToggleCrosshair);
+    desk.perform(Action::ToggleCorners);
+    desk.state.remember_layout();
+    let mut harness = harness(desk);
+    click(&mut harness, "Settings");
+    click(&mut harness, "Reset all settings");
+    let state = &mut harness.state_mut().state;
+    assert_eq!(state.viewer.links, Links::default());
+    assert!(state.viewer.crosshair_visible && state.viewer.corners_visible);
+    assert_eq!(state.viewer.viewports.len(), 1);
+    state.remember_layout();
+    let panels = state.settings.panels;
+    assert_eq!(panels.links, Links::default());
+    assert!(!panels.crosshair_off && !panels.corners_off);
+    assert_eq!(panels.viewports, Some(1));
+}
+
+/// The CT and an MR of one study, found and loaded by the next start of this store.
+fn next_start(store: &Store) -> Desk {
+    let mut next = Desk {
+        state: State::with_settings(store.settings().value, None),
+        ..Desk::default()
+    };
+    next.state.layout_at_start = store.layout().value;
+    next.perform(Action::OpenPaths(vec!["scans".into()]));
+    let series = vec![
+        series("mr", "T1", Modality::Mr),
+        series("s1", "Knee thin", Modality::Ct),
+    ];
+    let skipped = Vec::new();
+    next.event(1, EventKind::ScanDone { series, skipped });
+    let sent = next.effects.iter();
+    let ids: Vec<String> = sent
+        .filter_map(|effect| match effect {
+            Effect::Send {
+                kind: JobKind::LoadSeries(id),
+                ..
+            } => Some(id.clone()),
+            _ => None,
+        })
+        .collect();
+    for (id, job) in ids.into_iter().zip(2..) {
+        let modality = if id == "mr" {
+            Modality::Mr
+        } else {
+            Modality::Ct
+        };
+        let loaded = Loaded::Volume(Arc::new(Volume {
+            modality,
+            ..ct_volume()
+        }));
+        next.event(job, EventKind::SeriesLoaded { id, loaded });
+    }
+    next
+}
+
+#[test]
+fn a_study_that_is_opened_again_looks_as_it_did_at_the_end_of_the_last_run() {
+    use engine::imaging::{ColourMap, Plane, Projection, Slab, Window};
+    use workbench::state::{CompareMode, VolumeView};
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::at(folder.path());
+    let end = |desk: &mut Desk| {
+        desk.state.remember_layout();
+        store.keep_settings(&desk.state.settings).unwrap();
+        store
+            .keep_layout(&desk.state.layout_to_keep().unwrap())
+            .unwrap();
+    };
+    let view = |desk: &Desk, number: usize| -> VolumeView {
+        let viewport = &desk.state.viewer.viewports[number];
+        viewport.volume().unwrap().clone()
+    };
+    // Nothing was kept yet: the CT comes first.
+    let mut desk = next_start(&store);
+    assert_eq!(desk.state.viewer.series_id(), Some("s1"));
+    // The MR, in three planes, one of them a slab in colour, another one active.
+    desk.perform(Action::ShowSeries("mr".to_owned()));
+    let loaded = Loaded::Volume(Arc::new(Volume {
+        modality: Modality::Mr,
+        ..ct_volume()
+    }));
+    let id = "mr".to_owned();
+    desk.event(desk.last_job(), EventKind::SeriesLoaded { id, loaded });
+    desk.perform(Action::ShowPlanes);
+    desk.perform(Action::SetWindow(Window::linear(77.0, 311.0)));
+    desk.perform(Action::Activate(2));
+    desk.perform(Action::SetColours(ColourMap::Inferno));
+    let slab = Slab {
+        projection: Projection::Maximum,
+        mm: 10.0,
+    };
+    desk.perform(Action::SetSlab(Some(slab)));
+    desk.perform(Action::Activate(1));
+    desk.perform(Action::SetSlice(5));
+    end(&mut desk);
+    let mut next = next_start(&store);
+    assert_eq!(next.state.viewer.viewports.len(), 3);
+    assert_eq!(next.state.viewer.active, 1);
+    assert_eq!(next.state.viewer.series_id(), Some("mr"));
+    let shown = view(&next, 1);
+    assert_eq!((shown.plane, shown.index()), (Plane::Coronal, 5));
+    assert_eq!(shown.window, Window::linear(77.0, 311.0));
+    let shown = view(&next, 2);
+    assert_eq!(
+        (shown.slab, shown.colours),
+        (Some(slab), ColourMap::Inferno)
+    );
+    // Two series compared.
+    next.perform(Action::SetViewports(1));
+    next.perform(Action::ShowBeside("s1".to_owned()));
+    let loaded = Loaded::Volume(Arc::new(ct_volume()));
+    let id = "s1".to_owned();
+    next.event(next.last_job(), EventKind::SeriesLoaded { id, loaded });
+    next.perform(Action::CompareSeries(CompareMode::Blend(0.3)));
+    end(&mut next);
+    let pair = next_start(&store);
+    let viewer = &pair.state.viewer;
+    assert_eq!(viewer.mode(), CompareMode::Blend(0.3));
+    let ids: Vec<Option<&str>> = viewer.viewports.iter().map(|v| v.series_id()).collect();
+    assert_eq!(ids, [Some("mr"), Some("s1")]);
+    // A start that opens nothing forgets nothing, and a damaged file is set aside.
+    assert!(State::default().layout_to_keep().is_none());
+    let path = folder.path().join("data/layout.json");
+    std::fs::write(&path, "{").unwrap();
+    let read = store.layout();
+    assert!(read.value.is_none());
+    assert_eq!(read.set_aside.as_deref(), Some("layout.json.damaged"));
+}
+
+#[test]
+fn another_study_does_not_get_the_layout_of_the_last_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::at(folder.path());
+    let mut desk = ct_desk();
+    let open = desk.state.viewer.open_mut().unwrap();
+    open.series.id = "elsewhere".to_owned();
+    desk.perform(Action::SetSlice(3));
+    store
+        .keep_layout(&desk.state.layout_to_keep().unwrap())
+        .unwrap();
+    let next = next_start(&store);
+    assert_eq!(next.state.viewer.series_id(), Some("s1"));
+    assert_eq!(next.state.viewer.open().unwrap().index(), 10);
+}

@@ -35,26 +35,6 @@ fn views<'a>(harness: &'a Harness<'_, Desk>) -> Vec<&'a VolumeView> {
     viewports.filter_map(|viewport| viewport.volume()).collect()
 }
 
-/// Presses and lets go without moving.
-fn click_at(harness: &mut Harness<'_, Desk>, pos: egui::Pos2) {
-    clicks_at(harness, pos, 1);
-}
-
-/// All clicks in one frame, so that they are near each other in time.
-fn clicks_at(harness: &mut Harness<'_, Desk>, pos: egui::Pos2, times: usize) {
-    harness.hover_at(pos);
-    harness.run();
-    let clicks = [true, false].repeat(times).into_iter();
-    let events = clicks.map(|pressed| Event::PointerButton {
-        pos,
-        button: PointerButton::Primary,
-        pressed,
-        modifiers: Modifiers::NONE,
-    });
-    harness.input_mut().events.extend(events);
-    harness.run();
-}
-
 #[test]
 fn mpr_shows_axial_coronal_and_sagittal_slices_of_the_volume() {
     let mut harness = planes();
@@ -140,6 +120,146 @@ fn left_and_right_choose_the_viewport_and_keys_act_on_it() {
     harness.key_press(Key::ArrowLeft);
     harness.run();
     assert_eq!(harness.state().state.viewer.active, 2);
+}
+
+/// A click gives the focus to a viewport; keys go on to do what they do there, in the viewport that is active by then.
+#[test]
+fn after_a_click_left_and_right_lead_on_and_keys_act_where_they_lead() {
+    let mut harness = planes();
+    let axial = center_of(&harness, "axial");
+    click_at(&mut harness, axial + vec2(30.0, 20.0));
+    harness.key_press(Key::ArrowRight);
+    harness.run_steps(3);
+    assert_eq!(harness.state().state.viewer.active, 1);
+    let coronal = slice_names(&harness).remove(1);
+    let node = harness.get_by_role_and_label(Role::Image, &coronal);
+    assert!(node.is_focused(), "the focus goes along");
+    for (key, start) in [
+        (Key::Home, "Slice 1 of 32"),
+        (Key::ArrowDown, "Slice 2 of 32"),
+        (Key::End, "Slice 32 of 32"),
+        (Key::ArrowUp, "Slice 31 of 32"),
+    ] {
+        harness.key_press(key);
+        harness.run_steps(3);
+        let name = slice_names(&harness).remove(1);
+        assert!(name.starts_with(start), "{key:?}: {name}");
+    }
+    let zoom = |harness: &Harness<'_, Desk>| {
+        let open = harness.state().state.viewer.viewports[1].open();
+        open.unwrap().camera.zoom
+    };
+    harness.key_press(Key::Plus);
+    harness.run_steps(3);
+    assert_eq!(zoom(&harness), 1.25);
+    harness.key_press(Key::Space);
+    harness.run_steps(3);
+    assert_eq!(zoom(&harness), 1.0);
+    for active in [0, 2] {
+        harness.key_press(Key::ArrowLeft);
+        harness.run_steps(3);
+        assert_eq!(harness.state().state.viewer.active, active);
+    }
+}
+
+#[test]
+fn an_empty_viewport_lets_the_keys_through_too() {
+    let mut desk = ct_desk();
+    let view = desk.state.viewer.volume_mut().unwrap();
+    Arc::make_mut(&mut view.volume).planes_off = Some(Note::NoPositions);
+    desk.perform(Action::SetViewports(2));
+    let mut harness = harness(desk);
+    let axial = center_of(&harness, "axial");
+    click_at(&mut harness, axial);
+    for active in [1, 0] {
+        harness.key_press(Key::ArrowRight);
+        harness.run_steps(3);
+        assert_eq!(harness.state().state.viewer.active, active);
+    }
+    harness.key_press(Key::Home);
+    harness.run_steps(3);
+    assert!(slice_name(&harness).starts_with("Slice 1 of 20"));
+}
+
+#[test]
+fn the_crosshair_follows_the_pointer_while_shift_is_down() {
+    let mut harness = planes();
+    let axial = center_of(&harness, "axial");
+    let move_to = |harness: &mut Harness<'_, Desk>, at, modifiers| {
+        harness.event_modifiers(Event::PointerMoved(at), modifiers);
+        harness.run_steps(3);
+        views(harness).iter().map(|view| view.index()).collect()
+    };
+    let before: Vec<usize> = move_to(&mut harness, axial, Modifiers::NONE);
+    let still: Vec<usize> = move_to(&mut harness, axial + vec2(60.0, -40.0), Modifiers::NONE);
+    assert_eq!(still, before, "without Shift it stays");
+    let mut last = before;
+    for by in [vec2(50.0, -30.0), vec2(80.0, -60.0)] {
+        let now: Vec<usize> = move_to(&mut harness, axial + by, Modifiers::SHIFT);
+        assert!(now[1] < last[1] && now[2] > last[2], "{last:?} {now:?}");
+        assert_eq!(now[0], last[0], "the axial slice stays");
+        last = now;
+    }
+    // Not while a capital letter is typed.
+    harness.get_by_label("Question").focus();
+    harness.run_steps(2);
+    let typing: Vec<usize> = move_to(&mut harness, axial, Modifiers::SHIFT);
+    assert_eq!(typing, last);
+}
+
+#[test]
+fn a_cine_ends_where_another_viewport_becomes_the_active_one() {
+    let mut harness = planes();
+    let playing = |harness: &Harness<'_, Desk>| {
+        let viewports = harness.state().state.viewer.viewports.iter();
+        viewports.filter(|v| v.open().unwrap().cine.playing).count()
+    };
+    harness.key_press(Key::C);
+    harness.run_steps(3);
+    assert_eq!(playing(&harness), 1);
+    harness.key_press(Key::ArrowRight);
+    harness.run_steps(3);
+    assert_eq!(playing(&harness), 0);
+    let before = slice_names(&harness);
+    harness.key_press(Key::ArrowLeft);
+    harness.run_steps(12);
+    let stands = slice_names(&harness).remove(0);
+    let was = before[0].split(", window").next().unwrap();
+    assert!(stands.starts_with(was), "{stands} after {was}");
+}
+
+#[test]
+fn the_patients_axes_are_those_of_all_viewports_of_a_volume() {
+    let mut desk = ct_desk();
+    desk.state.viewer.volume_mut().unwrap().volume = Arc::new(turned_ct_volume());
+    desk.perform(Action::ShowPlanes);
+    for axes in [
+        engine::imaging::Axes::Patient,
+        engine::imaging::Axes::Acquired,
+    ] {
+        desk.perform(Action::SetAxes(axes));
+        let viewports = desk.state.viewer.viewports.iter();
+        let views = viewports.filter_map(|viewport| viewport.volume());
+        assert!(views.into_iter().all(|view| view.axes == axes));
+    }
+}
+
+#[test]
+fn a_viewport_that_was_not_drawn_yet_is_taken_to_be_like_the_others() {
+    let mut desk = ct_desk();
+    desk.perform(Action::SetViewports(2));
+    desk.state.viewer.areas = vec![Some([500.0, 320.0]), None];
+    for number in [0, 1] {
+        let view = desk.state.viewer.viewports[number].volume_mut().unwrap();
+        view.plane = engine::imaging::Plane::Coronal;
+    }
+    desk.perform(Action::Zoom {
+        factor: 1.5,
+        about: [0.0; 2],
+    });
+    let viewports = desk.state.viewer.viewports.iter();
+    let zooms: Vec<f32> = viewports.map(|v| v.open().unwrap().camera.zoom).collect();
+    assert_eq!(zooms, [1.5, 1.5]);
 }
 
 #[test]
@@ -280,6 +400,32 @@ fn the_read_out_says_place_voxel_stored_value_and_hu() {
     // The middle of 40 x 32 voxels is voxel 20, 16; slice 11 is k = 10. The ball has 40 + 40 + 180 - 112 = 148 there.
     let wanted = "P 0.0  S 0.0 mm   voxel 20, 16, 10   raw 148   -728 HU";
     assert!(shows(&harness, wanted), "no {wanted}");
+}
+
+/// What is on screen is the largest value through the slab, not the one of the voxel in its middle.
+#[test]
+fn the_read_out_of_a_slab_is_what_the_slab_shows() {
+    let mut harness = harness(ct_desk());
+    for name in ["MIP 20 mm", "MinIP 10 mm", "Mean 5 mm"] {
+        harness.get_by_label("Display").click();
+        harness.run();
+        harness.get_by_label(name).click();
+        harness.run();
+        let at = harness
+            .get_by_role_and_label(Role::Image, &slice_name(&harness))
+            .rect()
+            .center();
+        harness.hover_at(at + vec2(1.0, 1.0));
+        harness.run();
+        let shown = views(&harness)[0].clone();
+        let slice = shown.volume.cut(&shown.descriptor()).unwrap();
+        // The middle of 40 x 32 pixels is column 20 of row 16.
+        let value = slice.samples[16 * 40 + 20];
+        let wanted = format!("P 0.0  S 0.0 mm   {name}: {value:.0} HU");
+        assert!(shows(&harness, &wanted), "no {wanted}");
+        let middle = shown.volume.sample([20, 16, 10]);
+        assert!(name == "Mean 5 mm" || value != middle, "nothing was tested");
+    }
 }
 
 #[test]

@@ -175,15 +175,18 @@ impl State {
         self.show_series(&first.id)
     }
 
-    /// What a restored session had open, if this job looked for it.
+    /// What a restored session had open, if this job looked for it; or what the last run ended with, if it is found again.
     fn lay_out_of(&mut self, job: JobId) -> Option<Vec<Effect>> {
-        let restores = self.jobs.get(&job)?.kind == JobKind::Restore;
-        restores.then(|| self.lay_out()).flatten()
+        match self.jobs.get(&job)?.kind {
+            JobKind::Restore => self.lay_out(),
+            JobKind::Scan => self.lay_out_again(),
+            _ => None,
+        }
     }
 
     /// Begins to load a series, instead of one that is on its way.
     pub(super) fn show_series(&mut self, id: &str) -> Option<Effect> {
-        let series = self.library.find(id)?.clone();
+        let series = self.library.find_volume(id)?;
         Some(self.begin(series))
     }
 

@@ -1,6 +1,7 @@
 //! Viewports: how many, which one is active, what links them, and how their slices are cut and coloured.
 
 use super::State;
+use super::results::CompareMode;
 use super::viewer::Viewer;
 use crate::action::Action;
 
@@ -18,15 +19,9 @@ impl State {
             }
             Action::SetCrosshair(place) => viewer.set_crosshair(place),
             Action::ToggleCrosshair => viewer.crosshair_visible = !viewer.crosshair_visible,
+            Action::ToggleCorners => viewer.corners_visible = !viewer.corners_visible,
             Action::ToggleLink(link) => viewer.links = viewer.links.toggled(link),
-            Action::SetAxes(axes) => {
-                if let Some(view) = viewer.scene_volume_mut()
-                    && view.check_patient_axes().is_ok()
-                {
-                    view.set_axes(axes);
-                    viewer.scrolled(0);
-                }
-            }
+            Action::SetAxes(axes) => viewer.set_axes(axes),
             Action::SetSlab(slab) => {
                 if let Some(view) = viewer.scene_volume_mut() {
                     view.slab = slab;
@@ -37,7 +32,9 @@ impl State {
                     view.colours = colours;
                 }
             }
-            Action::CompareSeries(mode) if viewer.pair().is_some() => {
+            Action::CompareSeries(mode)
+                if mode == CompareMode::SideBySide || viewer.check_overlay().is_ok() =>
+            {
                 viewer.compare = mode;
                 viewer.maximised = false;
             }

@@ -42,4 +42,20 @@ impl FramesView {
     pub fn picture(&self) -> &Arc<RgbImage> {
         self.frames.at(self.index)
     }
+
+    /// Bytes of all of them in memory.
+    pub fn bytes(&self) -> u64 {
+        let each = self.frames.iter();
+        each.map(|picture| picture.as_raw().len() as u64).sum()
+    }
+
+    /// Are they the same in memory?
+    pub fn same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.frames, &other.frames)
+    }
+
+    /// Is this picture in memory one of them?
+    pub fn holds(&self, picture: &Arc<RgbImage>) -> bool {
+        self.frames.iter().any(|frame| Arc::ptr_eq(frame, picture))
+    }
 }

@@ -4,10 +4,12 @@
 mod apply;
 mod arrange;
 mod chat;
+mod closing;
 mod frames_view;
 mod measurements;
 mod memory;
 mod orientation;
+mod pair;
 mod perform;
 mod preferences;
 mod ready;
@@ -105,6 +107,8 @@ pub struct State {
     pub viewports_at_start: Option<usize>,
     /// Where the series of a restored session go, once they are found.
     pub restoring: Option<Layout>,
+    /// Where the series of the last run were, to be there again if the first scan finds them all.
+    pub layout_at_start: Option<Layout>,
 }
 
 /// Where tensors live.
@@ -246,6 +250,14 @@ impl Library {
     /// A series by its id.
     pub fn find(&self, id: &str) -> Option<&SeriesInfo> {
         self.series.iter().find(|series| series.id == id)
+    }
+
+    /// A series by its id, or the one of its volumes that has it.
+    pub fn find_volume(&self, id: &str) -> Option<SeriesInfo> {
+        let series = self.series.iter().find(|series| series.has_volume(id))?;
+        let number = id.strip_prefix(&series.id)?.strip_prefix('-');
+        let number = number.and_then(|number| number.parse::<usize>().ok());
+        Some(series.volume(number.unwrap_or(1).saturating_sub(1)))
     }
 }
 

@@ -6,8 +6,9 @@ use engine::session::{AskRequest, Command, GenerateRequest, JobId};
 use super::chat::{PictureRef, Reply, Turn};
 use super::orientation::Orientation;
 use super::viewport::{Camera, Cine, LastView};
-use super::{JobKind, ModelState, Stage, State};
+use super::{JobKind, ModelState, Notice, Stage, State};
 use crate::action::{Action, Effect};
+use crate::strings::words;
 
 impl State {
     /// Does what the user wants; the result is what only the surroundings can do.
@@ -53,6 +54,7 @@ impl State {
             }
             Action::ShowVolume(number) => self.show_volume(number),
             Action::ShowBeside(id) => self.show_beside(&id),
+            Action::CloseStudy(study) => self.close_study(&study),
             Action::Ask => self.ask().into_iter().collect(),
             Action::Stop(job) => self.stop(job).into_iter().collect(),
             Action::Cancel if self.put_down() => Vec::new(),
@@ -116,6 +118,7 @@ impl State {
                     && view.check_plane(plane).is_ok()
                 {
                     view.plane = plane;
+                    self.viewer.plane_set();
                     self.fit();
                     self.turn_back();
                 }
@@ -193,8 +196,7 @@ impl State {
             }
             Action::FitView => self.fit(),
             Action::AddPicture => {
-                if let Some(open) = self.viewer.open() {
-                    let evidence = open.evidence();
+                if let Some(evidence) = self.viewer.evidence() {
                     let known = self.chat.tray.iter();
                     if known.clone().all(|e| e.picture != evidence.picture) {
                         self.chat.tray.push(evidence);
@@ -217,6 +219,7 @@ impl State {
             }
             other => self.arrange(other),
         }
+        self.viewer.align_second();
     }
 
     /// Shows another slice of the scene, by the one shown and their number; linked viewports follow.
@@ -229,10 +232,15 @@ impl State {
         }
     }
 
-    /// Ends the cine; false if none was under way.
+    /// Ends every cine; false if none was under way.
     fn stop_cine(&mut self) -> bool {
-        let open = self.viewer.scene_mut();
-        open.is_some_and(|open| std::mem::take(&mut open.cine.playing))
+        let mut stopped = false;
+        for viewport in &mut self.viewer.viewports {
+            if let Some(open) = viewport.open_mut() {
+                stopped |= std::mem::take(&mut open.cine.playing);
+            }
+        }
+        stopped
     }
 
     fn turn_back(&mut self) {
@@ -252,6 +260,10 @@ impl State {
     /// Goes back to a picture that a question was about; its series is loaded again if it has to be.
     fn show_picture(&mut self, picture: PictureRef) -> Vec<Effect> {
         let effects = self.switch_series(&picture.series);
+        if self.viewer.series_id() != Some(&picture.series) {
+            self.notice = Some(Notice::Failed(words().series_closed.to_owned()));
+            return effects;
+        }
         let slice = picture.view.map(LastView::Slice);
         if let Some(shown) = slice.or(picture.frame.map(LastView::Frame)) {
             match self.viewer.viewport_mut().open_mut() {
@@ -343,8 +355,7 @@ impl State {
         if !self.chat.draft.with_picture {
             Vec::new()
         } else if self.chat.tray.is_empty() {
-            let open = self.viewer.open();
-            open.map(|open| open.evidence()).into_iter().collect()
+            self.viewer.evidence().into_iter().collect()
         } else {
             self.chat.tray.clone()
         }
@@ -352,7 +363,7 @@ impl State {
 
     fn generate(&mut self, task: engine::Task) -> Option<Effect> {
         self.check_generate(task).ok()?;
-        let evidence = self.viewer.open()?.evidence();
+        let evidence = self.viewer.evidence()?;
         self.results.failed = None;
         Some(Effect::Send {
             command: Command::Generate(Box::new(GenerateRequest {

@@ -19,11 +19,8 @@ impl State {
             settings_place: place,
             ..Self::default()
         };
-        let panels = state.settings.panels;
-        state.measurements.listed = !panels.measurements_closed;
-        state.viewer.links = panels.links;
-        state.viewer.crosshair_visible = !panels.crosshair_off;
-        state.viewports_at_start = panels.viewports.map(usize::from);
+        state.look_as_set();
+        state.viewports_at_start = state.settings.panels.viewports.map(usize::from);
         crate::strings::speak(state.settings.language);
         let (keymap, bad) = state.settings.keymap();
         state.keymap = keymap;
@@ -32,6 +29,15 @@ impl State {
             state.notice = Some(Notice::Failed(text));
         }
         state
+    }
+
+    /// Brings what the settings hold of viewports and lists to the screen.
+    fn look_as_set(&mut self) {
+        let panels = self.settings.panels;
+        self.measurements.listed = !panels.measurements_closed;
+        self.viewer.links = panels.links;
+        self.viewer.crosshair_visible = !panels.crosshair_off;
+        self.viewer.corners_visible = !panels.corners_off;
     }
 
     /// Does what was asked of dialogs, settings and keys; the result is what has to be kept.
@@ -76,18 +82,24 @@ impl State {
                 self.key_refused = None;
             }
             Action::Change(change) => {
-                self.layouts += u32::from(change == Change::Reset);
+                let reset = change == Change::Reset;
                 self.settings.change(change);
                 self.keymap = self.settings.keymap().0;
-                self.measurements.listed = !self.settings.panels.measurements_closed;
+                if reset {
+                    self.layouts += 1;
+                    self.look_as_set();
+                    self.viewer.set_count(1);
+                    self.viewports_at_start = None;
+                    self.layout_at_start = None;
+                }
             }
             _ => return None,
         }
         Some(self.keep_settings())
     }
 
-    /// Puts how the viewports are laid out into the settings. A comparison of two series is not: the next start does
-    /// not have them.
+    /// Puts how the viewports are laid out into the settings, for studies that are new to the next start. One that it
+    /// finds again has [`Self::layout_to_keep`].
     pub fn remember_layout(&mut self) {
         let viewer = &self.viewer;
         let first = viewer
@@ -106,6 +118,7 @@ impl State {
         }
         panels.links = viewer.links;
         panels.crosshair_off = !viewer.crosshair_visible;
+        panels.corners_off = !viewer.corners_visible;
     }
 
     /// Lays the first volume out as the settings have it.
@@ -181,6 +194,8 @@ impl State {
 
     /// Brings what follows from the rest up to date before a frame is drawn; the result is what has to be done for it.
     pub fn refresh(&mut self) -> Vec<Effect> {
+        self.viewer.still_elsewhere();
+        self.viewer.align_second();
         let shown = self.slice_on_screen();
         let shown = shown.as_ref();
         let shown = shown.map(|(slice, volume)| (slice.clone(), &**volume));

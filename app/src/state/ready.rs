@@ -2,7 +2,7 @@
 
 use engine::{Error, Task};
 
-use super::{ModelState, State, Viewport, task_words};
+use super::{Content, ModelState, State, Viewport, task_words};
 use crate::errors::error_words;
 use crate::strings::{fill, words};
 
@@ -35,6 +35,20 @@ impl State {
             }
         }
         self.check_free()
+    }
+
+    /// Can something be measured on what is on screen?
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub fn check_measure(&self) -> Result<(), &'static str> {
+        match self.viewer.open().map(|open| &open.content) {
+            None => Err(words().why_no_series),
+            Some(_) if self.viewer.overlaid() => Err(words().measure_off_pair),
+            Some(Content::Frames(_)) => Err(words().measure_off_colour),
+            Some(Content::Volume(view)) if view.slab.is_some() => Err(words().measure_off),
+            Some(Content::Volume(_)) => Ok(()),
+        }
     }
 
     fn check_model(&self, task: Task) -> Result<(), String> {

@@ -243,29 +243,40 @@ impl State {
         if waits || self.restoring.is_some() {
             return None;
         }
-        let viewer = &self.viewer;
         let draft = &self.chat.draft;
         Some(Session {
             studies: self.studies.clone(),
             model: self.model_dir.clone(),
-            layout: Layout {
-                viewports: viewer.viewports.iter().map(KeptView::of).collect(),
-                active: viewer.active,
-                maximised: viewer.maximised,
-                links: viewer.links,
-                // A millionth of a millimetre is written and read without loss.
-                crosshair: viewer
-                    .crosshair
-                    .map(|at| at.map(|mm| (mm * 1e6).round() / 1e6)),
-                crosshair_visible: viewer.crosshair_visible,
-                compare: viewer.compare,
-            },
+            layout: self.layout(),
             turns: self.chat.turns.iter().map(KeptTurn::of).collect(),
             question: draft.text.clone(),
             with_picture: draft.with_picture,
             sampling: draft.sampling.clone(),
             max_new_tokens: draft.max_new_tokens,
         })
+    }
+
+    fn layout(&self) -> Layout {
+        let viewer = &self.viewer;
+        Layout {
+            viewports: viewer.viewports.iter().map(KeptView::of).collect(),
+            active: viewer.active,
+            maximised: viewer.maximised,
+            links: viewer.links,
+            // A millionth of a millimetre is written and read without loss.
+            crosshair: viewer
+                .crosshair
+                .map(|at| at.map(|mm| (mm * 1e6).round() / 1e6)),
+            crosshair_visible: viewer.crosshair_visible,
+            compare: viewer.compare,
+        }
+    }
+
+    /// The viewports as the next start is to have them. Nothing where nothing was opened: what was kept before holds.
+    pub fn layout_to_keep(&self) -> Option<Layout> {
+        let layout = self.layout();
+        let any = layout.viewports.iter().any(Option::is_some);
+        (any && self.restoring.is_none()).then_some(layout)
     }
 
     /// Remembers what this session opened.
@@ -322,10 +333,29 @@ impl State {
         effects
     }
 
+    /// Opens what the last run ended with, if nothing else is open yet and all of it was found.
+    pub(super) fn lay_out_again(&mut self) -> Option<Vec<Effect>> {
+        let library = &self.library.series;
+        let found = |kept: &KeptView| kept.find(library).is_some();
+        let fits = |layout: &Layout| {
+            let mut kept = layout.viewports.iter().flatten();
+            kept.clone().next().is_some() && kept.all(found)
+        };
+        let mut viewports = self.viewer.viewports.iter();
+        if viewports.any(|viewport| viewport.open().is_some())
+            || !self.layout_at_start.as_ref().is_some_and(fits)
+        {
+            return None;
+        }
+        self.restoring = self.layout_at_start.take();
+        self.lay_out()
+    }
+
     /// Opens what was open, where it was, once the files are found again. Nothing if there is no such layout.
     pub(super) fn lay_out(&mut self) -> Option<Vec<Effect>> {
         let layout = self.restoring.take()?;
         self.viewports_at_start = None;
+        self.layout_at_start = None;
         let mut loads: Vec<SeriesInfo> = Vec::new();
         let mut viewports = Vec::new();
         for kept in layout.viewports.into_iter().take(Viewer::MOST) {
@@ -358,6 +388,7 @@ impl State {
                 .crosshair
                 .filter(|at| at.iter().all(|x| x.is_finite())),
             crosshair_visible: layout.crosshair_visible,
+            corners_visible: self.viewer.corners_visible,
             compare: layout.compare,
             areas: Vec::new(),
         };

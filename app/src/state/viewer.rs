@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use engine::imaging::{Plane, Projection, Slab};
+use engine::imaging::{Axes, Plane, Projection, Slab};
 use serde::{Deserialize, Serialize};
 
 use super::orientation::Orientation;
@@ -31,9 +31,11 @@ pub struct Viewer {
     pub crosshair: Option<[f64; 3]>,
     /// Its lines are drawn.
     pub crosshair_visible: bool,
-    /// How the first two viewports are compared, when two series are open.
+    /// The words in the corners are drawn.
+    pub corners_visible: bool,
+    /// How the first two viewports are to be compared, when two series are open.
     pub compare: CompareMode,
-    /// Width and height of each viewport's picture area, in points, once it was drawn.
+    /// Width and height of each viewport's picture area while all are on screen, in points, once it was drawn.
     pub areas: Vec<Option<[f32; 2]>>,
 }
 
@@ -105,6 +107,7 @@ impl Default for Viewer {
             links: Links::default(),
             crosshair: None,
             crosshair_visible: true,
+            corners_visible: true,
             compare: CompareMode::SideBySide,
             areas: Vec::new(),
         }
@@ -148,18 +151,6 @@ impl Viewer {
     /// The id of the series that the active viewport shows or waits for.
     pub fn series_id(&self) -> Option<&str> {
         self.viewport().series_id()
-    }
-
-    /// The first two viewports, when they show two volumes of different series.
-    pub fn pair(&self) -> Option<[&VolumeView; 2]> {
-        let (first, second) = (self.viewports.first()?, self.viewports.get(1)?);
-        let differ = first.series_id() != second.series_id();
-        differ.then_some([first.volume()?, second.volume()?])
-    }
-
-    /// Are the first two volumes drawn as one picture?
-    pub fn overlaid(&self) -> bool {
-        self.compare != CompareMode::SideBySide && self.pair().is_some()
     }
 
     /// The viewport whose slice, zoom and orientation are on screen where the active one is.
@@ -300,9 +291,10 @@ impl Viewer {
         }
     }
 
-    /// All viewports that share the active volume's space show this place.
+    /// All viewports that share the scene's space show this place.
     pub fn set_crosshair(&mut self, place: [f64; 3]) {
-        let Some(view) = self.viewport().volume().cloned() else {
+        let scene = self.viewports.get(self.scene());
+        let Some(view) = scene.and_then(Viewport::volume).cloned() else {
             return;
         };
         self.crosshair = Some(place);
@@ -312,6 +304,34 @@ impl Viewer {
                 if same || (self.links.scroll && view.volume.shares_space_with(&other.volume)) {
                     other.go_to(place);
                 }
+            }
+        }
+    }
+
+    /// Cuts all viewports of the scene's volume along other axes; each keeps its place.
+    pub fn set_axes(&mut self, axes: Axes) {
+        let scene = self.viewports.get(self.scene());
+        let Some(view) = scene.and_then(Viewport::volume) else {
+            return;
+        };
+        if axes != Axes::Acquired && view.check_patient_axes().is_err() {
+            return;
+        }
+        let volume = Arc::clone(&view.volume);
+        let views = self.viewports.iter_mut().filter_map(Viewport::volume_mut);
+        for view in views.filter(|view| Arc::ptr_eq(&view.volume, &volume)) {
+            view.set_axes(axes);
+        }
+        self.scrolled(0);
+    }
+
+    /// Ends every cine but the scene's: it goes on only where the user is.
+    pub fn still_elsewhere(&mut self) {
+        let scene = self.scene();
+        let others = self.viewports.iter_mut().enumerate();
+        for (_, viewport) in others.filter(|(number, _)| *number != scene) {
+            if let Some(open) = viewport.open_mut() {
+                open.cine.playing = false;
             }
         }
     }
@@ -348,7 +368,7 @@ impl Viewer {
         if !self.links.zoom {
             return;
         }
-        let fit = self.fit(scene, view, orientation);
+        let view = view.clone();
         for number in 0..self.viewports.len() {
             let viewport = self.viewports.get(number);
             let Some(other) = viewport.and_then(Viewport::volume) else {
@@ -357,7 +377,13 @@ impl Viewer {
             if number == scene || other.plane != plane {
                 continue;
             }
-            let ratio = fit / self.fit(number, other, orientation);
+            // Unless both were drawn, they are taken to be alike.
+            let areas = [scene, number].map(|number| self.areas.get(number).copied().flatten());
+            let [ours, theirs] = match areas {
+                [Some(ours), Some(theirs)] => [ours, theirs],
+                _ => [[1000.0; 2]; 2],
+            };
+            let ratio = fit(ours, &view, orientation) / fit(theirs, other, orientation);
             let other = self.viewports.get_mut(number);
             if let Some(other) = other.and_then(Viewport::open_mut) {
                 // One millimetre is as long in both, and both are moved by as many of them.
@@ -366,21 +392,18 @@ impl Viewer {
             }
         }
     }
+}
 
-    /// Points of the screen for one millimetre where a volume is fitted into its viewport.
-    fn fit(&self, number: usize, view: &VolumeView, orientation: Orientation) -> f32 {
-        let grid = view.grid();
-        let [dx, dy, _] = grid.patient_from_grid.spacing_mm();
-        let [across, along] = [grid.size[0] as f64 * dx, grid.size[1] as f64 * dy];
-        let [across, along] = if orientation.swaps_sides() {
-            [along, across]
-        } else {
-            [across, along]
-        };
-        let mm = |length: f64| length.max(1e-3) as f32;
-        // Before anything was drawn, viewports are taken to be alike.
-        let area = self.areas.get(number).copied().flatten();
-        let [width, height] = area.unwrap_or([1000.0; 2]);
-        (width / mm(across)).min(height / mm(along))
-    }
+/// Points of the screen for one millimetre where a volume is fitted into an area of this width and height.
+fn fit([width, height]: [f32; 2], view: &VolumeView, orientation: Orientation) -> f32 {
+    let grid = view.grid();
+    let [dx, dy, _] = grid.patient_from_grid.spacing_mm();
+    let [across, along] = [grid.size[0] as f64 * dx, grid.size[1] as f64 * dy];
+    let [across, along] = if orientation.swaps_sides() {
+        [along, across]
+    } else {
+        [across, along]
+    };
+    let mm = |length: f64| length.max(1e-3) as f32;
+    (width / mm(across)).min(height / mm(along))
 }

@@ -7,6 +7,7 @@ use engine::imaging::{
 };
 
 use crate::notes::note_words;
+use crate::section::Section;
 use crate::strings::{fill, words};
 
 /// A volume and the slice of it that is shown.
@@ -63,6 +64,15 @@ impl VolumeView {
     /// Where the pixels of the plane looked at lie.
     pub fn grid(&self) -> Grid {
         self.volume.grid(self.plane, self.axes)
+    }
+
+    /// What of it is on screen: a slice, or a slab.
+    pub fn section(&self) -> Section {
+        Section {
+            grid: self.grid(),
+            index: self.index(),
+            slab: self.slab,
+        }
     }
 
     /// Slices along the plane looked at.

@@ -206,7 +206,7 @@ fn pictures_ui(ui: &mut Ui, state: &State, draft: &mut Draft) -> Option<Action> 
                 action = Some(Action::RemovePicture(i));
             }
         }
-        let Some(current) = open.map(|open| open.evidence().picture) else {
+        let Some(current) = state.viewer.evidence().map(|evidence| evidence.picture) else {
             return;
         };
         if state.chat.tray.is_empty() {

@@ -152,7 +152,7 @@ fn head_ui(ui: &mut Ui, mode: CompareMode, item: &Comparison, index: usize) -> O
         ui.separator();
         let left = egui::Layout::left_to_right(egui::Align::Center);
         ui.with_layout(left, |ui| {
-            action = modes_ui(ui, mode)
+            action = modes_ui(ui, mode, None)
                 .map(Action::SetCompareMode)
                 .or(action.take());
             ui.separator();

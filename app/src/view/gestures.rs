@@ -55,6 +55,18 @@ pub fn gestures(
         return None;
     }
     let at = ui.input(|input| input.pointer.hover_pos())?;
+    let points = ui.input(|input| {
+        let free = !input.pointer.any_down();
+        shift && free && input.pointer.delta() != Vec2::ZERO
+    });
+    if points
+        && viewer.viewports.len() > 1
+        && !ui.ctx().text_edit_focused()
+        && let Content::Volume(view) = &open.content
+        && let Some(pixel) = pixel_at(view, open.orientation, place, at)
+    {
+        return Some(Action::SetCrosshair(place_of(view, pixel)));
+    }
     let zoom = ui.input(|input| input.zoom_delta());
     if zoom != 1.0 {
         return Some(Action::Zoom {

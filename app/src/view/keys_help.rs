@@ -15,6 +15,7 @@ pub fn keys_ui(ui: &mut Ui, state: &State) {
         (w.mouse_middle, w.mouse_middle_does),
         (w.mouse_right, w.mouse_right_does),
         (w.mouse_click, w.mouse_click_does),
+        (w.mouse_shift, w.mouse_shift_does),
         (w.mouse_double, w.mouse_double_does),
         (w.key_hold, w.key_hold_does),
         (w.key_enter, w.key_enter_does),

@@ -29,7 +29,9 @@ pub fn library_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Option
         for series in &state.library.series {
             if study != Some(&series.study) {
                 study = Some(&series.study);
-                study_ui(ui, series);
+                if study_ui(ui, series) {
+                    action = Some(Action::CloseStudy(series.study.clone()));
+                }
             }
             // A later volume of a file has the file's id and its number.
             let id = state.viewer.series_id().and_then(|id| id.split('-').next());
@@ -91,8 +93,8 @@ fn open_ui(ui: &mut Ui, path_draft: &mut String, recent: &[Vec<PathBuf>]) -> Opt
     action
 }
 
-/// Who and what the study is.
-fn study_ui(ui: &mut Ui, series: &SeriesInfo) {
+/// Who and what the study is; true when it is to be closed.
+fn study_ui(ui: &mut Ui, series: &SeriesInfo) -> bool {
     ui.add_space(6.0);
     let patient = &series.patient;
     let name = if patient.name.is_empty() && patient.id.is_empty() {
@@ -105,7 +107,12 @@ fn study_ui(ui: &mut Ui, series: &SeriesInfo) {
     } else {
         name
     };
-    ui.add(Label::new(RichText::new(title).strong()).wrap());
+    let close = ui.horizontal_top(|ui| {
+        let name = fill(words().close_study, &[&title]);
+        let cross = ui.small_button("×").on_hover_text(&name);
+        ui.add(Label::new(RichText::new(title).strong()).wrap());
+        cross.accessible_name(name).clicked()
+    });
     let details: Vec<&str> = [
         patient.id.as_str(),
         patient.study_date.as_str(),
@@ -125,6 +132,7 @@ fn study_ui(ui: &mut Ui, series: &SeriesInfo) {
                 .size(12.5),
         );
     }
+    close.inner
 }
 
 /// The way to compare a series with the open one; true when it was pressed.

@@ -29,7 +29,7 @@ use egui::{CentralPanel, Frame, Margin, Panel, Ui};
 use crate::action::Action;
 use crate::keys;
 use crate::pictures::Pictures;
-use crate::state::{Measure, Stage, State};
+use crate::state::{Measure, Stage, State, Viewer};
 use crate::strings::words;
 use crate::theme;
 
@@ -40,7 +40,9 @@ pub use stage::stage_ui;
 
 /// The whole window.
 pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Action> {
-    let mut actions = keys::pressed(ui.ctx(), state, viewport_id(state.viewer.scene()));
+    slice::focus_goes_along(ui, &state.viewer);
+    let viewports: Vec<egui::Id> = (0..Viewer::MOST).map(viewport_id).collect();
+    let mut actions = keys::pressed(ui.ctx(), state, &viewports);
     let width = ui.available_width();
     let narrow = width < 1400.0;
     let panels = state.settings.panels;
@@ -108,7 +110,11 @@ pub fn window_ui(ui: &mut Ui, state: &mut State, pictures: &Pictures) -> Vec<Act
                     pictures,
                     bar,
                 ));
-                state.viewer.areas = areas(ui, state.viewer.viewports.len());
+                // While some are hidden, all have the room that they get back.
+                let count = state.viewer.viewports.len();
+                if state.viewer.shown().len() == count {
+                    state.viewer.areas = areas(ui, count);
+                }
             }
         }
     });

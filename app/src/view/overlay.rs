@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use egui::{Align2, Color32, FontId, Painter, Pos2, Rect, Stroke, Ui, Vec2};
-use engine::imaging::{Axes, ColourMap, Direction, Plane, Projection, Scale, Slab};
+use engine::imaging::{Axes, ColourMap, Direction, Plane, Projection, Scale, SeriesInfo, Slab};
 
+use super::pair::pair_overlay_ui;
 use super::probe::side_words;
 use crate::notes::note_words;
 use crate::state::{
@@ -69,27 +70,36 @@ pub fn overlay_ui(
         crosshair(&painter, viewer, view, open.orientation, place);
     }
     let series = &open.series;
+    let corners = viewer.corners_visible;
     let scale = pixel_scale(open, place, size) * ui.pixels_per_point();
     let zoom = fill(
         crate::strings::words().zoom_percent,
         &[&format_args!("{:.0}", scale * 100.0)],
     );
-    let title = if series.description.is_empty() {
-        series.modality.code().to_owned()
-    } else {
-        let code = series.modality.code().replace('?', "");
-        format!("{code}  {}", series.description)
-    };
-    let title = format!("{}\n{}", title.trim(), open.orientation.words());
-    if !viewer.overlaid() {
-        words.put_left_top(title.trim());
+    let mut below = words.inner.top();
+    if viewer.overlaid() {
+        below = pair_overlay_ui(ui, &words, viewer);
+    } else if corners {
+        let lines = [&who(series), &title(series), open.orientation.words()];
+        words.put_top(Align2::LEFT_TOP, &lined(&lines));
     }
+    // The right column of a pair begins with a name.
+    let noted = Words {
+        inner: words.inner.with_min_y(below),
+        ..words
+    };
     match &open.content {
         Content::Volume(view) => {
-            let place_words = words.put(Align2::LEFT_BOTTOM, &levels_words(view), theme::TEXT);
             let wide = words.inner.width() >= BOTH_CORNERS_WIDTH;
             let mut bar_bottom = words.inner.bottom() - 6.0;
-            if wide {
+            if corners {
+                let levels = levels_words(viewer, view);
+                let place_words = words.put(Align2::LEFT_BOTTOM, &levels, theme::TEXT);
+                if viewer.viewports.len() > 1 {
+                    plane_mark(&painter, view.plane, place_words);
+                }
+            }
+            if corners && wide {
                 let mut right = format!("{zoom}\n{}", spacing_words(view));
                 let date = &series.patient.study_date;
                 if !date.is_empty() {
@@ -99,10 +109,7 @@ pub fn overlay_ui(
                 let corner = words.put(Align2::RIGHT_BOTTOM, &right, theme::TEXT);
                 bar_bottom = corner.top() - 10.0;
             }
-            notes(&words, &volume_notes(view));
-            if viewer.viewports.len() > 1 {
-                plane_mark(&painter, view.plane, place_words);
-            }
+            notes(&noted, &notes_on_screen(viewer, view));
             letters(&words, view, open.orientation);
             if view.volume.scale != Scale::Unknown {
                 scale_bar(&words, view, open.orientation, place, bar_bottom);
@@ -119,17 +126,43 @@ pub fn overlay_ui(
                 crate::strings::words().picture_size,
                 &[&image.width(), &image.height()],
             );
-            if frames.count() > 1 {
+            if corners && frames.count() > 1 {
                 let frame = fill(
                     crate::strings::words().frame_of,
                     &[&(frames.index() + 1), &frames.count()],
                 );
                 words.put(Align2::LEFT_BOTTOM, &frame, theme::TEXT);
             }
-            let text = format!("{zoom}\n{size}");
-            words.put(Align2::RIGHT_BOTTOM, &text, theme::TEXT);
+            if corners {
+                let text = format!("{zoom}\n{size}");
+                words.put(Align2::RIGHT_BOTTOM, &text, theme::TEXT);
+            }
         }
     }
+}
+
+/// `Phantom  P-1`: whose picture it is.
+pub fn who(series: &SeriesInfo) -> String {
+    let patient = &series.patient;
+    let named = [patient.name.as_str(), patient.id.as_str()];
+    let named = named.into_iter().filter(|part| !part.is_empty());
+    named.collect::<Vec<_>>().join("  ")
+}
+
+/// `CT  Knee thin`: what it is.
+pub fn title(series: &SeriesInfo) -> String {
+    if series.description.is_empty() {
+        series.modality.code().to_owned()
+    } else {
+        let code = series.modality.code().replace('?', "");
+        format!("{code}  {}", series.description).trim().to_owned()
+    }
+}
+
+/// Lines, without empty ones.
+pub fn lined(lines: &[&str]) -> String {
+    let lines = lines.iter().filter(|line| !line.is_empty());
+    lines.copied().collect::<Vec<_>>().join("\n")
 }
 
 /// Text over a picture.
@@ -149,17 +182,21 @@ impl Words<'_> {
         self.put_sized(align, text, color, self.size)
     }
 
-    /// Text in the upper left corner that leaves the letter at the middle of the edge free.
-    fn put_left_top(&self, text: &str) {
+    /// Text in an upper corner that leaves the letter at the middle of the edge free. The result is where it lies.
+    pub fn put_top(&self, corner: Align2, text: &str) -> Rect {
+        if text.is_empty() {
+            return Rect::from_min_size(corner.pos_in_rect(&self.inner), Vec2::ZERO);
+        }
         let font = FontId::proportional(self.size);
         let width = self.inner.width() * 0.5 - 18.0;
         let mut job = egui::text::LayoutJob::simple(text.to_owned(), font, theme::TEXT, width);
-        job.wrap.max_rows = 3;
+        job.wrap.max_rows = 5;
         job.wrap.break_anywhere = true;
         let galley = self.painter.layout_job(job);
-        let place = Rect::from_min_size(self.inner.min, galley.size());
+        let place = corner.anchor_size(corner.pos_in_rect(&self.inner), galley.size());
         self.ground(place);
         self.painter.galley(place.min, galley, theme::TEXT);
+        place
     }
 
     fn ground(&self, place: Rect) {
@@ -182,11 +219,21 @@ impl Words<'_> {
     }
 }
 
-fn levels_words(view: &VolumeView) -> String {
-    let inverted = if view.invert == view.volume.inverted {
-        ""
-    } else {
-        words().inverted_corner
+fn levels_words(viewer: &Viewer, view: &VolumeView) -> String {
+    let window = |view: &VolumeView| {
+        let inverted = if view.invert == view.volume.inverted {
+            ""
+        } else {
+            words().inverted_corner
+        };
+        format!("{}{inverted}", window_words(view.window))
+    };
+    let levels = match viewer.pair() {
+        Some(pair) if viewer.overlaid() => {
+            let [first, second] = pair.map(window);
+            fill(words().of_both, &[&first, &second])
+        }
+        _ => window(view),
     };
     let slice = fill(
         words().slice_corner,
@@ -199,11 +246,7 @@ fn levels_words(view: &VolumeView) -> String {
     let slab = view
         .slab
         .map_or(String::new(), |slab| format!("  {}", slab_words(slab)));
-    let window = window_words(view.window);
-    let mut lines = vec![
-        format!("{slice}{axes}{slab}"),
-        format!("{window}{inverted}"),
-    ];
+    let mut lines = vec![format!("{slice}{axes}{slab}"), levels];
     let depth = depth_words(view);
     if !depth.is_empty() {
         lines.insert(1, depth);
@@ -228,6 +271,24 @@ fn plane_mark(painter: &Painter, plane: Plane, words: Rect) {
         words.left_bottom() - egui::vec2(3.0, 0.0),
     );
     painter.rect_filled(stripe, 0.0, plane_colour(plane));
+}
+
+/// What is to be known of the volume on screen; of two drawn as one picture with their names, and whether their places
+/// are known to be the same.
+fn notes_on_screen(viewer: &Viewer, view: &VolumeView) -> Vec<String> {
+    let Some(pair) = viewer.pair().filter(|_| viewer.overlaid()) else {
+        return volume_notes(view);
+    };
+    let mut lines = Vec::new();
+    if !viewer.frames_named() {
+        lines.push(words().no_common_frame.to_owned());
+    }
+    for (view, viewport) in pair.into_iter().zip(&viewer.viewports) {
+        let name = viewport.series().map(title).unwrap_or_default();
+        let notes = volume_notes(view).into_iter();
+        lines.extend(notes.map(|note| format!("{name}: {note}")));
+    }
+    lines
 }
 
 fn volume_notes(view: &VolumeView) -> Vec<String> {

@@ -1,8 +1,11 @@
 //! Two series compared: the line with the ways to compare them, and what is drawn over the picture made of both.
 
-use egui::{Align2, Button, Color32, Frame, Panel, Rect, Slider, Stroke, Ui};
+use egui::{
+    Align2, Button, Color32, CursorIcon, Frame, Panel, PointerButton, Pos2, Rect, Response,
+};
+use egui::{Slider, Stroke, Ui};
 
-use super::overlay::Words;
+use super::overlay::{Words, lined, title, who};
 use crate::action::Action;
 use crate::paint::compare::{Mix, difference_colour};
 use crate::state::{CompareMode, Link, Viewer};
@@ -11,6 +14,9 @@ use crate::theme;
 
 /// A picture stays so long while two are shown in turn.
 const FLICKER_SECS: f64 = 0.5;
+
+/// The curtain is taken this far from it, in points.
+const CURTAIN_REACH: f32 = 8.0;
 
 /// The ways to compare.
 const MODES: [CompareMode; 5] = [
@@ -36,12 +42,17 @@ pub fn same_way(a: CompareMode, b: CompareMode) -> bool {
     std::mem::discriminant(&a) == std::mem::discriminant(&b)
 }
 
-/// The buttons that choose a way to compare.
-pub fn modes_ui(ui: &mut Ui, chosen: CompareMode) -> Option<CompareMode> {
+/// The buttons that choose a way to compare. `off` is why the two cannot be drawn as one picture.
+pub fn modes_ui(ui: &mut Ui, chosen: CompareMode, off: Option<&str>) -> Option<CompareMode> {
     let mut wanted = None;
     for mode in MODES {
         let button = Button::selectable(same_way(mode, chosen), mode_words(mode));
-        if ui.add(button).clicked() {
+        let allowed = off.is_none() || mode == CompareMode::SideBySide;
+        let mut response = ui.add_enabled(allowed, button);
+        if let Some(why) = off {
+            response = response.on_disabled_hover_text(why);
+        }
+        if response.clicked() {
             wanted = Some(mode);
         }
     }
@@ -56,8 +67,10 @@ pub fn pair_ui(ui: &mut Ui, viewer: &Viewer, frame: Frame) -> Vec<Action> {
     }
     Panel::top("pair").frame(frame).show(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
-            actions.extend(modes_ui(ui, viewer.compare).map(Action::CompareSeries));
-            let (mut share, name) = match viewer.compare {
+            let mode = viewer.mode();
+            let off = viewer.check_overlay().err();
+            actions.extend(modes_ui(ui, mode, off).map(Action::CompareSeries));
+            let (mut share, name) = match mode {
                 CompareMode::Swipe(share) => (share, words().curtain),
                 CompareMode::Blend(share) => (share, words().opacity),
                 _ => (0.0, ""),
@@ -67,7 +80,7 @@ pub fn pair_ui(ui: &mut Ui, viewer: &Viewer, frame: Frame) -> Vec<Action> {
                 let slider = Slider::new(&mut share, 0.0..=1.0).show_value(false);
                 let slider = ui.add(slider).on_hover_text(name).accessible_name(name);
                 if slider.changed() {
-                    actions.push(Action::CompareSeries(match viewer.compare {
+                    actions.push(Action::CompareSeries(match mode {
                         CompareMode::Blend(_) => CompareMode::Blend(share),
                         _ => CompareMode::Swipe(share),
                     }));
@@ -130,7 +143,7 @@ pub fn second_turn(ui: &Ui) -> bool {
 /// `swiped with T1`.
 pub fn pair_words(viewer: &Viewer) -> String {
     let second = names(viewer)[1].to_owned();
-    match viewer.compare {
+    match viewer.mode() {
         CompareMode::SideBySide => String::new(),
         CompareMode::Swipe(share) => fill(words().swiped_with, &[&second, &percent(share)]),
         CompareMode::Flicker => fill(words().in_turn_with, &[&second]),
@@ -151,41 +164,86 @@ fn names(viewer: &Viewer) -> [&str; 2] {
     })
 }
 
-/// Curtain and names over the picture made of two.
-pub fn pair_overlay_ui(ui: &Ui, viewer: &Viewer, area: Rect) {
-    let painter = ui.painter_at(area);
-    let corner = Words {
-        painter: &painter,
-        inner: area.shrink(12.0),
-        size: 13.0,
+/// Curtain and names over the picture made of two. The result is where the right column goes on below.
+pub fn pair_overlay_ui(ui: &Ui, words: &Words<'_>, viewer: &Viewer) -> f32 {
+    let area = words.painter.clip_rect();
+    let series = |number: usize| viewer.viewports.get(number)?.series();
+    let [first, second] = [0, 1].map(|number| series(number).map(title).unwrap_or_default());
+    let [whose, other] = [0, 1].map(|number| series(number).map(who).unwrap_or_default());
+    let both = if whose == other { "" } else { other.as_str() };
+    let corners = viewer.corners_visible;
+    let left = |lines: &[&str]| {
+        let text = if corners { lined(lines) } else { String::new() };
+        words.put_top(Align2::LEFT_TOP, &text)
     };
-    let [first, second] = names(viewer);
-    match viewer.compare {
+    let mode = viewer.mode();
+    match mode {
         CompareMode::Swipe(share) => {
             let curtain = area.left() + area.width() * share;
-            painter.vline(curtain, area.y_range(), Stroke::new(2.0, theme::ACCENT));
-            corner.put(Align2::LEFT_TOP, first, theme::TEXT);
-            corner.put(Align2::RIGHT_TOP, second, theme::TEXT);
+            let stroke = Stroke::new(2.0, theme::ACCENT);
+            words.painter.vline(curtain, area.y_range(), stroke);
+            left(&[&whose, &first]);
+            if corners {
+                let right = words.put_top(Align2::RIGHT_TOP, &lined(&[&other, &second]));
+                return right.bottom() + 4.0;
+            }
         }
         CompareMode::Flicker => {
-            let shown = if second_turn(ui) { second } else { first };
-            corner.put(Align2::LEFT_TOP, shown, theme::TEXT);
+            if second_turn(ui) {
+                left(&[&other, &second]);
+            } else {
+                left(&[&whose, &first]);
+            }
         }
         CompareMode::Blend(share) => {
-            let text = fill(words().blend_corner, &[&second, &percent(share), &first]);
-            corner.put(Align2::LEFT_TOP, &text, theme::TEXT);
+            let text = fill(
+                crate::strings::words().blend_corner,
+                &[&second, &percent(share), &first],
+            );
+            left(&[&whose, both, &text]);
         }
         CompareMode::Difference => {
-            let text = fill(words().difference_corner, &[&first, &second]);
-            let below = corner.put(Align2::LEFT_TOP, &text, theme::TEXT);
-            difference_bar_ui(&painter, below.left_bottom() + egui::vec2(0.0, 6.0));
+            let text = fill(
+                crate::strings::words().difference_corner,
+                &[&first, &second],
+            );
+            let below = left(&[&whose, both, &text]);
+            let at = below.left_bottom() + egui::vec2(0.0, 6.0);
+            difference_bar_ui(words.painter, at);
         }
         CompareMode::SideBySide => {}
     }
+    words.inner.top()
+}
+
+/// The curtain taken by the mouse: where it is wanted, as long as it is held. By keyboard the slider does the same.
+pub fn curtain_ui(ui: &Ui, viewer: &Viewer, area: Rect, response: &Response) -> Option<Action> {
+    let CompareMode::Swipe(share) = viewer.mode() else {
+        return None;
+    };
+    let curtain = area.left() + area.width() * share;
+    let near = |at: Pos2| (at.x - curtain).abs() <= CURTAIN_REACH;
+    let id = response.id.with("curtain");
+    let (origin, shift) = ui.input(|input| (input.pointer.press_origin(), input.modifiers.shift));
+    let begun = response.drag_started_by(PointerButton::Primary);
+    let held = response.dragged_by(PointerButton::Primary)
+        && if begun {
+            origin.is_some_and(near) && !shift
+        } else {
+            ui.data(|data| data.get_temp(id)).unwrap_or(false)
+        };
+    ui.data_mut(|data| data.insert_temp(id, held));
+    if held || response.hover_pos().is_some_and(near) {
+        ui.set_cursor_icon(CursorIcon::ResizeHorizontal);
+    }
+    let at = response.interact_pointer_pos().filter(|_| held)?;
+    let share = (at.x - area.left()) / area.width().max(1.0);
+    let moved = CompareMode::Swipe(share.clamp(0.0, 1.0));
+    Some(Action::CompareSeries(moved))
 }
 
 /// The colours of a difference from -255 to 255 grey levels.
-pub fn difference_bar_ui(painter: &egui::Painter, at: egui::Pos2) {
+pub fn difference_bar_ui(painter: &egui::Painter, at: Pos2) {
     let bar = Rect::from_min_size(at, egui::vec2(160.0, 10.0));
     let steps: u8 = 80;
     for step in 0..steps {

@@ -11,8 +11,8 @@ use engine::imaging::{Axes, ColourMap, Slice};
 use super::gestures::gestures;
 use super::measure;
 use super::overlay::{crosshair_on_screen, overlay_ui, pixel_scale, slab_words};
-use super::pair::{mix, pair_overlay_ui, pair_words};
-use super::probe::{pixel_at, place_of, words_at};
+use super::pair::{curtain_ui, mix, pair_words};
+use super::probe::{pixel_at, place_of, words_at, words_of_both};
 use super::toolbar::colour_words;
 use super::tools::tool_words;
 use crate::action::Action;
@@ -22,8 +22,8 @@ use crate::paint::reslice::GpuCut;
 use crate::paint::window_level::Levels;
 use crate::pictures::{Drawn, Pictures};
 use crate::state::{
-    Cine, Content, LoadingSeries, Measurements, OpenSeries, Orientation, Tool, Viewer, Viewport,
-    VolumeView, plane_words, window_words,
+    Cine, Content, LoadingSeries, Measure, Measurements, OpenSeries, Orientation, Tool, Viewer,
+    Viewport, VolumeView, plane_words, window_words,
 };
 use crate::strings::{self, fill};
 use crate::theme;
@@ -37,6 +37,18 @@ const SLIDER_WIDTH: f32 = 26.0;
 /// A viewport's id, whose focus lets the keys through.
 pub fn viewport_id(number: usize) -> egui::Id {
     egui::Id::unique("slice view").with(number)
+}
+
+/// Moves the focus from viewport to viewport as the active one changes by keys, so that it is where the user is.
+pub fn focus_goes_along(ui: &Ui, viewer: &Viewer) {
+    let scene = viewer.scene();
+    let known = egui::Id::unique("scene of the last frame");
+    let before: Option<usize> = ui.data(|data| data.get_temp(known));
+    ui.data_mut(|data| data.insert_temp(known, scene));
+    let focused = |number| ui.memory(|memory| memory.has_focus(viewport_id(number)));
+    if before.is_some_and(|before| before != scene && focused(before)) {
+        ui.memory_mut(|memory| memory.request_focus(viewport_id(scene)));
+    }
 }
 
 /// Where the screen pixels that one pixel of the picture took in the last frame are kept.
@@ -130,6 +142,9 @@ fn chosen_ui(ui: &Ui, viewer: &Viewer, number: usize, name: &str) -> Option<Acti
     let count = viewer.viewports.len();
     let name = fill(strings::words().numbered, &[&name, &(number + 1), &count]);
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
+    if response.has_focus() {
+        focus_ui(ui, ui.max_rect(), number);
+    }
     (response.clicked() && number != viewer.active).then_some(Action::Activate(number))
 }
 
@@ -215,9 +230,6 @@ fn open_ui(
             if pictures.waits(number) {
                 waiting_ui(ui, area);
             }
-            if viewer.overlaid() {
-                pair_overlay_ui(ui, viewer, area);
-            }
             let line = full.with_min_y(area.bottom());
             read_out_ui(ui, viewer, open, line, place, &response, measurements.tool);
             let windowed = match &open.content {
@@ -226,16 +238,20 @@ fn open_ui(
                 Content::Frames(_) => None,
             };
             let window = windowed.map(|view| (view.window, view.finest()));
-            let free = !viewer.overlaid();
-            let measured = free
-                .then(|| measure::canvas_ui(ui, measurements, open, &response, [area, place]))
-                .flatten();
-            if measured.is_none() && !measurements.dragging(&open.series.id) {
+            // Shapes are drawn on single volumes; a curtain is drawn aside over two.
+            let taken = if viewer.overlaid() {
+                curtain_ui(ui, viewer, area, &response)
+            } else {
+                measure::canvas_ui(ui, measurements, open, &response, [area, place])
+            };
+            // A click beside the chosen shape lets go of it and shows the place.
+            let beside = matches!(taken, Some(Action::Measure(Measure::Select(None))));
+            if (taken.is_none() || beside) && !measurements.dragging(&open.series.id) {
                 let tool = measurements.tool;
                 let wish = gestures(ui, viewer, open, &response, [area, place], window, tool);
                 actions.extend(wish);
             }
-            actions.extend(measured);
+            actions.extend(taken);
             if number == viewer.scene() {
                 actions.extend(cine_ui(ui, open.cine, number));
             }
@@ -280,7 +296,7 @@ fn draw(
             let other = viewer.pair().filter(|_| viewer.overlaid());
             let second = other.zip(pictures.second());
             let (mix, maps) = match other {
-                Some([first, second]) => (mix(ui, viewer.compare), [first.colours, second.colours]),
+                Some([first, second]) => (mix(ui, viewer.mode()), [first.colours, second.colours]),
                 None => (Mix::One, [view.colours; 2]),
             };
             let paint = ViewportPaint {
@@ -361,14 +377,19 @@ fn read_out_ui(
 ) {
     let words = match &open.content {
         Content::Volume(view) => {
+            let both = viewer.pair().filter(|_| viewer.overlaid());
+            let words_at = |place| match both {
+                Some(both) => words_of_both(both, place),
+                None => words_at(view, place),
+            };
             let pointed = response.hover_pos().and_then(|at| {
                 let pixel = pixel_at(view, open.orientation, place, at)?;
-                words_at(view, place_of(view, pixel))
+                words_at(place_of(view, pixel))
             });
             let crossed = || {
                 let several = viewer.viewports.len() > 1 && viewer.crosshair_visible;
                 let _ = crosshair_on_screen(viewer, view, open.orientation, place)?;
-                several.then(|| words_at(view, viewer.crosshair?)).flatten()
+                several.then(|| words_at(viewer.crosshair?)).flatten()
             };
             pointed.or_else(crossed)
         }

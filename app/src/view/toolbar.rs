@@ -39,7 +39,9 @@ pub fn toolbar_ui(ui: &mut Ui, viewer: &Viewer, keys: &Keymap, frame: Frame) -> 
             ui.separator();
             if let Some(view) = active {
                 action = window_ui(ui, view, keys).or(action.take());
-                action = display_ui(ui, view).or(action.take());
+            }
+            if viewer.open().is_some() {
+                action = display_ui(ui, viewer, keys).or(action.take());
                 ui.separator();
             }
             if let Some(open) = scene.and_then(|viewport| viewport.open()) {
@@ -148,52 +150,70 @@ fn layout_ui(ui: &mut Ui, viewer: &Viewer, keys: &Keymap) -> Option<Action> {
     action
 }
 
-/// Colours, slabs and axes.
-fn display_ui(ui: &mut Ui, view: &VolumeView) -> Option<Action> {
+/// Colours of the active series; slabs and axes of the scene, whose slices they are; and the words in the corners.
+fn display_ui(ui: &mut Ui, viewer: &Viewer, keys: &Keymap) -> Option<Action> {
     let mut action = None;
     let menu = ui.menu_button(words().display, |ui| {
-        ui.label(words().colours);
-        for colours in ColourMap::ALL {
-            if ui
-                .selectable_label(view.colours == colours, colour_words(colours))
-                .clicked()
-            {
-                action = Some(Action::SetColours(colours));
+        if let Some(view) = viewer.viewport().volume() {
+            ui.label(words().colours);
+            for colours in ColourMap::ALL {
+                if ui
+                    .selectable_label(view.colours == colours, colour_words(colours))
+                    .clicked()
+                {
+                    action = Some(Action::SetColours(colours));
+                }
             }
+            ui.separator();
         }
-        ui.separator();
-        ui.label(words().slices);
-        if ui
-            .selectable_label(view.slab.is_none(), words().one_slice)
-            .clicked()
-        {
-            action = Some(Action::SetSlab(None));
+        let scene = viewer.viewports.get(viewer.scene());
+        if let Some(view) = scene.and_then(|viewport| viewport.volume()) {
+            action = slices_ui(ui, view).or(action.take());
+            ui.separator();
         }
-        for slab in SLABS {
-            let button = Button::selectable(view.slab == Some(slab), slab_words(slab));
-            if ui.add_enabled(view.count() > 1, button).clicked() {
-                action = Some(Action::SetSlab(Some(slab)));
-            }
-        }
-        ui.separator();
-        ui.label(words().cut_along);
-        let straight = view.check_patient_axes();
-        for (axes, name) in [
-            (Axes::Acquired, words().along_voxels),
-            (Axes::Patient, words().along_patient),
-        ] {
-            let button = Button::selectable(view.axes == axes, name);
-            let allowed = axes == Axes::Acquired || straight.is_ok();
-            let mut response = ui.add_enabled(allowed, button);
-            if let Err(why) = &straight {
-                response = response.on_disabled_hover_text(why);
-            }
-            if response.clicked() {
-                action = Some(Action::SetAxes(axes));
-            }
+        let corners = Button::selectable(viewer.corners_visible, words().corner_text);
+        let hint = keys.hint(words().corner_text_hint, "corner-text");
+        if ui.add(corners).on_hover_text(hint).clicked() {
+            action = Some(Action::ToggleCorners);
         }
     });
     menu.response.on_hover_text(words().display_hint);
+    action
+}
+
+/// One slice or a slab, and along what it is cut.
+fn slices_ui(ui: &mut Ui, view: &VolumeView) -> Option<Action> {
+    let mut action = None;
+    ui.label(words().slices);
+    if ui
+        .selectable_label(view.slab.is_none(), words().one_slice)
+        .clicked()
+    {
+        action = Some(Action::SetSlab(None));
+    }
+    for slab in SLABS {
+        let button = Button::selectable(view.slab == Some(slab), slab_words(slab));
+        if ui.add_enabled(view.count() > 1, button).clicked() {
+            action = Some(Action::SetSlab(Some(slab)));
+        }
+    }
+    ui.separator();
+    ui.label(words().cut_along);
+    let straight = view.check_patient_axes();
+    for (axes, name) in [
+        (Axes::Acquired, words().along_voxels),
+        (Axes::Patient, words().along_patient),
+    ] {
+        let button = Button::selectable(view.axes == axes, name);
+        let allowed = axes == Axes::Acquired || straight.is_ok();
+        let mut response = ui.add_enabled(allowed, button);
+        if let Err(why) = &straight {
+            response = response.on_disabled_hover_text(why);
+        }
+        if response.clicked() {
+            action = Some(Action::SetAxes(axes));
+        }
+    }
     action
 }
 

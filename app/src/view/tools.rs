@@ -7,29 +7,34 @@ use crate::keys::COMMANDS;
 use crate::state::{Dialog, Measure, State, Tool};
 use crate::strings::{fill, words};
 
-/// The tools, while a volume is on screen.
+/// The tools. Those that draw need a slice to draw on.
 pub fn tools_ui(ui: &mut Ui, state: &State, frame: Frame) -> Option<Action> {
-    let _ = state.viewer.open()?;
+    if state.viewer.open().is_none() && state.viewer.viewports.len() < 2 {
+        return None;
+    }
     let mut action = None;
+    let measurable = state.check_measure();
     Panel::top("mouse tools").frame(frame).show(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
-            if state.slice_on_screen().is_some() {
-                for tool in Tool::ALL {
-                    let name = tool_words(tool);
-                    let hint = fill(words().tool_hint, &[&name]);
-                    let hint = state.keymap.hint(&hint, key_of(tool));
-                    let chosen = state.measurements.tool == tool;
-                    let button = ui.add(Button::selectable(chosen, name));
-                    if button.on_hover_text(hint).clicked() {
-                        action = Some(Action::Measure(Measure::Use(tool)));
-                    }
+            for tool in Tool::ALL {
+                let name = tool_words(tool);
+                let hint = fill(words().tool_hint, &[&name]);
+                let hint = state.keymap.hint(&hint, key_of(tool));
+                let chosen = state.measurements.tool == tool;
+                let allowed = !tool.draws() || measurable.is_ok();
+                let mut button = ui.add_enabled(allowed, Button::selectable(chosen, name));
+                if let Err(why) = measurable {
+                    button = button.on_disabled_hover_text(why);
                 }
-                ui.separator();
-                let list = Button::selectable(state.measurements.listed, words().measurements);
-                let hint = state.keymap.hint(words().measurements_hint, "measurements");
-                if ui.add(list).on_hover_text(hint).clicked() {
-                    action = Some(Action::Measure(Measure::ToggleList));
+                if button.on_hover_text(hint).clicked() {
+                    action = Some(Action::Measure(Measure::Use(tool)));
                 }
+            }
+            ui.separator();
+            let list = Button::selectable(state.measurements.listed, words().measurements);
+            let hint = state.keymap.hint(words().measurements_hint, "measurements");
+            if ui.add(list).on_hover_text(hint).clicked() {
+                action = Some(Action::Measure(Measure::ToggleList));
             }
             let tags = Button::selectable(state.dialog == Some(Dialog::Tags), words().tags);
             let hint = state.keymap.hint(words().tags_hint, "tags");
