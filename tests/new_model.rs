@@ -12,6 +12,7 @@ use engine::model::manifest::PlugInKind;
 use engine::model::prompt::{PromptPiece, Template, pieces};
 use engine::model::tokenizer::Tokenizer;
 use engine::task::Task;
+use engine::training::job::Job;
 use engine::training::language::train;
 use engine::training::new_model::{ClipSizes, LlmSizes, NewModelConfig, PlugInSizes, create};
 use engine::training::plan::MemoryPlan;
@@ -459,4 +460,52 @@ fn a_base_can_be_trained_behind_a_tower_that_stays() {
     let moved = |name: &str| changed(&model.join(name), &trained.join(name));
     assert_eq!(moved("clip/model.safetensors"), Vec::<String>::new());
     assert!(moved("llm/model.safetensors").len() > 3);
+}
+
+#[test]
+fn the_mean_of_two_models_has_the_mean_of_every_weight_and_can_be_loaded() {
+    let root = tempfile::tempdir().unwrap();
+    let before = new(root.path());
+    let taught = StageConfig {
+        model: before.clone(),
+        ..config(root.path(), "taught", Stage::Instruction, 2)
+    };
+    let _ = run(&taught, 0);
+    let after = taught.out.join("model");
+    let file = root.path().join("average.toml");
+    let mean_of = |models: &[&Path]| {
+        let models: Vec<String> = models.iter().map(|m| format!("{m:?}")).collect();
+        let text = format!(
+            "stage = \"average\"\nmodels = [{}]\nout = \"mean\"\n",
+            models.join(", ")
+        );
+        std::fs::write(&file, text).unwrap();
+        let job = Job::open(&file)?;
+        job.run(
+            &Device::flex(),
+            &mut |_| std::ops::ControlFlow::Continue(()),
+        )
+    };
+    mean_of(&[&before, &after]).unwrap();
+    let mean = root.path().join("mean/model");
+    let name = "plugins/comprehension.safetensors";
+    let [a, b, c] = [&before, &after, &mean].map(|model| tensors(&model.join(name)));
+    assert!(!changed(&before.join(name), &after.join(name)).is_empty());
+    for (name, values) in &c {
+        let pairs = a[name].iter().zip(&b[name]);
+        let wanted = pairs.map(|(a, b)| ((f64::from(*a) + f64::from(*b)) / 2.0) as f32);
+        assert_eq!(*values, wanted.collect::<Vec<f32>>(), "{name}");
+    }
+    let same = |name: &str| std::fs::read(before.join(name)).unwrap();
+    let name = "clip/model.safetensors";
+    assert!(same(name) == std::fs::read(mean.join(name)).unwrap());
+    let _ = load(&mean).unwrap();
+
+    assert!(mean_of(&[&before]).is_err(), "a mean of one");
+    let other = root.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    let small = new_with(&other, &|sizes| sizes.plugins[0].rank = 2);
+    let error = mean_of(&[&before, &small]).unwrap_err().to_string();
+    assert!(error.contains("must be alike"), "{error}");
+    assert!(load(&mean).is_ok(), "the former mean stays");
 }

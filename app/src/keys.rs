@@ -81,7 +81,7 @@ const fn zoom(factor: f32) -> Action {
 
 /// Everything keys can do, in the order of the settings.
 #[rustfmt::skip] // a table is read by its lines
-pub static COMMANDS: [KeyCommand; 55] = [
+pub static COMMANDS: [KeyCommand; 56] = [
     on_slice("slice-back", &["Up"], |w| w.do_slice_back, Action::StepSlices(-1)),
     on_slice("slice-forward", &["Down"], |w| w.do_slice_forward, Action::StepSlices(1)),
     on_slice("first-slice", &["Home"], |w| w.do_first_slice, Action::SetSlice(0)),
