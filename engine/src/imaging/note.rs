@@ -84,6 +84,9 @@ pub enum Note {
         /// The longest.
         high_mm: f64,
     },
+    /// Lossy compression was used on the way (0028,2110), or the picture is a JPEG.
+    #[error("Lossy source")]
+    Lossy,
     /// The file ends before its last frame.
     #[error(
         "the file is cut short: {there} of {promised} frames are there, and only these are shown"
