@@ -105,3 +105,23 @@ fn a_lossy_picture_among_others_is_said() {
     let scan = scan_one(folder.path()).unwrap();
     assert!(frames_of(&scan.series[0]).notes.is_empty());
 }
+
+#[test]
+fn a_file_that_begins_as_a_program_is_shown_and_named() {
+    for (start, named) in [(&b"MZ"[..], true), (b"\x7fELF", true), (b"II*\0", false)] {
+        let with_start = |file: &Dicom| {
+            let mut bytes = file.bytes();
+            bytes[..start.len()].copy_from_slice(start);
+            let folder = folder();
+            fs::write(folder.path().join("slice"), bytes).unwrap();
+            folder
+        };
+        let notes = vec![Note::ExecutablePreamble; usize::from(named)];
+        let grey = with_start(&Dicom::ct_slice(1, 0.0));
+        assert_eq!(scan_one(grey.path()).unwrap().series[0].notes, notes);
+        assert_eq!(only_volume(grey.path()).notes, notes);
+        let colour = with_start(&still(1, 1));
+        let scan = scan_one(colour.path()).unwrap();
+        assert_eq!(frames_of(&scan.series[0]).notes, notes);
+    }
+}

@@ -97,6 +97,10 @@ fn info_of(
             .get(at.file)
             .is_some_and(|header| header.frames.len() > 1)
     });
+    let mut files = stack.iter().filter_map(|at| headers.get(at.file));
+    if files.any(|file| file.executable) {
+        notes.push(Note::ExecutablePreamble);
+    }
     let spacing = geometry.patient_from_voxel.spacing_mm();
     let spaced = geometry.scale != Scale::Unknown;
     Some(SeriesInfo {
