@@ -2,7 +2,7 @@
 
 use super::*;
 use engine::imaging::measure::Shape;
-use workbench::state::{Kept, Measure, Tool};
+use workbench::state::{Kept, Measure, Notice, Tool};
 
 /// The slice's picture on screen: its place, and where a column and row of the 40 x 32 slice lie.
 struct OnSlice(egui::Rect);
@@ -302,11 +302,70 @@ fn a_kept_shape_that_does_not_fit_the_volume_is_left_out() {
     let kept = |index, shape| Kept {
         at: engine::imaging::SliceAt::acquired(engine::imaging::Plane::Axial, index),
         shape,
+        mm: None,
     };
     let odd = Shape::Length([[f64::NAN, 0.0], [1.0, 1.0]]);
     let all = [kept(3, shape), kept(999, shape), kept(3, odd)];
     let _ = desk.state.recalled("s1", &all);
     assert_eq!(desk.state.measurements.books["s1"].items.len(), 1);
+}
+
+/// The CT with only these of its slices.
+fn some_slices(of: std::ops::Range<usize>) -> Volume {
+    let all = ct_volume();
+    let Voxels::I16(voxels) = &all.voxels else {
+        panic!("the CT has 16 bits");
+    };
+    let area = all.size[0] * all.size[1];
+    let voxels = voxels[area * of.start..area * of.end].to_vec();
+    let mut affine = all.patient_from_voxel;
+    affine.0[2][3] += 2.5 * of.start as f64;
+    Volume {
+        size: [all.size[0], all.size[1], of.len()],
+        voxels: Voxels::I16(voxels),
+        patient_from_voxel: affine,
+        ..all
+    }
+}
+
+#[test]
+fn with_other_files_of_its_series_a_measurement_is_on_the_slice_where_it_was_drawn() {
+    let mut first = harness(ct_desk());
+    draw(&mut first, "Length", [10.0, 16.0], [30.0, 16.0]);
+    let all = first.state().state.measurements.books["s1"].kept();
+    let index = all[0].at.index;
+    let open = |desk: &mut Desk, of: std::ops::Range<usize>| {
+        desk.state.viewer.volume_mut().unwrap().volume = Arc::new(some_slices(of));
+    };
+    let shown = |desk: &Desk| -> Vec<usize> {
+        let items = desk.state.measurements.books["s1"].items.iter();
+        items.map(|item| item.at.index).collect()
+    };
+    let mut desk = ct_desk();
+    open(&mut desk, 4..20);
+    let _ = desk.state.recalled("s1", &all);
+    assert_eq!(shown(&desk), [index - 4]);
+    assert!(desk.state.notice.is_none());
+    // Without that slice it is not shown, which is said, and it stays kept with what is drawn now.
+    let mut desk = ct_desk();
+    open(&mut desk, 0..index);
+    let _ = desk.state.recalled("s1", &all);
+    assert!(shown(&desk).is_empty());
+    let said = |desk: &Desk| matches!(&desk.state.notice, Some(Notice::Failed(text)) if text.ends_with(": 1"));
+    assert!(said(&desk), "{:?}", desk.state.notice);
+    assert_eq!(desk.state.measurements.books["s1"].kept(), all);
+    // The same while the window is open: the files of the series are others, and all of them again.
+    for (of, at) in [
+        (0..20, vec![index]),
+        (2..20, vec![index - 2]),
+        (0..3, vec![]),
+    ] {
+        desk.state.notice = None;
+        open(&mut desk, of);
+        let _ = desk.state.refresh();
+        assert_eq!(shown(&desk), at);
+        assert_eq!(said(&desk), at.is_empty());
+    }
 }
 
 #[test]
@@ -369,6 +428,7 @@ fn all_can_be_deleted_and_brought_back_at_once() {
     let kept = |row: f64| Kept {
         at: engine::imaging::SliceAt::acquired(engine::imaging::Plane::Axial, 10),
         shape: Shape::Length([[1.0, row], [9.0, row]]),
+        mm: None,
     };
     let _ = desk
         .state

@@ -397,6 +397,7 @@ fn measurements_are_filed_under_hashes_only() {
     let kept = [workbench::state::Kept {
         at: engine::imaging::SliceAt::acquired(engine::imaging::Plane::Axial, 0),
         shape: engine::imaging::measure::Shape::Length([[0.0; 2], [1.0; 2]]),
+        mm: None,
     }];
     for name in ["../../evil", "Doe^John", "", "a/b"] {
         assert!(store.keep_measurements(name, &kept).is_err(), "{name}");

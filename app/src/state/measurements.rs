@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::imaging::measure::{Histogram, Point, Reading, Shape, histogram, measure, samples_in};
-use engine::imaging::{SliceAt, Volume};
-use serde::{Deserialize, Serialize};
+use engine::imaging::{Affine, SliceAt, Volume};
 
+use super::kept::{Kept, SliceMm};
 use super::viewport::{Content, OpenSeries, Viewport};
-use super::{Stage, State};
+use super::{Notice, Stage, State};
 use crate::action::Effect;
+use crate::strings::{fill, words};
 
 /// Steps that can be undone, at most.
 const UNDO_STEPS: usize = 200;
@@ -103,20 +104,12 @@ pub struct Measurement {
     pub number: u32,
     /// The slice.
     pub at: SliceAt,
+    /// Where the slice lies, if the files say that.
+    pub mm: Option<SliceMm>,
     /// The shape, in columns and rows of the slice.
     pub shape: Shape,
     /// Its numbers.
     pub reading: Reading,
-}
-
-/// A measurement as it is kept: its numbers follow from the voxels.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Kept {
-    /// The slice.
-    #[serde(flatten)]
-    pub at: SliceAt,
-    /// The shape.
-    pub shape: Shape,
 }
 
 /// The measurements of one series, and how they came about.
@@ -124,6 +117,10 @@ pub struct Kept {
 pub struct Book {
     /// Oldest first.
     pub items: Vec<Measurement>,
+    /// Those on slices that are not among the open files: kept, and not shown.
+    absent: Vec<Kept>,
+    /// Size and place of the volume that was measured on.
+    grid: Option<([usize; 3], Affine)>,
     undo: Vec<Vec<Measurement>>,
     redo: Vec<Vec<Measurement>>,
     numbers: u32,
@@ -267,8 +264,15 @@ impl Book {
         let kept = |item: &Measurement| Kept {
             at: item.at,
             shape: item.shape,
+            mm: item.mm,
         };
-        self.items.iter().map(kept).collect()
+        let absent = self.absent.iter().copied();
+        self.items.iter().map(kept).chain(absent).collect()
+    }
+
+    /// Was it measured on this volume, or on one of the same files?
+    pub(super) fn fits(&self, volume: &Volume) -> bool {
+        self.grid.is_none_or(|grid| grid == grid_of(volume))
     }
 
     fn remember(&mut self) {
@@ -364,6 +368,7 @@ impl Measurements {
         };
         self.used();
         let book = self.books.entry(on.series.clone()).or_default();
+        book.grid = Some(grid_of(volume));
         book.numbers += 1;
         let number = book.numbers;
         self.selected = Some((on.series.clone(), number));
@@ -371,6 +376,7 @@ impl Measurements {
             item: Measurement {
                 number,
                 at: on.at,
+                mm: SliceMm::of(volume, on.at),
                 shape,
                 reading: measure(volume, on.at, &shape),
             },
@@ -489,25 +495,29 @@ impl Measurements {
         book.is_some_and(|book| book.step(back))
     }
 
-    /// Puts back what was kept of a series, below what was drawn meanwhile. What does not fit the volume is left out.
-    pub fn restore(&mut self, series: &str, kept: &[Kept], volume: &Volume) {
+    /// Puts back what was kept of a series, below what was drawn meanwhile. What lies on none of the volume's slices is
+    /// not shown; the result is how many those are.
+    pub fn restore(&mut self, series: &str, kept: &[Kept], volume: &Volume) -> usize {
         let book = self.books.entry(series.to_owned()).or_default();
+        book.grid = Some(grid_of(volume));
         let mut restored = Vec::new();
-        for kept in kept {
-            let Kept { at, shape } = *kept;
-            let [.., slices] = volume.grid(at.plane, at.axes).size;
-            if at.index < slices && shape.sound() {
-                book.numbers += 1;
-                restored.push(Measurement {
-                    number: book.numbers,
-                    at,
-                    shape,
-                    reading: measure(volume, at, &shape),
-                });
-            }
+        for kept in kept.iter().filter(|kept| kept.shape.sound()) {
+            let Some((at, shape)) = kept.on(volume) else {
+                book.absent.push(*kept);
+                continue;
+            };
+            book.numbers += 1;
+            restored.push(Measurement {
+                number: book.numbers,
+                at,
+                mm: SliceMm::of(volume, at),
+                shape,
+                reading: measure(volume, at, &shape),
+            });
         }
         restored.append(&mut book.items);
         book.items = restored;
+        book.absent.len()
     }
 
     /// Brings the histogram up to date with the slice on screen; nothing is counted twice.
@@ -533,6 +543,10 @@ impl Measurements {
         let samples = samples_in(volume, of.slice.at, shape);
         self.histogram = Some((of, histogram(&samples, BINS)));
     }
+}
+
+fn grid_of(volume: &Volume) -> ([usize; 3], Affine) {
+    (volume.size, volume.patient_from_voxel)
 }
 
 /// Nothing was drawn: the button went down and up on one spot.
@@ -610,7 +624,7 @@ impl State {
     }
 
     /// The voxels of a series that is open in a viewport.
-    fn volume_of(&self, series: &str) -> Option<Arc<Volume>> {
+    pub(super) fn volume_of(&self, series: &str) -> Option<Arc<Volume>> {
         let mut viewports = self.viewer.viewports.iter();
         let viewport = viewports.find(|viewport| viewport.series_id() == Some(series));
         viewport?.volume().map(|view| Arc::clone(&view.volume))
@@ -643,7 +657,8 @@ impl State {
         Some((slice, Arc::clone(&volume.volume)))
     }
 
-    /// What was kept of a series is back from disk. What was drawn meanwhile stays, and both are to be kept.
+    /// What was kept of a series is back from disk. What was drawn meanwhile stays, and both are to be kept. It is said
+    /// when some of it lies on slices that are not open.
     pub fn recalled(&mut self, series: &str, kept: &[Kept]) -> Option<Effect> {
         let Some(volume) = self.volume_of(series) else {
             // Another series is shown by now: this one asks again when it is opened again.
@@ -654,7 +669,11 @@ impl State {
         };
         let book = self.measurements.books.get(series);
         let drawn = book.is_some_and(|book| !book.items.is_empty());
-        self.measurements.restore(series, kept, &volume);
+        let absent = self.measurements.restore(series, kept, &volume);
+        if absent > 0 {
+            let text = fill(words().measurements_elsewhere, &[&absent]);
+            self.notice = Some(Notice::Failed(text));
+        }
         let book = self.measurements.books.get(series).filter(|_| drawn)?;
         Some(Effect::KeepMeasurements(series.to_owned(), book.kept()))
     }

@@ -5,6 +5,7 @@ mod apply;
 mod arrange;
 mod chat;
 mod frames_view;
+mod kept;
 mod measurements;
 mod memory;
 mod orientation;
@@ -35,8 +36,9 @@ use crate::strings::{Strings, words};
 
 pub use chat::{Chat, Draft, Evidence, PictureRef, Reply, Turn};
 pub use frames_view::FramesView;
+pub use kept::{Kept, SliceMm};
 pub use measurements::{
-    Book, Gesture, HistogramOf, Kept, Measure, Measurement, Measurements, SliceRef, Tool,
+    Book, Gesture, HistogramOf, Measure, Measurement, Measurements, SliceRef, Tool,
 };
 pub use memory::MemoryUse;
 pub use orientation::{Orientation, Turn as ViewTurn};
