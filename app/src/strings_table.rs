@@ -378,6 +378,7 @@ strings! {
     histogram: "Histogram", "Histogramm";
     histogram_slice: "Histogram of the slice: {0} samples from {1} to {2}", "Histogramm der Schicht: {0} Werte von {1} bis {2}";
     histogram_region: "Histogram of {0}: {1} samples from {2} to {3}", "Histogramm von {0}: {1} Werte von {2} bis {3}";
+    histogram_window: "The lines are the edges of the window, {0}", "Die Linien sind die Ränder des Fensters, {0}";
     measurements_damaged: "The measurements of this series could not be read; the file was set aside: {0}", "Die Messungen dieser Serie waren nicht lesbar; die Datei wurde zur Seite gelegt: {0}";
     measurements_elsewhere: "Measurements on slices that are not among the open files; they are kept, and not shown: {0}", "Messungen auf Schichten, die nicht unter den offenen Dateien sind; sie bleiben gespeichert und werden nicht gezeigt: {0}";
     // Results

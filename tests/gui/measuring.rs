@@ -113,7 +113,7 @@ fn a_rectangle_reads_mean_sd_min_max_and_area() {
     let names = listed(&harness);
     let name = names.first().expect("a rectangle");
     assert!(
-        name.contains("mean -1000, SD 0.00, min -1000, max -1000"),
+        name.contains("mean -1000 HU, SD 0.00 HU, min -1000 HU, max -1000 HU"),
         "{name}"
     );
     assert!((number(name, "area ") - 25.6).abs() < 0.5, "{name}");

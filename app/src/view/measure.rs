@@ -2,6 +2,7 @@
 
 use egui::{Align2, Color32, CursorIcon, FontId, Painter, PointerButton, Pos2, Rect, Response};
 use egui::{Stroke, Ui, Vec2};
+use engine::imaging::Volume;
 use engine::imaging::measure::{Point, Shape};
 
 use super::numbers::{kind_words, label_words};
@@ -71,23 +72,22 @@ pub fn canvas_ui(
         size: [columns, rows],
         orientation: open.orientation,
     };
-    let unit = match &view.volume.unit {
-        Some(unit) => unit.as_str(),
-        None if view.volume.modality == engine::imaging::Modality::Ct => {
-            crate::strings::words().unit_hu
-        }
-        None => "",
-    };
     let painter = ui.painter_at(area);
     let selected = measurements.selected_in(&slice.series);
     for item in measurements.on(&slice) {
         let chosen = selected == Some(item.number);
-        shape_ui(&painter, mapping, item, chosen, unit);
+        shape_ui(&painter, mapping, item, chosen, &view.volume);
     }
     gesture(ui, measurements, &slice, mapping, response).map(Action::Measure)
 }
 
-fn shape_ui(painter: &Painter, mapping: Mapping, item: &Measurement, chosen: bool, unit: &str) {
+fn shape_ui(
+    painter: &Painter,
+    mapping: Mapping,
+    item: &Measurement,
+    chosen: bool,
+    volume: &Volume,
+) {
     let color = if chosen {
         theme::WARNING
     } else {
@@ -107,7 +107,7 @@ fn shape_ui(painter: &Painter, mapping: Mapping, item: &Measurement, chosen: boo
         "{} {}  {}",
         kind_words(&item.shape),
         item.number,
-        label_words(&item.reading, unit)
+        label_words(&item.reading, volume)
     );
     // Beside the handle furthest to the lower right.
     let handles = item.shape.handles().into_iter();

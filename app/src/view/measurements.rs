@@ -1,12 +1,14 @@
 //! The list of measurements below the series, and the histogram of the slice or the chosen region.
 
-use egui::{Button, Frame, Label, Panel, Rect, RichText, ScrollArea, Sense, Ui};
-use engine::imaging::Axes;
+use egui::{Button, Frame, Label, Panel, Rect, RichText, ScrollArea, Sense, Stroke, Ui};
 use engine::imaging::measure::Histogram;
+use engine::imaging::{Axes, Volume, Window};
 
 use super::numbers::{kind_words, measurement_words};
 use crate::action::Action;
-use crate::state::{HistogramOf, Measure, Measurement, State, decimals, plane_words};
+use crate::state::{
+    HistogramOf, Measure, Measurement, State, decimals, plane_words, window_words,
+};
 use crate::strings::{fill, words};
 use crate::theme;
 
@@ -53,7 +55,7 @@ pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
                 .show(ui, |ui| {
                     for item in items {
                         let chosen = selected == Some(item.number);
-                        wish = item_ui(ui, item, chosen).or(wish.take());
+                        wish = item_ui(ui, item, chosen, &view.volume).or(wish.take());
                     }
                 });
             let can_undo = book.is_some_and(|book| book.can_undo());
@@ -62,14 +64,14 @@ pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
             if let Some((of, Some(histogram))) =
                 state.measurements.histogram.as_ref().filter(|_| !low)
             {
-                histogram_ui(ui, of, histogram, items);
+                histogram_ui(ui, of, histogram, items, view.window);
             }
         });
     wish.map(Action::Measure)
 }
 
-fn item_ui(ui: &mut Ui, item: &Measurement, chosen: bool) -> Option<Measure> {
-    let name = measurement_words(item);
+fn item_ui(ui: &mut Ui, item: &Measurement, chosen: bool, volume: &Volume) -> Option<Measure> {
+    let name = measurement_words(item, volume);
     let plane = match item.at.axes {
         Axes::Acquired => plane_words(item.at.plane).to_owned(),
         Axes::Patient => format!(
@@ -148,7 +150,23 @@ fn ends_words(histogram: &Histogram) -> [String; 2] {
     ends.map(|end| format!("{end:.digits$}"))
 }
 
-fn histogram_ui(ui: &mut Ui, of: &HistogramOf, histogram: &Histogram, items: &[Measurement]) {
+/// Where the window's lower and upper edge are in a histogram, as shares of its width; nothing for one beside it.
+fn edges(histogram: &Histogram, window: Window) -> [Option<f32>; 2] {
+    let range = histogram.high - histogram.low;
+    window.edges().map(|edge| {
+        let share = (f64::from(edge) - histogram.low) / range;
+        (0.0..=1.0).contains(&share).then_some(share as f32)
+    })
+}
+
+/// The bars, and lines where the window begins and ends.
+fn histogram_ui(
+    ui: &mut Ui,
+    of: &HistogramOf,
+    histogram: &Histogram,
+    items: &[Measurement],
+    window: Window,
+) {
     let total: u64 = histogram.counts.iter().map(|count| u64::from(*count)).sum();
     let ends = ends_words(histogram);
     let [low, high] = &ends;
@@ -178,12 +196,36 @@ fn histogram_ui(ui: &mut Ui, of: &HistogramOf, histogram: &Histogram, items: &[M
         );
         painter.rect_filled(bar, 0.0, theme::now().accent);
     }
+    for share in edges(histogram, window).into_iter().flatten() {
+        let at = area.left() + share * area.width();
+        let stroke = Stroke::new(1.5, theme::now().warning);
+        painter.vline(at, area.y_range(), stroke);
+    }
+    response.on_hover_text(fill(words().histogram_window, &[&window_words(window)]));
     ui.add(Label::new(RichText::new(name).color(theme::now().quiet).size(12.0)).wrap());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_windows_edges_are_marked_where_the_histogram_reaches_them() {
+        let histogram = |low, high| Histogram {
+            low,
+            high,
+            counts: vec![1, 2],
+        };
+        let window = Window::from_range(0.0, 100.0);
+        assert_eq!(
+            edges(&histogram(-100.0, 300.0), window),
+            [Some(0.25), Some(0.5)]
+        );
+        assert_eq!(edges(&histogram(50.0, 150.0), window), [None, Some(0.5)]);
+        assert_eq!(edges(&histogram(500.0, 600.0), window), [None; 2]);
+        // All samples are one.
+        assert_eq!(edges(&histogram(7.0, 7.0), window), [None; 2]);
+    }
 
     #[test]
     fn the_ends_of_a_small_range_are_told_apart() {

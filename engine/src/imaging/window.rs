@@ -159,6 +159,18 @@ impl Window {
         }
     }
 
+    /// The sample up to which everything is black, and the one above which everything is white; for SIGMOID, which has no
+    /// ends, and for a table, those of the ramp with the same centre and width.
+    pub fn edges(self) -> [f32; 2] {
+        let (center, width) = match self.function {
+            VoiFunction::Linear | VoiFunction::Table(_) => {
+                (self.center - 0.5, (self.width - 1.0).max(0.0))
+            }
+            VoiFunction::LinearExact | VoiFunction::Sigmoid => (self.center, self.width.max(0.0)),
+        };
+        [center - width / 2.0, center + width / 2.0]
+    }
+
     /// The window from `low` to `high`: black at and below `low`, white above `high`.
     pub fn from_range(low: f32, high: f32) -> Self {
         Self::linear((low + high) / 2.0 + 0.5, (high - low).max(0.0) + 1.0)
