@@ -233,6 +233,7 @@ strings! {
     value_padding: "padding, no image", "Füllwert, kein Bild";
     value_plain: "value {0}", "Wert {0}";
     voxel_value: "{0}voxel {1}, {2}, {3}   {4}", "{0}Voxel {1}, {2}, {3}   {4}";
+    pixel_value: "pixel {0}, {1}   RGB {2}, {3}, {4}", "Pixel {0}, {1}   RGB {2}, {3}, {4}";
     rotated_right: "rotated 90° right", "90° nach rechts gedreht";
     rotated_left: "rotated 90° left", "90° nach links gedreht";
     rotated_half: "rotated 180°", "180° gedreht";
@@ -357,6 +358,7 @@ strings! {
     measurements: "Measurements", "Messungen";
     measurements_hint: "Show or hide what was measured", "Gemessenes zeigen oder verbergen";
     no_measurements: "Nothing is measured yet. Choose Length, Angle, Rectangle or Ellipse and drag on the slice.", "Noch nichts gemessen. Wählen Sie Länge, Winkel, Rechteck oder Ellipse und ziehen Sie auf der Schicht.";
+    no_measurements_frames: "Nothing is measured yet. Choose Length or Angle and drag on the picture.", "Noch nichts gemessen. Wählen Sie Länge oder Winkel und ziehen Sie auf dem Bild.";
     measurement_name: "{0} {1}: {2}", "{0} {1}: {2}";
     slice_place: "{0}, slice {1}", "{0}, Schicht {1}";
     mm: "{0} mm", "{0} mm";

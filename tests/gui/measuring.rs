@@ -310,6 +310,62 @@ fn a_kept_shape_that_does_not_fit_the_volume_is_left_out() {
     assert_eq!(desk.state.measurements.books["s1"].items.len(), 1);
 }
 
+#[test]
+fn lengths_on_frames_in_colour_are_in_pixels_or_in_mm_where_the_spacing_is_known() {
+    for (spacing_mm, unit, wanted) in [(None, " px", 4.0), (Some([0.5, 0.25]), " mm", 2.0)] {
+        let mut desk = Desk::default();
+        desk.perform(Action::OpenPaths(vec!["clips".into()]));
+        let found = EventKind::ScanDone {
+            series: vec![series("s2", "Heart", Modality::Other("US".to_owned()))],
+            skipped: Vec::new(),
+        };
+        desk.event(1, found);
+        let picture = |level| RgbImage::from_pixel(8, 6, Rgb([level; 3]));
+        let mut frames = engine::imaging::Frames::new([1, 2].map(picture)).unwrap();
+        frames.spacing_mm = spacing_mm;
+        let loaded = EventKind::SeriesLoaded {
+            id: "s2".to_owned(),
+            loaded: Loaded::Frames(Arc::new(frames)),
+        };
+        desk.event(2, loaded);
+        let mut harness = harness(desk);
+        assert!(shows(&harness, "Choose Length or Angle"));
+        let button = |name| {
+            harness
+                .query_by_role_and_label(Role::Button, name)
+                .is_some()
+        };
+        assert_eq!(
+            ["Rectangle", "Window", "Angle"].map(button),
+            [false, false, true]
+        );
+        use_tool(&mut harness, "Length");
+        let area = harness
+            .get_by_role_and_label(Role::Image, "Picture Heart, Frame 1 of 2")
+            .rect();
+        let scale = (area.width() / 8.0).min(area.height() / 6.0);
+        let place = egui::Rect::from_center_size(area.center(), vec2(8.0, 6.0) * scale);
+        let at = |column: f32| place.lerp_inside(vec2(column / 8.0, 0.5));
+        drag(&mut harness, at(2.0), at(6.0));
+        let name = listed(&harness).pop().expect("a length");
+        assert!((number(&name, ": ") - wanted).abs() < 0.05, "{name}");
+        assert!(name.ends_with(unit), "{name}");
+        // It belongs to its frame, and the list leads back to it.
+        harness.key_press(Key::ArrowDown);
+        harness.run_steps(3);
+        let on = |harness: &Harness<'_, Desk>| {
+            let state = &harness.state().state;
+            let (frame, _) = state.slice_on_screen().unwrap();
+            state.measurements.on(&frame).count()
+        };
+        assert_eq!(on(&harness), 0);
+        harness.get_by_role_and_label(Role::Button, &name).click();
+        harness.run_steps(3);
+        assert_eq!(on(&harness), 1);
+        assert!(harness.state().state.measurements.histogram.is_none());
+    }
+}
+
 /// The CT with only these of its slices.
 fn some_slices(of: std::ops::Range<usize>) -> Volume {
     let all = ct_volume();

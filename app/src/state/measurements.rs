@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::imaging::measure::{Histogram, Point, Reading, Shape, histogram, measure, samples_in};
-use engine::imaging::{Affine, SliceAt, Volume};
+use engine::imaging::{Affine, Plane, SliceAt, Volume};
 
 use super::kept::{Kept, SliceMm};
 use super::viewport::{Content, OpenSeries, Viewport};
@@ -60,6 +60,11 @@ impl Tool {
         !matches!(self, Self::Window | Self::Pan | Self::Zoom)
     }
 
+    /// Is it about grey levels, which frames in colour do not have?
+    pub fn needs_samples(self) -> bool {
+        matches!(self, Self::Window | Self::Rectangle | Self::Ellipse)
+    }
+
     fn begun_at(self, at: Point) -> Option<(Shape, usize)> {
         match self {
             Self::Window | Self::Pan | Self::Zoom => None,
@@ -81,19 +86,19 @@ pub struct SliceRef {
 }
 
 impl SliceRef {
-    /// The slice of a series on screen, if it can be measured on: a single one, no slab.
+    /// The slice or frame of a series on screen, if it can be measured on: a single one, no slab.
     pub fn of(open: &OpenSeries) -> Option<Self> {
-        let Content::Volume(view) = &open.content else {
-            return None;
-        };
-        view.slab.is_none().then(|| Self {
-            series: open.series.id.clone(),
-            at: SliceAt {
+        let at = match &open.content {
+            Content::Volume(view) if view.slab.is_some() => return None,
+            Content::Volume(view) => SliceAt {
                 plane: view.plane,
                 axes: view.axes,
                 index: view.index(),
             },
-        })
+            Content::Frames(frames) => SliceAt::acquired(Plane::Axial, frames.index()),
+        };
+        let series = open.series.id.clone();
+        Some(Self { series, at })
     }
 }
 
@@ -363,6 +368,9 @@ impl Measurements {
 
     /// Begins to draw with the tool in hand.
     pub fn begin(&mut self, on: SliceRef, volume: &Volume, at: Point) {
+        if self.tool.needs_samples() && volume.voxels.is_empty() {
+            return;
+        }
         let Some((shape, handle)) = self.tool.begun_at(at) else {
             return;
         };
@@ -522,7 +530,8 @@ impl Measurements {
 
     /// Brings the histogram up to date with the slice on screen; nothing is counted twice.
     pub fn refresh_histogram(&mut self, shown: Option<(SliceRef, &Volume)>) {
-        let Some((slice, volume)) = shown.filter(|_| self.listed) else {
+        let counted = |volume: &Volume| self.listed && !volume.voxels.is_empty();
+        let Some((slice, volume)) = shown.filter(|(_, volume)| counted(volume)) else {
             self.histogram = None;
             return;
         };
@@ -623,11 +632,11 @@ impl State {
         changed.then(|| Effect::KeepMeasurements(series.clone(), book.kept()))
     }
 
-    /// The voxels of a series that is open in a viewport.
+    /// What a series that is open in a viewport is measured on.
     pub(super) fn volume_of(&self, series: &str) -> Option<Arc<Volume>> {
         let mut viewports = self.viewer.viewports.iter();
         let viewport = viewports.find(|viewport| viewport.series_id() == Some(series));
-        viewport?.volume().map(|view| Arc::clone(&view.volume))
+        viewport?.open().map(|open| Arc::clone(open.measured()))
     }
 
     /// Shows a slice in the active viewport, or in one that shows its series.
@@ -646,6 +655,9 @@ impl State {
             view.set_index(at.index);
             self.viewer.scrolled(0);
             self.stage = Stage::Slice;
+        } else if let Some(open) = self.viewer.open_mut() {
+            open.set_index(at.index);
+            self.stage = Stage::Slice;
         }
     }
 
@@ -653,8 +665,7 @@ impl State {
     pub fn slice_on_screen(&self) -> Option<(SliceRef, Arc<Volume>)> {
         let open = self.viewer.open()?;
         let slice = SliceRef::of(open)?;
-        let volume = self.viewer.viewport().volume()?;
-        Some((slice, Arc::clone(&volume.volume)))
+        Some((slice, Arc::clone(open.measured())))
     }
 
     /// What was kept of a series is back from disk. What was drawn meanwhile stays, and both are to be kept. It is said

@@ -166,7 +166,7 @@ impl State {
     /// files of a series is looked for among those that are open now.
     fn recall(&mut self) -> Vec<Effect> {
         let viewports = self.viewer.viewports.iter();
-        let open = viewports.filter(|viewport| viewport.volume().is_some());
+        let open = viewports.filter(|viewport| viewport.open().is_some());
         let ids: Vec<String> = open
             .filter_map(|viewport| viewport.series_id().map(str::to_owned))
             .collect();

@@ -2,12 +2,13 @@
 
 use egui::{Button, Frame, Label, Panel, Rect, RichText, ScrollArea, Sense, Stroke, Ui};
 use engine::imaging::measure::Histogram;
-use engine::imaging::{Axes, Volume, Window};
+use engine::imaging::{Axes, Window};
 
 use super::numbers::{kind_words, measurement_words};
 use crate::action::Action;
 use crate::state::{
-    HistogramOf, Measure, Measurement, State, decimals, plane_words, window_words,
+    Content, HistogramOf, Measure, Measurement, OpenSeries, State, decimals, plane_words,
+    window_words,
 };
 use crate::strings::{fill, words};
 use crate::theme;
@@ -18,14 +19,15 @@ const BARS: f32 = 56.0;
 /// A panel lower than this, in points, has no room for explanations.
 const LOW: f32 = 480.0;
 
-/// The list, if it is shown and there is a volume to measure on.
+/// The list, if it is shown and there is something to measure on.
 pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
-    let view = state.viewer.viewport().volume()?;
+    let open = state.viewer.open()?;
     if !state.measurements.listed {
         return None;
     }
-    let series = state.viewer.series_id()?;
-    let measurable = view.slab.is_none();
+    let series = open.series.id.as_str();
+    let view = state.viewer.viewport().volume();
+    let measurable = view.is_none_or(|view| view.slab.is_none());
     let mut wish = None;
     let most = (ui.available_height() * 0.5).max(120.0);
     // On a low window the list and its buttons come before explanations and the histogram.
@@ -40,10 +42,10 @@ pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
             let book = state.measurements.books.get(series);
             let items = book.map_or(&[][..], |book| &book.items);
             if (items.is_empty() && !low) || !measurable {
-                let hint = if measurable {
-                    words().no_measurements
-                } else {
-                    words().measure_off
+                let hint = match view {
+                    None => words().no_measurements_frames,
+                    Some(_) if measurable => words().no_measurements,
+                    Some(_) => words().measure_off,
                 };
                 let hint = RichText::new(hint).color(theme::now().quiet);
                 ui.add(Label::new(hint.size(12.5)).wrap());
@@ -55,7 +57,7 @@ pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
                 .show(ui, |ui| {
                     for item in items {
                         let chosen = selected == Some(item.number);
-                        wish = item_ui(ui, item, chosen, &view.volume).or(wish.take());
+                        wish = item_ui(ui, item, chosen, open).or(wish.take());
                     }
                 });
             let can_undo = book.is_some_and(|book| book.can_undo());
@@ -63,6 +65,7 @@ pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
             wish = edit_ui(ui, state, can_undo, can_redo, !items.is_empty()).or(wish.take());
             if let Some((of, Some(histogram))) =
                 state.measurements.histogram.as_ref().filter(|_| !low)
+                && let Some(view) = view
             {
                 histogram_ui(ui, of, histogram, items, view.window);
             }
@@ -70,8 +73,8 @@ pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
     wish.map(Action::Measure)
 }
 
-fn item_ui(ui: &mut Ui, item: &Measurement, chosen: bool, volume: &Volume) -> Option<Measure> {
-    let name = measurement_words(item, volume);
+fn item_ui(ui: &mut Ui, item: &Measurement, chosen: bool, open: &OpenSeries) -> Option<Measure> {
+    let name = measurement_words(item, open.measured());
     let plane = match item.at.axes {
         Axes::Acquired => plane_words(item.at.plane).to_owned(),
         Axes::Patient => format!(
@@ -80,7 +83,11 @@ fn item_ui(ui: &mut Ui, item: &Measurement, chosen: bool, volume: &Volume) -> Op
             words().patient_axes_suffix
         ),
     };
-    let place = fill(words().slice_place, &[&plane, &(item.at.index + 1)]);
+    let number = item.at.index + 1;
+    let place = match &open.content {
+        Content::Volume(_) => fill(words().slice_place, &[&plane, &number]),
+        Content::Frames(frames) => fill(words().frame_of, &[&number, &frames.count()]),
+    };
     let mut wish = None;
     ui.horizontal(|ui| {
         let delete = format!("{} {}", kind_words(&item.shape), item.number);

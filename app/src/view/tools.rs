@@ -4,17 +4,18 @@ use egui::{Button, Frame, Panel, Ui};
 
 use crate::action::Action;
 use crate::keys::COMMANDS;
-use crate::state::{Dialog, Measure, State, Tool};
+use crate::state::{Content, Dialog, Measure, State, Tool};
 use crate::strings::{fill, words};
 
-/// The tools, while a volume is on screen.
+/// The tools, while a volume or frames in colour are on screen; those for grey levels over a volume only.
 pub fn tools_ui(ui: &mut Ui, state: &State, frame: Frame) -> Option<Action> {
-    let _ = state.viewer.open()?;
+    let grey = matches!(state.viewer.open()?.content, Content::Volume(_));
     let mut action = None;
     Panel::top("mouse tools").frame(frame).show(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
             if state.slice_on_screen().is_some() {
-                for tool in Tool::ALL {
+                let usable = |tool: &Tool| grey || !tool.needs_samples();
+                for tool in Tool::ALL.into_iter().filter(usable) {
                     let name = tool_words(tool);
                     let hint = fill(words().tool_hint, &[&name]);
                     let hint = state.keymap.hint(&hint, key_of(tool));
