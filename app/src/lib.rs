@@ -9,6 +9,7 @@ pub mod autosave;
 pub mod cli;
 pub mod crash;
 mod desktop;
+pub mod device_reasons;
 mod dialogs;
 pub mod errors;
 #[cfg(unix)]
@@ -24,6 +25,7 @@ pub mod plan;
 pub mod recovery;
 pub mod settings;
 pub mod slicer;
+pub mod stages;
 pub mod state;
 pub mod store;
 pub mod strings;

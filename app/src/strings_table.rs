@@ -35,6 +35,14 @@ strings! {
     model_facts: "Licence {0}; {1} tokens of context; {2} tokens a picture; loaded in {3} s", "Lizenz {0}; {1} Token Kontext; {2} Token je Bild; geladen in {3} s";
     device_choosing: "Device: being chosen…", "Gerät: wird gewählt…";
     device: "Device: {0} – {1}", "Gerät: {0} – {1}";
+    device_chosen: "chosen by you", "von Ihnen gewählt";
+    device_best: "the best GPU found", "die beste gefundene GPU";
+    device_no_gpu: "no GPU with a driver was found", "keine GPU mit Treiber gefunden";
+    device_software: "the only adapter is a software rasteriser ({0}), which is slower than the CPU itself", "der einzige Adapter ist ein Software-Rasterer ({0}), der langsamer als die CPU selbst ist";
+    device_not_started: "the GPU could not be started: {0}", "die GPU ließ sich nicht starten: {0}";
+    device_again: "started again after the GPU was lost: {0}", "neu gestartet, nachdem die GPU verloren ging: {0}";
+    device_lost_again: "the GPU was lost ({0}) and is not started again: it was lost before", "die GPU ging verloren ({0}) und wird nicht neu gestartet: sie ging schon einmal verloren";
+    device_lost: "the GPU was lost ({0}) and is not started again: {1}", "die GPU ging verloren ({0}) und wird nicht neu gestartet: {1}";
     memory: "Memory {0}", "Speicher {0}";
     mib: "{0} MiB", "{0} MiB";
     gib: "{0} GiB", "{0} GiB";
@@ -50,7 +58,6 @@ strings! {
     progress: "{0} {1} of {2}{3}", "{0} {1} von {2}{3}";
     time_left: ", about {0} s left", ", noch etwa {0} s";
     close: "Close", "Schließen";
-    cancel: "Cancel", "Abbrechen";
     drop_here: "Drop to open these scans", "Ablegen, um diese Aufnahmen zu öffnen";
     // Work under way
     job_scan: "Looking for scans", "Aufnahmen werden gesucht";
@@ -64,6 +71,13 @@ strings! {
     stage_slices: "reading slices", "Schichten gelesen:";
     stage_thumbnails: "thumbnails", "Vorschaubilder:";
     stage_tokens: "image tokens", "Bild-Token";
+    stage_steps: "training", "Trainingsschritte:";
+    stage_kernels: "preparing the kernels", "GPU-Programme werden vorbereitet:";
+    stage_loading: "loading the {0}", "{0} wird geladen:";
+    part_vision_tower: "vision tower", "Bildencoder";
+    part_language_model: "language model", "Sprachmodell";
+    part_image_decoder: "image decoder", "Bilddecoder";
+    part_plugin: "plug-in {0}", "Plug-in {0}";
     scan_stopped: "Looking for scans was stopped", "Die Suche nach Aufnahmen wurde gestoppt";
     saved_picture: "Saved, with its provenance beside it: {0}", "Gespeichert, mit der Herkunft daneben: {0}";
     not_saved: "The picture could not be saved: {0}", "Das Bild konnte nicht gespeichert werden: {0}";
@@ -83,6 +97,8 @@ strings! {
     path: "Path", "Pfad";
     path_hint: "or type a path and press Enter", "oder Pfad eingeben und Enter drücken";
     recent: "Recent", "Zuletzt geöffnet";
+    nifti_study: "NIfTI files", "NIfTI-Dateien";
+    picture_study: "Pictures", "Bilder";
     unnamed_study: "Unnamed study", "Unbenannte Studie";
     no_description: "No description", "Ohne Beschreibung";
     picture_kind: "Picture", "Bild";
@@ -333,12 +349,12 @@ strings! {
     own_window: "Own window", "Eigenes Fenster";
     automatic: "Automatic", "Automatisch";
     file_window: "File {0}", "Datei {0}";
+    file_table: "File table {0}", "Dateitabelle {0}";
     preset_brain: "Brain", "Gehirn";
     preset_abdomen: "Abdomen", "Abdomen";
     preset_mediastinum: "Mediastinum", "Mediastinum";
     preset_bone: "Bone", "Knochen";
     preset_lung: "Lung", "Lunge";
-    preset_mip: "MIP", "MIP";
     window_preset: "Window preset {0}", "Fenstervorgabe {0}";
     window_center: "Window center", "Fenstermitte";
     window_width: "Window width", "Fensterbreite";
@@ -366,7 +382,6 @@ strings! {
     degrees: "{0}°", "{0}°";
     mm2: "{0} mm²", "{0} mm²";
     pixels2: "{0} px²", "{0} px²";
-    region_short: "mean {0} · SD {1}", "MW {0} · SD {1}";
     region_full: "mean {0}, SD {1}, min {2}, max {3}, area {4}, {5} pixels", "Mittelwert {0}, SD {1}, Min. {2}, Max. {3}, Fläche {4}, {5} Pixel";
     region_label: "mean {0}  SD {1}\nmin {2}  max {3}\narea {4}", "MW {0}  SD {1}\nMin. {2}  Max. {3}\nFläche {4}";
     region_empty: "no pixel inside, area {0}", "kein Pixel darin, Fläche {0}";
@@ -441,11 +456,6 @@ strings! {
     tags_count: "{0} of {1} fields", "{0} von {1} Feldern";
     tags_loading: "Reading the header…", "Header wird gelesen…";
     tags_none: "Open a DICOM or NIfTI series to see its header", "Öffnen Sie eine DICOM- oder NIfTI-Serie, um ihren Header zu sehen";
-    tags_tag: "Tag", "Tag";
-    tags_vr: "VR", "VR";
-    tags_name: "Name", "Name";
-    tags_value: "Value", "Wert";
-    tags_cut: "{0} … ({1} characters)", "{0} … ({1} Zeichen)";
     // Settings
     language: "Language", "Sprache";
     theme: "Theme", "Farbschema";

@@ -44,7 +44,10 @@ impl State {
             ModelState::Failed(_) => Err(words().why_model_failed.to_owned()),
             ModelState::Ready(model) => match model.capability(task) {
                 Ok(_) => Ok(()),
-                Err(_) => Err(fill(words().why_no_plugin, &[&model.name, &task])),
+                Err(_) => Err(fill(
+                    words().why_no_plugin,
+                    &[&model.name, &task_words(task)],
+                )),
             },
         }
     }

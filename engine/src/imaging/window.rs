@@ -77,7 +77,7 @@ impl VoiTable {
 /// A window with the name it has in a menu.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NamedWindow {
-    /// `Brain`, or what the file calls it.
+    /// `Brain`, or what the file calls it; empty where it has no name for it.
     pub name: String,
     /// The window.
     pub window: Window,

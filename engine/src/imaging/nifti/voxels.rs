@@ -167,7 +167,7 @@ pub fn load_nifti(
         windows: header
             .window
             .map(|window| NamedWindow {
-                name: "File 1".to_owned(),
+                name: String::new(),
                 window,
             })
             .into_iter()
