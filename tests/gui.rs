@@ -189,7 +189,7 @@ fn device() -> EventKind {
     EventKind::Device(DeviceInfo {
         name: "CPU (burn-flex)".to_owned(),
         kind: "cpu",
-        reason: "no GPU with a driver was found".to_owned(),
+        reason: engine::DeviceReason::NoGpu,
     })
 }
 

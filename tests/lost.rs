@@ -96,7 +96,7 @@ fn a_lost_gpu_is_replaced_and_the_model_is_loaded_again() {
     let (events, after) = ask(&engine);
     assert_eq!(after, before);
     let reason = events.iter().find_map(|kind| match kind {
-        EventKind::Device(info) => Some((info.kind, info.reason.clone())),
+        EventKind::Device(info) => Some((info.kind, info.reason.to_string())),
         _ => None,
     });
     let (kind, reason) = reason.expect("the new device is told of");
@@ -131,7 +131,7 @@ fn a_lost_gpu_is_replaced_and_the_model_is_loaded_again() {
     lose();
     let (events, _) = ask(&engine);
     let cpu = events.iter().any(|kind| {
-        matches!(kind, EventKind::Device(info) if info.kind == "cpu" && info.reason.contains("was lost"))
+        matches!(kind, EventKind::Device(info) if info.kind == "cpu" && info.reason.to_string().contains("was lost"))
     });
     assert!(cpu, "{events:?}");
 }

@@ -22,6 +22,8 @@ pub fn note_words(note: &Note) -> String {
             most_mm,
         } => fill(words.note_missing, &[places, &mm(apart_mm), &mm(most_mm)]),
         Note::Uneven { low_mm, high_mm } => fill(words.note_uneven, &[&mm(low_mm), &mm(high_mm)]),
+        Note::Lossy => words.lossy.to_owned(),
+        Note::ExecutablePreamble => words.note_executable.to_owned(),
         Note::CutShort { there, promised } => fill(words.note_cut_short, &[there, promised]),
         Note::OneOf { count, number } => fill(words.note_one_of, &[count, number]),
         Note::BadSform => words.note_bad_sform.to_owned(),
@@ -76,6 +78,8 @@ mod tests {
                 low_mm: 1.0,
                 high_mm: 2.345,
             },
+            Note::Lossy,
+            Note::ExecutablePreamble,
             Note::CutShort {
                 there: 7,
                 promised: 9,

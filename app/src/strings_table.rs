@@ -35,6 +35,14 @@ strings! {
     model_facts: "Licence {0}; {1} tokens of context; {2} tokens a picture; loaded in {3} s", "Lizenz {0}; {1} Token Kontext; {2} Token je Bild; geladen in {3} s";
     device_choosing: "Device: being chosen…", "Gerät: wird gewählt…";
     device: "Device: {0} – {1}", "Gerät: {0} – {1}";
+    device_chosen: "chosen by you", "von Ihnen gewählt";
+    device_best: "the best GPU found", "die beste gefundene GPU";
+    device_no_gpu: "no GPU with a driver was found", "keine GPU mit Treiber gefunden";
+    device_software: "the only adapter is a software rasteriser ({0}), which is slower than the CPU itself", "der einzige Adapter ist ein Software-Rasterer ({0}), der langsamer als die CPU selbst ist";
+    device_not_started: "the GPU could not be started: {0}", "die GPU ließ sich nicht starten: {0}";
+    device_again: "started again after the GPU was lost: {0}", "neu gestartet, nachdem die GPU verloren ging: {0}";
+    device_lost_again: "the GPU was lost ({0}) and is not started again: it was lost before", "die GPU ging verloren ({0}) und wird nicht neu gestartet: sie ging schon einmal verloren";
+    device_lost: "the GPU was lost ({0}) and is not started again: {1}", "die GPU ging verloren ({0}) und wird nicht neu gestartet: {1}";
     memory: "Memory {0}", "Speicher {0}";
     mib: "{0} MiB", "{0} MiB";
     gib: "{0} GiB", "{0} GiB";
@@ -50,7 +58,6 @@ strings! {
     progress: "{0} {1} of {2}{3}", "{0} {1} von {2}{3}";
     time_left: ", about {0} s left", ", noch etwa {0} s";
     close: "Close", "Schließen";
-    cancel: "Cancel", "Abbrechen";
     drop_here: "Drop to open these scans", "Ablegen, um diese Aufnahmen zu öffnen";
     // Work under way
     job_scan: "Looking for scans", "Aufnahmen werden gesucht";
@@ -64,6 +71,13 @@ strings! {
     stage_slices: "reading slices", "Schichten gelesen:";
     stage_thumbnails: "thumbnails", "Vorschaubilder:";
     stage_tokens: "image tokens", "Bild-Token";
+    stage_steps: "training", "Trainingsschritte:";
+    stage_kernels: "preparing the kernels", "GPU-Programme werden vorbereitet:";
+    stage_loading: "loading the {0}", "{0} wird geladen:";
+    part_vision_tower: "vision tower", "Bildencoder";
+    part_language_model: "language model", "Sprachmodell";
+    part_image_decoder: "image decoder", "Bilddecoder";
+    part_plugin: "plug-in {0}", "Plug-in {0}";
     scan_stopped: "Looking for scans was stopped", "Die Suche nach Aufnahmen wurde gestoppt";
     saved_picture: "Saved, with its provenance beside it: {0}", "Gespeichert, mit der Herkunft daneben: {0}";
     not_saved: "The picture could not be saved: {0}", "Das Bild konnte nicht gespeichert werden: {0}";
@@ -83,6 +97,8 @@ strings! {
     path: "Path", "Pfad";
     path_hint: "or type a path and press Enter", "oder Pfad eingeben und Enter drücken";
     recent: "Recent", "Zuletzt geöffnet";
+    nifti_study: "NIfTI files", "NIfTI-Dateien";
+    picture_study: "Pictures", "Bilder";
     unnamed_study: "Unnamed study", "Unbenannte Studie";
     close_study: "Close the study {0}", "Studie {0} schließen";
     no_description: "No description", "Ohne Beschreibung";
@@ -250,6 +266,7 @@ strings! {
     note_shifted: "slices are shifted sideways by up to {0} mm: planes across the slices would be distorted and are off", "Schichten sind seitlich um bis zu {0} mm verschoben: Ebenen quer dazu wären verzerrt und sind aus";
     note_missing: "slices are missing at {0} places: they are {1} mm apart, but up to {2} mm there; planes across the slices would be distorted and are off", "an {0} Stellen fehlen Schichten: sie liegen {1} mm auseinander, dort aber bis zu {2} mm; Ebenen quer dazu wären verzerrt und sind aus";
     note_uneven: "slices are {0} to {1} mm apart: planes across the slices would be distorted and are off", "Schichten liegen {0} bis {1} mm auseinander: Ebenen quer dazu wären verzerrt und sind aus";
+    note_executable: "the file begins as a program does: do not run it, and ask where it comes from; its image is shown as usual", "die Datei beginnt wie ein Programm: führen Sie sie nicht aus und fragen Sie, woher sie kommt; ihr Bild wird wie sonst gezeigt";
     note_cut_short: "the file is cut short: {0} of {1} frames are there, and only these are shown", "die Datei ist unvollständig: {0} von {1} Einzelbildern sind da, nur diese werden gezeigt";
     note_one_of: "{0} volumes in one file: number {1} is shown", "{0} Volumen in einer Datei: gezeigt wird Nummer {1}";
     note_bad_sform: "its sform is no orientation and was not used", "ihr sform ist keine Orientierung und wurde nicht benutzt";
@@ -274,6 +291,7 @@ strings! {
     value_plain: "value {0}", "Wert {0}";
     voxel_value: "{0}voxel {1}, {2}, {3}   {4}", "{0}Voxel {1}, {2}, {3}   {4}";
     of_both: "first {0} | second {1}", "erste {0} | zweite {1}";
+    pixel_value: "pixel {0}, {1}   RGB {2}, {3}, {4}", "Pixel {0}, {1}   RGB {2}, {3}, {4}";
     rotated_right: "rotated 90° right", "90° nach rechts gedreht";
     rotated_left: "rotated 90° left", "90° nach links gedreht";
     rotated_half: "rotated 180°", "180° gedreht";
@@ -377,12 +395,12 @@ strings! {
     own_window: "Own window", "Eigenes Fenster";
     automatic: "Automatic", "Automatisch";
     file_window: "File {0}", "Datei {0}";
+    file_table: "File table {0}", "Dateitabelle {0}";
     preset_brain: "Brain", "Gehirn";
     preset_abdomen: "Abdomen", "Abdomen";
     preset_mediastinum: "Mediastinum", "Mediastinum";
     preset_bone: "Bone", "Knochen";
     preset_lung: "Lung", "Lunge";
-    preset_mip: "MIP", "MIP";
     window_preset: "Window preset {0}", "Fenstervorgabe {0}";
     window_center: "Window center", "Fenstermitte";
     window_width: "Window width", "Fensterbreite";
@@ -402,6 +420,7 @@ strings! {
     measurements: "Measurements", "Messungen";
     measurements_hint: "Show or hide what was measured", "Gemessenes zeigen oder verbergen";
     no_measurements: "Nothing is measured yet. Choose Length, Angle, Rectangle or Ellipse and drag on the slice.", "Noch nichts gemessen. Wählen Sie Länge, Winkel, Rechteck oder Ellipse und ziehen Sie auf der Schicht.";
+    no_measurements_frames: "Nothing is measured yet. Choose Length or Angle and drag on the picture.", "Noch nichts gemessen. Wählen Sie Länge oder Winkel und ziehen Sie auf dem Bild.";
     measurement_name: "{0} {1}: {2}", "{0} {1}: {2}";
     slice_place: "{0}, slice {1}", "{0}, Schicht {1}";
     mm: "{0} mm", "{0} mm";
@@ -409,7 +428,6 @@ strings! {
     degrees: "{0}°", "{0}°";
     mm2: "{0} mm²", "{0} mm²";
     pixels2: "{0} px²", "{0} px²";
-    region_short: "mean {0} · SD {1}", "MW {0} · SD {1}";
     region_full: "mean {0}, SD {1}, min {2}, max {3}, area {4}, {5} pixels", "Mittelwert {0}, SD {1}, Min. {2}, Max. {3}, Fläche {4}, {5} Pixel";
     region_label: "mean {0}  SD {1}\nmin {2}  max {3}\narea {4}", "MW {0}  SD {1}\nMin. {2}  Max. {3}\nFläche {4}";
     region_empty: "no pixel inside, area {0}", "kein Pixel darin, Fläche {0}";
@@ -423,7 +441,9 @@ strings! {
     histogram: "Histogram", "Histogramm";
     histogram_slice: "Histogram of the slice: {0} samples from {1} to {2}", "Histogramm der Schicht: {0} Werte von {1} bis {2}";
     histogram_region: "Histogram of {0}: {1} samples from {2} to {3}", "Histogramm von {0}: {1} Werte von {2} bis {3}";
+    histogram_window: "The lines are the edges of the window, {0}", "Die Linien sind die Ränder des Fensters, {0}";
     measurements_damaged: "The measurements of this series could not be read; the file was set aside: {0}", "Die Messungen dieser Serie waren nicht lesbar; die Datei wurde zur Seite gelegt: {0}";
+    measurements_elsewhere: "Measurements on slices that are not among the open files; they are kept, and not shown: {0}", "Messungen auf Schichten, die nicht unter den offenen Dateien sind; sie bleiben gespeichert und werden nicht gezeigt: {0}";
     // Results
     slice_view: "Slice view", "Schichtansicht";
     back_to_series: "Back to the series", "Zurück zur Serie";
@@ -482,11 +502,6 @@ strings! {
     tags_count: "{0} of {1} fields", "{0} von {1} Feldern";
     tags_loading: "Reading the header…", "Header wird gelesen…";
     tags_none: "Open a DICOM or NIfTI series to see its header", "Öffnen Sie eine DICOM- oder NIfTI-Serie, um ihren Header zu sehen";
-    tags_tag: "Tag", "Tag";
-    tags_vr: "VR", "VR";
-    tags_name: "Name", "Name";
-    tags_value: "Value", "Wert";
-    tags_cut: "{0} … ({1} characters)", "{0} … ({1} Zeichen)";
     // Settings
     language: "Language", "Sprache";
     theme: "Theme", "Farbschema";
@@ -536,7 +551,7 @@ strings! {
     do_planes: "Axial, coronal and sagittal (MPR)", "Axial, koronal und sagittal (MPR)";
     do_maximise: "One viewport large, and back", "Ein Ansichtsfenster groß, und zurück";
     measure_off: "Measure on single slices: switch the slab off under Display", "Gemessen wird auf einzelnen Schichten: schalten Sie die dicke Schicht unter Darstellung aus";
-    measure_off_colour: "Measure on slices: this is a picture in colour", "Gemessen wird auf Schichten: dies ist ein Farbbild";
+    measure_off_colour: "This is for grey levels: here is a picture in colour", "Das ist für Grauwerte: hier ist ein Farbbild";
     measure_off_pair: "Measure on single series: choose Side by side", "Gemessen wird auf einzelnen Serien: wählen Sie Nebeneinander";
     do_window_automatic: "Automatic window", "Automatisches Fenster";
     do_window_file_1: "The file's first window", "Erstes Fenster der Datei";

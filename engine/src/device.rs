@@ -17,8 +17,62 @@ pub struct DeviceInfo {
     pub name: String,
     /// `cpu` or `gpu`.
     pub kind: &'static str,
-    /// Why this one: `no GPU with a driver was found`.
-    pub reason: String,
+    /// Why this one.
+    pub reason: DeviceReason,
+}
+
+/// Why a device was taken. Its `Display` is the English, which the command line prints.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceReason {
+    /// The user named it.
+    #[error("chosen by you")]
+    Chosen,
+    /// The first of the real GPUs.
+    #[error("the best GPU found")]
+    Best,
+    /// There is no adapter at all.
+    #[error("no GPU with a driver was found")]
+    NoGpu,
+    /// There is only a slow one.
+    #[error(
+        "the only adapter is a software rasteriser ({name}), which is slower than the CPU itself"
+    )]
+    SoftwareOnly {
+        /// What it is called.
+        name: String,
+    },
+    /// There is a GPU, but it does not start.
+    #[error("the GPU could not be started: {why}")]
+    NotStarted {
+        /// What the driver says.
+        why: String,
+    },
+    /// The GPU was lost, and this is it or another one.
+    #[error("started again after the GPU was lost: {why}")]
+    StartedAgain {
+        /// Why it was lost.
+        why: String,
+    },
+    /// The GPU was lost for the second time.
+    #[error("the GPU was lost ({why}) and is not started again: it was lost before")]
+    LostAgain {
+        /// Why it was lost.
+        why: String,
+    },
+    /// The GPU was lost, and none starts.
+    #[error("the GPU was lost ({why}) and is not started again: {failed}")]
+    Lost {
+        /// Why it was lost.
+        why: String,
+        /// Why none starts.
+        failed: String,
+    },
+}
+
+impl serde::Serialize for DeviceReason {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// What the user asked for.
@@ -102,7 +156,7 @@ fn rank(kind: wgpu::DeviceType) -> u8 {
 /// [`NoAdapter`] when a GPU was asked for and none can be used.
 pub fn choose(choice: DeviceChoice) -> Result<(Device, DeviceInfo), NoAdapter> {
     if choice == DeviceChoice::Cpu {
-        return Ok(cpu("chosen by you".to_owned()));
+        return Ok(cpu(DeviceReason::Chosen));
     }
     let (instance, adapters) = found();
     if let DeviceChoice::Adapter(place) = choice {
@@ -115,37 +169,35 @@ pub fn choose(choice: DeviceChoice) -> Result<(Device, DeviceInfo), NoAdapter> {
             ))
         })?;
         let (device, info) = this_gpu(instance, &adapter)?;
-        return Ok((device, gpu_info(&info, "chosen by you".to_owned())));
+        return Ok((device, gpu_info(&info, DeviceReason::Chosen)));
     }
     let best = adapters.first().map(wgpu::Adapter::get_info);
     match (choice, &best) {
         (DeviceChoice::Gpu, None) => {
             Err(NoAdapter("no adapter with a driver was found".to_owned()))
         }
-        (_, None) => Ok(cpu("no GPU with a driver was found".to_owned())),
+        (_, None) => Ok(cpu(DeviceReason::NoGpu)),
         (DeviceChoice::Auto, Some(info)) if info.device_type == wgpu::DeviceType::Cpu => {
-            Ok(cpu(format!(
-                "the only adapter is a software rasteriser ({}), which is slower than the CPU itself",
-                info.name
-            )))
+            let name = info.name.clone();
+            Ok(cpu(DeviceReason::SoftwareOnly { name }))
         }
         (_, Some(info)) => match gpu(info) {
             Ok(device) => {
                 let reason = match choice {
-                    DeviceChoice::Gpu => "chosen by you".to_owned(),
-                    _ => "the best GPU found".to_owned(),
+                    DeviceChoice::Gpu => DeviceReason::Chosen,
+                    _ => DeviceReason::Best,
                 };
                 Ok((device, gpu_info(info, reason)))
             }
             Err(error) if choice == DeviceChoice::Auto => {
-                Ok(cpu(format!("the GPU could not be started: {}", error.0)))
+                Ok(cpu(DeviceReason::NotStarted { why: error.0 }))
             }
             Err(error) => Err(error),
         },
     }
 }
 
-fn cpu(reason: String) -> (Device, DeviceInfo) {
+fn cpu(reason: DeviceReason) -> (Device, DeviceInfo) {
     let info = DeviceInfo {
         name: "CPU (burn-flex)".to_owned(),
         kind: "cpu",
@@ -154,7 +206,7 @@ fn cpu(reason: String) -> (Device, DeviceInfo) {
     (Device::flex(), info)
 }
 
-fn gpu_info(info: &wgpu::AdapterInfo, reason: String) -> DeviceInfo {
+fn gpu_info(info: &wgpu::AdapterInfo, reason: DeviceReason) -> DeviceInfo {
     let software = if info.device_type == wgpu::DeviceType::Cpu {
         ", software rasteriser"
     } else {
@@ -247,20 +299,17 @@ pub fn answers(device: &wgpu::Device) -> bool {
 /// A device instead of the GPU that was lost: its adapter once more, the best one where it is gone, or the CPU where that fails or `again` is
 /// false. The reason says which, and why the GPU was lost.
 pub fn replace(again: bool, why_lost: &str) -> (Device, DeviceInfo) {
-    let failed = if again {
-        match another_gpu() {
-            Ok((device, info)) => {
-                let reason = format!("started again after the GPU was lost: {why_lost}");
-                return (device, gpu_info(&info, reason));
-            }
-            Err(error) => error.0,
-        }
-    } else {
-        "it was lost before".to_owned()
-    };
-    cpu(format!(
-        "the GPU was lost ({why_lost}) and is not started again: {failed}"
-    ))
+    let why = why_lost.to_owned();
+    if !again {
+        return cpu(DeviceReason::LostAgain { why });
+    }
+    match another_gpu() {
+        Ok((device, info)) => (device, gpu_info(&info, DeviceReason::StartedAgain { why })),
+        Err(error) => cpu(DeviceReason::Lost {
+            why,
+            failed: error.0,
+        }),
+    }
 }
 
 /// What tells adapters apart: name, interface, and the number that the maker gave the chip.
@@ -346,6 +395,10 @@ mod tests {
     fn auto_never_picks_a_software_rasteriser() {
         let (_, info) = choose(DeviceChoice::Auto).unwrap();
         assert!(!info.name.contains("llvmpipe"), "{info:?}");
-        assert!(!info.reason.is_empty());
+        let worse = [
+            DeviceReason::Chosen,
+            DeviceReason::LostAgain { why: String::new() },
+        ];
+        assert!(!worse.contains(&info.reason), "{info:?}");
     }
 }

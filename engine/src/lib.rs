@@ -22,7 +22,7 @@ pub mod task;
 pub mod training;
 
 pub use dataset::DatasetError;
-pub use device::{DeviceChoice, DeviceInfo};
+pub use device::{DeviceChoice, DeviceInfo, DeviceReason};
 pub use error::{Error, Result};
 pub use imaging::ImagingError;
 pub use model::ModelError;

@@ -68,6 +68,7 @@ fn states() -> Vec<(&'static str, Desk)> {
     let kept = |row: f64| workbench::state::Kept {
         at: engine::imaging::SliceAt::acquired(engine::imaging::Plane::Axial, 10),
         shape: engine::imaging::measure::Shape::Rectangle([[1.0, row], [20.0, row + 9.0]]),
+        mm: None,
     };
     vec![
         ("empty", Desk::default()),

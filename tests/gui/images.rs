@@ -9,7 +9,7 @@ fn a_disabled_task_shows_its_reason() {
     assert!(button.accesskit_node().is_disabled());
     assert!(shows(
         &harness,
-        "the loaded model (tiny) has no plug-in for mri2ct"
+        "the loaded model (tiny) has no plug-in for MRI → CT"
     ));
     let button = harness.get_by_role_and_label(Role::Button, "CT → MRI");
     assert!(!button.accesskit_node().is_disabled());

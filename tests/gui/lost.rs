@@ -20,7 +20,9 @@ fn a_lost_gpu_leaves_study_and_chat_and_says_why_and_what_runs_now() {
     let info = DeviceInfo {
         name: "CPU (burn-flex)".to_owned(),
         kind: "cpu",
-        reason: "the GPU was lost (the driver was reset)".to_owned(),
+        reason: engine::DeviceReason::LostAgain {
+            why: "the driver was reset".to_owned(),
+        },
     };
     desk.event(0, EventKind::Device(info));
     let mut harness = harness(desk);

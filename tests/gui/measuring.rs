@@ -2,7 +2,7 @@
 
 use super::*;
 use engine::imaging::measure::Shape;
-use workbench::state::{Kept, Measure, Tool};
+use workbench::state::{Kept, Measure, Notice, Tool};
 
 /// The slice's picture on screen: its place, and where a column and row of the 40 x 32 slice lie.
 struct OnSlice(egui::Rect);
@@ -100,7 +100,7 @@ fn a_rectangle_reads_mean_sd_min_max_and_area() {
     let names = listed(&harness);
     let name = names.first().expect("a rectangle");
     assert!(
-        name.contains("mean -1000, SD 0.00, min -1000, max -1000"),
+        name.contains("mean -1000 HU, SD 0.00 HU, min -1000 HU, max -1000 HU"),
         "{name}"
     );
     assert!((number(name, "area ") - 25.6).abs() < 0.5, "{name}");
@@ -316,11 +316,125 @@ fn a_kept_shape_that_does_not_fit_the_volume_is_left_out() {
     let kept = |index, shape| Kept {
         at: engine::imaging::SliceAt::acquired(engine::imaging::Plane::Axial, index),
         shape,
+        mm: None,
     };
     let odd = Shape::Length([[f64::NAN, 0.0], [1.0, 1.0]]);
     let all = [kept(3, shape), kept(999, shape), kept(3, odd)];
     let _ = desk.state.recalled("s1", &all);
     assert_eq!(desk.state.measurements.books["s1"].items.len(), 1);
+}
+
+#[test]
+fn lengths_on_frames_in_colour_are_in_pixels_or_in_mm_where_the_spacing_is_known() {
+    for (spacing_mm, unit, wanted) in [(None, " px", 4.0), (Some([0.5, 0.25]), " mm", 2.0)] {
+        let mut desk = Desk::default();
+        desk.perform(Action::OpenPaths(vec!["clips".into()]));
+        let found = EventKind::ScanDone {
+            series: vec![series("s2", "Heart", Modality::Other("US".to_owned()))],
+            skipped: Vec::new(),
+        };
+        desk.event(1, found);
+        let picture = |level| RgbImage::from_pixel(8, 6, Rgb([level; 3]));
+        let mut frames = engine::imaging::Frames::new([1, 2].map(picture)).unwrap();
+        frames.spacing_mm = spacing_mm;
+        let loaded = EventKind::SeriesLoaded {
+            id: "s2".to_owned(),
+            loaded: Loaded::Frames(Arc::new(frames)),
+        };
+        desk.event(2, loaded);
+        let mut harness = harness(desk);
+        assert!(shows(&harness, "Choose Length or Angle"));
+        let button = |name| {
+            let node = harness.get_by_role_and_label(Role::Button, name);
+            !node.accesskit_node().is_disabled()
+        };
+        assert_eq!(
+            ["Rectangle", "Window", "Angle"].map(button),
+            [false, false, true]
+        );
+        use_tool(&mut harness, "Length");
+        let area = harness
+            .get_by_role_and_label(Role::Image, "Picture Heart, Frame 1 of 2")
+            .rect();
+        let scale = (area.width() / 8.0).min(area.height() / 6.0);
+        let place = egui::Rect::from_center_size(area.center(), vec2(8.0, 6.0) * scale);
+        let at = |column: f32| place.lerp_inside(vec2(column / 8.0, 0.5));
+        drag(&mut harness, at(2.0), at(6.0));
+        let name = listed(&harness).pop().expect("a length");
+        assert!((number(&name, ": ") - wanted).abs() < 0.05, "{name}");
+        assert!(name.ends_with(unit), "{name}");
+        // It belongs to its frame, and the list leads back to it.
+        harness.key_press(Key::ArrowDown);
+        harness.run_steps(3);
+        let on = |harness: &Harness<'_, Desk>| {
+            let state = &harness.state().state;
+            let (frame, _) = state.slice_on_screen().unwrap();
+            state.measurements.on(&frame).count()
+        };
+        assert_eq!(on(&harness), 0);
+        harness.get_by_role_and_label(Role::Button, &name).click();
+        harness.run_steps(3);
+        assert_eq!(on(&harness), 1);
+        assert!(harness.state().state.measurements.histogram.is_none());
+    }
+}
+
+/// The CT with only these of its slices.
+fn some_slices(of: std::ops::Range<usize>) -> Volume {
+    let all = ct_volume();
+    let Voxels::I16(voxels) = &all.voxels else {
+        panic!("the CT has 16 bits");
+    };
+    let area = all.size[0] * all.size[1];
+    let voxels = voxels[area * of.start..area * of.end].to_vec();
+    let mut affine = all.patient_from_voxel;
+    affine.0[2][3] += 2.5 * of.start as f64;
+    Volume {
+        size: [all.size[0], all.size[1], of.len()],
+        voxels: Voxels::I16(voxels),
+        patient_from_voxel: affine,
+        ..all
+    }
+}
+
+#[test]
+fn with_other_files_of_its_series_a_measurement_is_on_the_slice_where_it_was_drawn() {
+    let mut first = harness(ct_desk());
+    draw(&mut first, "Length", [10.0, 16.0], [30.0, 16.0]);
+    let all = first.state().state.measurements.books["s1"].kept();
+    let index = all[0].at.index;
+    let open = |desk: &mut Desk, of: std::ops::Range<usize>| {
+        desk.state.viewer.volume_mut().unwrap().volume = Arc::new(some_slices(of));
+    };
+    let shown = |desk: &Desk| -> Vec<usize> {
+        let items = desk.state.measurements.books["s1"].items.iter();
+        items.map(|item| item.at.index).collect()
+    };
+    let mut desk = ct_desk();
+    open(&mut desk, 4..20);
+    let _ = desk.state.recalled("s1", &all);
+    assert_eq!(shown(&desk), [index - 4]);
+    assert!(desk.state.notice.is_none());
+    // Without that slice it is not shown, which is said, and it stays kept with what is drawn now.
+    let mut desk = ct_desk();
+    open(&mut desk, 0..index);
+    let _ = desk.state.recalled("s1", &all);
+    assert!(shown(&desk).is_empty());
+    let said = |desk: &Desk| matches!(&desk.state.notice, Some(Notice::Failed(text)) if text.ends_with(": 1"));
+    assert!(said(&desk), "{:?}", desk.state.notice);
+    assert_eq!(desk.state.measurements.books["s1"].kept(), all);
+    // The same while the window is open: the files of the series are others, and all of them again.
+    for (of, at) in [
+        (0..20, vec![index]),
+        (2..20, vec![index - 2]),
+        (0..3, vec![]),
+    ] {
+        desk.state.notice = None;
+        open(&mut desk, of);
+        let _ = desk.state.refresh();
+        assert_eq!(shown(&desk), at);
+        assert_eq!(said(&desk), at.is_empty());
+    }
 }
 
 #[test]
@@ -383,6 +497,7 @@ fn all_can_be_deleted_and_brought_back_at_once() {
     let kept = |row: f64| Kept {
         at: engine::imaging::SliceAt::acquired(engine::imaging::Plane::Axial, 10),
         shape: Shape::Length([[1.0, row], [9.0, row]]),
+        mm: None,
     };
     let _ = desk
         .state

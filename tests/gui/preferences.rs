@@ -60,6 +60,36 @@ fn the_window_speaks_german_when_that_is_chosen() {
     }
 }
 
+/// What the engine says of the device, of studies without a name and of a missing plug-in is said in German too.
+#[test]
+fn in_german_the_device_line_and_the_headings_of_the_library_have_no_english() {
+    let mut desk = ct_desk();
+    let unnamed = |id: &str, format, english: &str| SeriesInfo {
+        format,
+        study: english.to_owned(),
+        study_description: english.to_owned(),
+        patient: PatientLabel::default(),
+        ..series(id, "x", Modality::Unknown)
+    };
+    desk.state.library.series.extend([
+        unnamed("n", Format::Nifti, "NIfTI files"),
+        unnamed("p", Format::Picture, "Pictures"),
+    ]);
+    desk.perform(Action::Change(Change::Language(Language::German)));
+    let harness = harness(desk);
+    for german in [
+        "Gerät: CPU (burn-flex) – keine GPU mit Treiber gefunden",
+        "NIfTI-Dateien",
+        "Bilder",
+        "hat kein Plug-in für MRT → CT",
+    ] {
+        assert!(shows(&harness, german), "{german}");
+    }
+    for english in ["no GPU", "NIfTI files", "Pictures", "mri2ct", "Device"] {
+        assert!(!shows(&harness, english), "{english}");
+    }
+}
+
 #[test]
 fn the_colours_and_the_size_follow_the_settings_at_once() {
     let mut harness = harness(ct_desk());
@@ -397,6 +427,7 @@ fn measurements_are_filed_under_hashes_only() {
     let kept = [workbench::state::Kept {
         at: engine::imaging::SliceAt::acquired(engine::imaging::Plane::Axial, 0),
         shape: engine::imaging::measure::Shape::Length([[0.0; 2], [1.0; 2]]),
+        mm: None,
     }];
     for name in ["../../evil", "Doe^John", "", "a/b"] {
         assert!(store.keep_measurements(name, &kept).is_err(), "{name}");

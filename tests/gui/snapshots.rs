@@ -77,6 +77,7 @@ fn shape(shape: Shape) -> Kept {
     Kept {
         at: engine::imaging::SliceAt::acquired(Plane::Axial, 10),
         shape,
+        mm: None,
     }
 }
 

@@ -152,19 +152,22 @@ fn usable(harness: &Harness<'_, Desk>) -> Vec<bool> {
 fn the_tools_stay_where_nothing_can_be_measured_and_those_that_draw_say_why() {
     let all = vec![true; 7];
     let no_shapes = [vec![true; 3], vec![false; 4]].concat();
+    // Window, rectangle and ellipse are about grey levels.
+    let in_colour = vec![false, true, true, true, true, false, false];
     let mut slab = ct_desk();
     assert_eq!(usable(&harness(ct_desk())), all);
     slab.perform(Action::SetSlab(Some(Slab {
         projection: Projection::Maximum,
         mm: 10.0,
     })));
-    for (desk, why) in [
-        (slab, "switch the slab off under Display"),
-        (clip_desk(), "this is a picture in colour"),
+    for (desk, wanted, why) in [
+        (slab, &no_shapes, "switch the slab off under Display"),
+        (clip_desk(), &in_colour, "here is a picture in colour"),
     ] {
         let harness = harness(desk);
-        assert_eq!(usable(&harness), no_shapes);
-        let reason = harness.state().state.check_measure().unwrap_err();
+        assert_eq!(usable(&harness), *wanted);
+        let reason = harness.state().state.check_tool(Tool::Ellipse);
+        let reason = reason.unwrap_err();
         assert!(reason.contains(why), "{reason}");
     }
     // The active viewport is empty.

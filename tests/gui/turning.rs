@@ -1,6 +1,7 @@
 //! Flip, rotate, 1:1 and cine.
 
 use super::*;
+use workbench::state::ViewTurn;
 
 #[test]
 fn h_v_r_and_l_turn_the_picture_and_space_turns_it_back() {
@@ -146,6 +147,27 @@ fn frames_in_colour_are_scrolled_played_and_asked_about() {
     harness.key_press(Key::ArrowDown);
     harness.run();
     assert_eq!(name(&harness), "Picture Heart, Frame 3 of 5");
+    // The corner of the picture under the pointer, and what is there once it is turned over.
+    let area = harness
+        .get_by_role_and_label(Role::Image, &name(&harness))
+        .rect();
+    let scale = (area.width() / 8.0).min(area.height() / 6.0);
+    let corner = area.center() - vec2(3.5, 2.5) * scale;
+    let read = |harness: &mut Harness<'_, Desk>| {
+        harness.hover_at(corner);
+        harness.run();
+        let lines = harness.query_all_by_label_contains("pixel ");
+        let mut lines = lines.filter_map(|node| node.accesskit_node().value());
+        lines.next_back().expect("a read-out")
+    };
+    assert_eq!(read(&mut harness), "pixel 0, 0   RGB 80, 0, 0");
+    harness
+        .state_mut()
+        .perform(Action::Turn(ViewTurn::FlipHorizontally));
+    assert_eq!(read(&mut harness), "pixel 7, 0   RGB 80, 0, 0");
+    harness
+        .state_mut()
+        .perform(Action::Turn(ViewTurn::FlipHorizontally));
     let value = harness.get_by_label("Frame").accesskit_node();
     assert_eq!(value.numeric_value(), Some(2.0), "the slider follows");
     type_question(&mut harness, "What is it?");

@@ -177,8 +177,9 @@ fn more_tiles_than_the_bytes_can_hold_are_refused() {
     );
 }
 
+/// Stored from the patient's left to the right and from back to front, it is seen as a grey volume would be.
 #[test]
-fn a_colour_volume_is_shown_slice_by_slice() {
+fn a_colour_volume_is_shown_slice_by_slice_with_the_patients_left_on_the_right() {
     for name in ["rgb", "rgba"] {
         let path = fixtures().join(format!("nifti/nifti-rs/{name}/4D.nii"));
         let bytes = fs::read(&path).unwrap();
@@ -191,8 +192,16 @@ fn a_colour_volume_is_shown_slice_by_slice() {
         for (slice, picture) in frames.iter().enumerate() {
             let first = &bytes[352 + slice * 9 * each..][..3];
             assert_eq!(picture.dimensions(), (3, 3));
-            assert_eq!(picture.get_pixel(0, 0).0, *first);
+            assert_eq!(picture.get_pixel(2, 2).0, *first);
         }
+        let letters = frames.sides.unwrap().map(|side| side.letters());
+        assert_eq!(letters, ["L", "P"]);
+        // Two volumes behind each other: what the header says is said of pictures too.
+        let note = Note::OneOf {
+            count: 2,
+            number: 1,
+        };
+        assert_eq!(frames.notes, [note]);
     }
 }
 

@@ -77,7 +77,7 @@ fn windows_have_their_names_and_a_width_of_zero_is_none() {
         .iter()
         .map(|named| (named.name.as_str(), named.window.center, named.window.width))
         .collect();
-    assert_eq!(windows, [("Soft", 40.0, 400.0), ("File 2", -600.0, 1500.0)]);
+    assert_eq!(windows, [("Soft", 40.0, 400.0), ("", -600.0, 1500.0)]);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use engine::imaging::{
 use crate::fixtures::{Dicom, Nifti, item_set};
 
 mod archive;
+mod colour;
 mod corpus;
 mod damage;
 mod dicom;

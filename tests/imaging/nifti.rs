@@ -278,7 +278,10 @@ fn a_flat_rgb_file_is_a_picture() {
     let Loaded::Frames(frames) = load(&scan.series[0]).unwrap() else {
         panic!("not a picture");
     };
-    assert_eq!(frames.at(0).as_raw(), &[255, 0, 0, 0, 0, 255]);
+    // Without an orientation it is mirrored as grey volumes are, and has no letters.
+    assert_eq!(frames.at(0).as_raw(), &[0, 0, 255, 255, 0, 0]);
+    assert_eq!((frames.sides, frames.spacing_mm), (None, Some([1.0; 2])));
+    assert_eq!(frames.notes, [Note::NoSides]);
 }
 
 /// The refusal comes before memory is asked for: what a load needs is known from its header.

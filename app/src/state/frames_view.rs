@@ -1,8 +1,8 @@
-//! Frames in colour, and which of them is shown.
+//! Frames in colour, which of them is shown, and what they are measured on.
 
 use std::sync::Arc;
 
-use engine::imaging::Frames;
+use engine::imaging::{Affine, Frames, Scale, Volume, Voxels};
 use image::RgbImage;
 
 /// Frames in colour and the one that is shown.
@@ -10,12 +10,23 @@ use image::RgbImage;
 pub struct FramesView {
     frames: Arc<Frames>,
     index: usize,
+    sheet: Arc<Volume>,
 }
 
 impl FramesView {
     /// The first frame.
     pub fn new(frames: Arc<Frames>) -> Self {
-        Self { frames, index: 0 }
+        let sheet = Arc::new(sheet_of(&frames));
+        Self {
+            frames,
+            index: 0,
+            sheet,
+        }
+    }
+
+    /// A volume without samples whose slices are the frames: lengths and angles on them are measured as on slices.
+    pub fn sheet(&self) -> &Arc<Volume> {
+        &self.sheet
     }
 
     /// The frame shown, from 0.
@@ -57,5 +68,24 @@ impl FramesView {
     /// Is this picture in memory one of them?
     pub fn holds(&self, picture: &Arc<RgbImage>) -> bool {
         self.frames.iter().any(|frame| Arc::ptr_eq(frame, picture))
+    }
+}
+
+fn sheet_of(frames: &Frames) -> Volume {
+    let first = frames.at(0);
+    let size = [first.width(), first.height()].map(|length| length as usize);
+    let [across, along] = frames.spacing_mm.unwrap_or([1.0; 2]);
+    let steps = [[across, 0.0, 0.0], [0.0, along, 0.0], [0.0, 0.0, 1.0]];
+    Volume {
+        calibrated: false,
+        scale: match frames.spacing_mm {
+            Some(_) => Scale::Patient,
+            None => Scale::Unknown,
+        },
+        ..Volume::new(
+            [size[0], size[1], frames.count()],
+            Voxels::U8(Vec::new()),
+            Affine::from_steps(steps, [0.0; 3]),
+        )
     }
 }

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::imaging::measure::{Histogram, Point, Reading, Shape, histogram, measure, samples_in};
-use engine::imaging::{SliceAt, Volume};
-use serde::{Deserialize, Serialize};
+use engine::imaging::{Affine, Plane, SliceAt, Volume};
 
+use super::kept::{Kept, SliceMm};
 use super::viewport::{Content, OpenSeries, Viewport};
-use super::{Stage, State};
+use super::{Notice, Stage, State};
 use crate::action::Effect;
+use crate::strings::{fill, words};
 
 /// Steps that can be undone, at most.
 const UNDO_STEPS: usize = 200;
@@ -59,6 +60,11 @@ impl Tool {
         !matches!(self, Self::Window | Self::Pan | Self::Zoom)
     }
 
+    /// Is it about grey levels, which frames in colour do not have?
+    pub fn needs_samples(self) -> bool {
+        matches!(self, Self::Window | Self::Rectangle | Self::Ellipse)
+    }
+
     fn begun_at(self, at: Point) -> Option<(Shape, usize)> {
         match self {
             Self::Window | Self::Pan | Self::Zoom => None,
@@ -80,19 +86,19 @@ pub struct SliceRef {
 }
 
 impl SliceRef {
-    /// The slice of a series on screen, if it can be measured on: a single one, no slab.
+    /// The slice or frame of a series on screen, if it can be measured on: a single one, no slab.
     pub fn of(open: &OpenSeries) -> Option<Self> {
-        let Content::Volume(view) = &open.content else {
-            return None;
-        };
-        view.slab.is_none().then(|| Self {
-            series: open.series.id.clone(),
-            at: SliceAt {
+        let at = match &open.content {
+            Content::Volume(view) if view.slab.is_some() => return None,
+            Content::Volume(view) => SliceAt {
                 plane: view.plane,
                 axes: view.axes,
                 index: view.index(),
             },
-        })
+            Content::Frames(frames) => SliceAt::acquired(Plane::Axial, frames.index()),
+        };
+        let series = open.series.id.clone();
+        Some(Self { series, at })
     }
 }
 
@@ -103,20 +109,12 @@ pub struct Measurement {
     pub number: u32,
     /// The slice.
     pub at: SliceAt,
+    /// Where the slice lies, if the files say that.
+    pub mm: Option<SliceMm>,
     /// The shape, in columns and rows of the slice.
     pub shape: Shape,
     /// Its numbers.
     pub reading: Reading,
-}
-
-/// A measurement as it is kept: its numbers follow from the voxels.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Kept {
-    /// The slice.
-    #[serde(flatten)]
-    pub at: SliceAt,
-    /// The shape.
-    pub shape: Shape,
 }
 
 /// The measurements of one series, and how they came about.
@@ -124,6 +122,10 @@ pub struct Kept {
 pub struct Book {
     /// Oldest first.
     pub items: Vec<Measurement>,
+    /// Those on slices that are not among the open files: kept, and not shown.
+    absent: Vec<Kept>,
+    /// Size and place of the volume that was measured on.
+    grid: Option<([usize; 3], Affine)>,
     undo: Vec<Vec<Measurement>>,
     redo: Vec<Vec<Measurement>>,
     numbers: u32,
@@ -267,8 +269,15 @@ impl Book {
         let kept = |item: &Measurement| Kept {
             at: item.at,
             shape: item.shape,
+            mm: item.mm,
         };
-        self.items.iter().map(kept).collect()
+        let absent = self.absent.iter().copied();
+        self.items.iter().map(kept).chain(absent).collect()
+    }
+
+    /// Was it measured on this volume, or on one of the same files?
+    pub(super) fn fits(&self, volume: &Volume) -> bool {
+        self.grid.is_none_or(|grid| grid == grid_of(volume))
     }
 
     fn remember(&mut self) {
@@ -359,11 +368,15 @@ impl Measurements {
 
     /// Begins to draw with the tool in hand.
     pub fn begin(&mut self, on: SliceRef, volume: &Volume, at: Point) {
+        if self.tool.needs_samples() && volume.voxels.is_empty() {
+            return;
+        }
         let Some((shape, handle)) = self.tool.begun_at(at) else {
             return;
         };
         self.used();
         let book = self.books.entry(on.series.clone()).or_default();
+        book.grid = Some(grid_of(volume));
         book.numbers += 1;
         let number = book.numbers;
         self.selected = Some((on.series.clone(), number));
@@ -371,6 +384,7 @@ impl Measurements {
             item: Measurement {
                 number,
                 at: on.at,
+                mm: SliceMm::of(volume, on.at),
                 shape,
                 reading: measure(volume, on.at, &shape),
             },
@@ -489,30 +503,35 @@ impl Measurements {
         book.is_some_and(|book| book.step(back))
     }
 
-    /// Puts back what was kept of a series, below what was drawn meanwhile. What does not fit the volume is left out.
-    pub fn restore(&mut self, series: &str, kept: &[Kept], volume: &Volume) {
+    /// Puts back what was kept of a series, below what was drawn meanwhile. What lies on none of the volume's slices is
+    /// not shown; the result is how many those are.
+    pub fn restore(&mut self, series: &str, kept: &[Kept], volume: &Volume) -> usize {
         let book = self.books.entry(series.to_owned()).or_default();
+        book.grid = Some(grid_of(volume));
         let mut restored = Vec::new();
-        for kept in kept {
-            let Kept { at, shape } = *kept;
-            let [.., slices] = volume.grid(at.plane, at.axes).size;
-            if at.index < slices && shape.sound() {
-                book.numbers += 1;
-                restored.push(Measurement {
-                    number: book.numbers,
-                    at,
-                    shape,
-                    reading: measure(volume, at, &shape),
-                });
-            }
+        for kept in kept.iter().filter(|kept| kept.shape.sound()) {
+            let Some((at, shape)) = kept.on(volume) else {
+                book.absent.push(*kept);
+                continue;
+            };
+            book.numbers += 1;
+            restored.push(Measurement {
+                number: book.numbers,
+                at,
+                mm: SliceMm::of(volume, at),
+                shape,
+                reading: measure(volume, at, &shape),
+            });
         }
         restored.append(&mut book.items);
         book.items = restored;
+        book.absent.len()
     }
 
     /// Brings the histogram up to date with the slice on screen; nothing is counted twice.
     pub fn refresh_histogram(&mut self, shown: Option<(SliceRef, &Volume)>) {
-        let Some((slice, volume)) = shown.filter(|_| self.listed) else {
+        let counted = |volume: &Volume| self.listed && !volume.voxels.is_empty();
+        let Some((slice, volume)) = shown.filter(|(_, volume)| counted(volume)) else {
             self.histogram = None;
             return;
         };
@@ -533,6 +552,10 @@ impl Measurements {
         let samples = samples_in(volume, of.slice.at, shape);
         self.histogram = Some((of, histogram(&samples, BINS)));
     }
+}
+
+fn grid_of(volume: &Volume) -> ([usize; 3], Affine) {
+    (volume.size, volume.patient_from_voxel)
 }
 
 /// Nothing was drawn: the button went down and up on one spot.
@@ -609,11 +632,11 @@ impl State {
         changed.then(|| Effect::KeepMeasurements(series.clone(), book.kept()))
     }
 
-    /// The voxels of a series that is open in a viewport.
-    fn volume_of(&self, series: &str) -> Option<Arc<Volume>> {
+    /// What a series that is open in a viewport is measured on.
+    pub(super) fn volume_of(&self, series: &str) -> Option<Arc<Volume>> {
         let mut viewports = self.viewer.viewports.iter();
         let viewport = viewports.find(|viewport| viewport.series_id() == Some(series));
-        viewport?.volume().map(|view| Arc::clone(&view.volume))
+        viewport?.open().map(|open| Arc::clone(open.measured()))
     }
 
     /// Shows a slice in the active viewport, or in one that shows its series.
@@ -632,6 +655,9 @@ impl State {
             view.set_index(at.index);
             self.viewer.scrolled(0);
             self.stage = Stage::Slice;
+        } else if let Some(open) = self.viewer.open_mut() {
+            open.set_index(at.index);
+            self.stage = Stage::Slice;
         }
     }
 
@@ -639,11 +665,11 @@ impl State {
     pub fn slice_on_screen(&self) -> Option<(SliceRef, Arc<Volume>)> {
         let open = self.viewer.open()?;
         let slice = SliceRef::of(open)?;
-        let volume = self.viewer.viewport().volume()?;
-        Some((slice, Arc::clone(&volume.volume)))
+        Some((slice, Arc::clone(open.measured())))
     }
 
-    /// What was kept of a series is back from disk. What was drawn meanwhile stays, and both are to be kept.
+    /// What was kept of a series is back from disk. What was drawn meanwhile stays, and both are to be kept. It is said
+    /// when some of it lies on slices that are not open.
     pub fn recalled(&mut self, series: &str, kept: &[Kept]) -> Option<Effect> {
         let Some(volume) = self.volume_of(series) else {
             // Another series is shown by now: this one asks again when it is opened again.
@@ -654,7 +680,11 @@ impl State {
         };
         let book = self.measurements.books.get(series);
         let drawn = book.is_some_and(|book| !book.items.is_empty());
-        self.measurements.restore(series, kept, &volume);
+        let absent = self.measurements.restore(series, kept, &volume);
+        if absent > 0 {
+            let text = fill(words().measurements_elsewhere, &[&absent]);
+            self.notice = Some(Notice::Failed(text));
+        }
         let book = self.measurements.books.get(series).filter(|_| drawn)?;
         Some(Effect::KeepMeasurements(series.to_owned(), book.kept()))
     }

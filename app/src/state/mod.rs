@@ -6,6 +6,7 @@ mod arrange;
 mod chat;
 mod closing;
 mod frames_view;
+mod kept;
 mod measurements;
 mod memory;
 mod orientation;
@@ -37,8 +38,9 @@ use crate::strings::{Strings, words};
 
 pub use chat::{Chat, Draft, Evidence, PictureRef, Reply, Turn};
 pub use frames_view::FramesView;
+pub use kept::{Kept, SliceMm};
 pub use measurements::{
-    Book, Gesture, HistogramOf, Kept, Measure, Measurement, Measurements, SliceRef, Tool,
+    Book, Gesture, HistogramOf, Measure, Measurement, Measurements, SliceRef, Tool,
 };
 pub use memory::MemoryUse;
 pub use orientation::{Orientation, Turn as ViewTurn};

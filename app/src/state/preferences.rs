@@ -175,18 +175,27 @@ impl State {
         (self.settings.recent != before).then(|| self.keep_settings())
     }
 
-    /// Asks for what was measured on series in earlier sessions, the first time each is open.
+    /// Asks for what was measured on series in earlier sessions, the first time each is open; what was measured on other
+    /// files of a series is looked for among those that are open now.
     fn recall(&mut self) -> Vec<Effect> {
         let viewports = self.viewer.viewports.iter();
-        let open = viewports.filter(|viewport| viewport.volume().is_some());
+        let open = viewports.filter(|viewport| viewport.open().is_some());
         let ids: Vec<String> = open
             .filter_map(|viewport| viewport.series_id().map(str::to_owned))
             .collect();
         let mut effects = Vec::new();
         for id in ids {
-            if !self.measurements.books.contains_key(&id) {
+            let Some(book) = self.measurements.books.get(&id) else {
                 let _ = self.measurements.books.insert(id.clone(), Book::default());
                 effects.push(Effect::RecallMeasurements(id));
+                continue;
+            };
+            if self.volume_of(&id).is_some_and(|now| !book.fits(&now)) {
+                let kept = book.kept();
+                let all = &mut self.measurements;
+                (all.selected, all.gesture, all.histogram) = (None, None, None);
+                let _ = all.books.remove(&id);
+                effects.extend(self.recalled(&id, &kept));
             }
         }
         effects

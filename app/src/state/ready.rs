@@ -2,7 +2,7 @@
 
 use engine::{Error, Task};
 
-use super::{Content, ModelState, State, Viewport, task_words};
+use super::{Content, ModelState, State, Tool, Viewport, task_words};
 use crate::errors::error_words;
 use crate::strings::{fill, words};
 
@@ -37,17 +37,18 @@ impl State {
         self.check_free()
     }
 
-    /// Can something be measured on what is on screen?
+    /// Can a tool be used on what is on screen?
     ///
     /// # Errors
     /// The reason why not.
-    pub fn check_measure(&self) -> Result<(), &'static str> {
+    pub fn check_tool(&self, tool: Tool) -> Result<(), &'static str> {
+        let draws = tool.draws();
         match self.viewer.open().map(|open| &open.content) {
-            None => Err(words().why_no_series),
-            Some(_) if self.viewer.overlaid() => Err(words().measure_off_pair),
-            Some(Content::Frames(_)) => Err(words().measure_off_colour),
-            Some(Content::Volume(view)) if view.slab.is_some() => Err(words().measure_off),
-            Some(Content::Volume(_)) => Ok(()),
+            None if draws => Err(words().why_no_series),
+            Some(_) if draws && self.viewer.overlaid() => Err(words().measure_off_pair),
+            Some(Content::Frames(_)) if tool.needs_samples() => Err(words().measure_off_colour),
+            Some(Content::Volume(view)) if draws && view.slab.is_some() => Err(words().measure_off),
+            _ => Ok(()),
         }
     }
 
@@ -58,7 +59,10 @@ impl State {
             ModelState::Failed(_) => Err(words().why_model_failed.to_owned()),
             ModelState::Ready(model) => match model.capability(task) {
                 Ok(_) => Ok(()),
-                Err(_) => Err(fill(words().why_no_plugin, &[&model.name, &task])),
+                Err(_) => Err(fill(
+                    words().why_no_plugin,
+                    &[&model.name, &task_words(task)],
+                )),
             },
         }
     }

@@ -80,7 +80,8 @@ impl State {
                 let [_, _, k] = view.volume.voxel_at(view.plane, view.index(), 0, 0);
                 k
             }
-            _ => 0,
+            Content::Frames(frames) => frames.index(),
+            Content::Volume(_) => 0,
         };
         let mut jobs = self.jobs.values();
         let busy = jobs.any(|job| job.kind == JobKind::ReadHeader);

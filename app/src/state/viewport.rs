@@ -180,6 +180,14 @@ impl OpenSeries {
         }
     }
 
+    /// What lengths and angles are measured on: the volume, or the frames as one without samples.
+    pub fn measured(&self) -> &Arc<Volume> {
+        match &self.content {
+            Content::Volume(view) => &view.volume,
+            Content::Frames(frames) => frames.sheet(),
+        }
+    }
+
     /// How it is looked at.
     pub fn view(&self) -> LastView {
         match &self.content {

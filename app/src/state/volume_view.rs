@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use engine::imaging::{
-    Axes, CT_PRESETS, ColourMap, Grid, Modality, Plane, Slab, ViewDescriptor, Volume, Window,
+    Axes, CT_PRESETS, ColourMap, Grid, Modality, Plane, Slab, ViewDescriptor, VoiFunction, Volume,
+    Window,
 };
 
 use crate::notes::note_words;
@@ -199,10 +200,10 @@ impl VolumeView {
         let own = self.volume.windows.iter().enumerate();
         let own = own.map(|(i, named)| Preset {
             key: [Some(1), Some(2)].get(i).copied().flatten(),
-            name: if named.name.is_empty() {
-                fill(words().file_window, &[&(i + 1)])
-            } else {
-                named.name.clone()
+            name: match named.window.function {
+                _ if !named.name.is_empty() => named.name.clone(),
+                VoiFunction::Table(number) => fill(words().file_table, &[&(number + 1)]),
+                _ => fill(words().file_window, &[&(i + 1)]),
             },
             window: named.window,
         });
@@ -296,7 +297,41 @@ pub fn window_words(window: Window) -> String {
 
 #[cfg(test)]
 mod tests {
+    use engine::imaging::{Affine, NamedWindow, Voxels};
+
     use super::*;
+    use crate::strings::{Language, speak};
+
+    #[test]
+    fn windows_without_a_name_of_the_files_own_have_one_in_the_language_of_the_window() {
+        let own = |name: &str, function| NamedWindow {
+            name: name.to_owned(),
+            window: Window {
+                function,
+                ..Window::linear(1.0, 9.0)
+            },
+        };
+        let windows = vec![
+            own("Soft", VoiFunction::Linear),
+            own("", VoiFunction::Linear),
+            own("", VoiFunction::Table(0)),
+        ];
+        let voxels = Voxels::U8(vec![0]);
+        let view = VolumeView::new(Arc::new(Volume {
+            windows,
+            ..Volume::new([1, 1, 1], voxels, Affine::IDENTITY)
+        }));
+        let names = |language| {
+            speak(language);
+            let names: Vec<String> = view.presets().into_iter().map(|p| p.name).collect();
+            speak(Language::English);
+            names
+        };
+        let english = ["Automatic", "Soft", "File 2", "File table 1"];
+        assert_eq!(names(Language::English), english);
+        let german = ["Automatisch", "Soft", "Datei 2", "Dateitabelle 1"];
+        assert_eq!(names(Language::German), german);
+    }
 
     #[test]
     fn a_window_is_said_in_few_digits() {

@@ -7,6 +7,8 @@ use engine::Task;
 use engine::session::{JobId, ModelInfo};
 
 use crate::action::Action;
+use crate::device_reasons::device_reason_words;
+use crate::stages::stage_words;
 use crate::state::{DeviceState, Dialog, Job, JobKind, MemoryUse, ModelState, Notice, task_words};
 use crate::strings::{fill, words};
 use crate::theme;
@@ -183,7 +185,10 @@ fn device_ui(ui: &mut Ui, device: &DeviceState) {
     let (text, color) = match device {
         DeviceState::Choosing => (words().device_choosing.to_owned(), theme::now().quiet),
         DeviceState::Ready(info) => (
-            fill(words().device, &[&info.name, &info.reason]),
+            fill(
+                words().device,
+                &[&info.name, &device_reason_words(&info.reason)],
+            ),
             theme::now().quiet,
         ),
         DeviceState::Failed(why) => (fill(words().no_device, &[why]), theme::now().error),
@@ -230,17 +235,6 @@ fn job_ui(ui: &mut Ui, id: JobId, job: &Job) -> Option<Action> {
     }
     ui.label(job.kind.label());
     action
-}
-
-/// What the engine calls a stage of its work, in the language of the window.
-fn stage_words(stage: &str) -> &str {
-    match stage {
-        "reading headers" => words().stage_headers,
-        "reading slices" => words().stage_slices,
-        "thumbnails" => words().stage_thumbnails,
-        "image tokens" => words().stage_tokens,
-        other => other,
-    }
 }
 
 /// `, about 12 s left`, once that can be told.

@@ -98,7 +98,12 @@ fn study_ui(ui: &mut Ui, series: &SeriesInfo) -> bool {
     ui.add_space(6.0);
     let patient = &series.patient;
     let name = if patient.name.is_empty() && patient.id.is_empty() {
-        series.study_description.clone()
+        match series.format {
+            Format::Dicom => series.study_description.clone(),
+            // Files that name no study stand together under their kind.
+            Format::Nifti => words().nifti_study.to_owned(),
+            Format::Picture => words().picture_study.to_owned(),
+        }
     } else {
         patient.name.clone()
     };

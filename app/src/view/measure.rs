@@ -2,6 +2,7 @@
 
 use egui::{Align2, Color32, CursorIcon, FontId, Painter, PointerButton, Pos2, Rect, Response};
 use egui::{Stroke, Ui, Vec2};
+use engine::imaging::Volume;
 use engine::imaging::measure::{Point, Shape};
 
 use super::numbers::{kind_words, label_words};
@@ -61,33 +62,41 @@ pub fn canvas_ui(
     response: &Response,
     [area, place]: [Rect; 2],
 ) -> Option<Action> {
-    let Content::Volume(view) = &open.content else {
-        return None;
-    };
     let slice = SliceRef::of(open)?;
-    let [columns, rows, _] = view.volume.grid(view.plane, view.axes).size;
+    let volume = open.measured();
+    let size = match &open.content {
+        Content::Volume(view) => {
+            let [columns, rows, _] = view.grid().size;
+            [columns, rows]
+        }
+        Content::Frames(frames) => {
+            let picture = frames.picture();
+            [picture.width(), picture.height()].map(|length| length as usize)
+        }
+    };
     let mapping = Mapping {
         place,
-        size: [columns, rows],
+        size,
         orientation: open.orientation,
     };
-    let unit = match &view.volume.unit {
-        Some(unit) => unit.as_str(),
-        None if view.volume.modality == engine::imaging::Modality::Ct => {
-            crate::strings::words().unit_hu
-        }
-        None => "",
-    };
+    let in_colour = matches!(open.content, Content::Frames(_));
+    let draws = measurements.tool.draws() && !(in_colour && measurements.tool.needs_samples());
     let painter = ui.painter_at(area);
     let selected = measurements.selected_in(&slice.series);
     for item in measurements.on(&slice) {
         let chosen = selected == Some(item.number);
-        shape_ui(&painter, mapping, item, chosen, unit);
+        shape_ui(&painter, mapping, item, chosen, volume);
     }
-    gesture(ui, measurements, &slice, mapping, response).map(Action::Measure)
+    gesture(ui, (measurements, draws), &slice, mapping, response).map(Action::Measure)
 }
 
-fn shape_ui(painter: &Painter, mapping: Mapping, item: &Measurement, chosen: bool, unit: &str) {
+fn shape_ui(
+    painter: &Painter,
+    mapping: Mapping,
+    item: &Measurement,
+    chosen: bool,
+    volume: &Volume,
+) {
     let color = if chosen {
         theme::WARNING
     } else {
@@ -107,7 +116,7 @@ fn shape_ui(painter: &Painter, mapping: Mapping, item: &Measurement, chosen: boo
         "{} {}  {}",
         kind_words(&item.shape),
         item.number,
-        label_words(&item.reading, unit)
+        label_words(&item.reading, volume)
     );
     // Beside the handle furthest to the lower right.
     let handles = item.shape.handles().into_iter();
@@ -165,9 +174,10 @@ fn distance(from: Pos2, to: Pos2, at: Pos2) -> f32 {
     (from + along * share.clamp(0.0, 1.0)).distance(at)
 }
 
+/// What the mouse does; `draws` says whether the tool in hand draws here.
 fn gesture(
     ui: &Ui,
-    all: &Measurements,
+    (all, draws): (&Measurements, bool),
     slice: &SliceRef,
     mapping: Mapping,
     response: &Response,
@@ -195,7 +205,7 @@ fn gesture(
     }
     let at = pointer?;
     let hit = under(all, slice, mapping, at);
-    if hit.is_some() || all.tool.draws() {
+    if hit.is_some() || draws {
         let icon = match hit {
             Some((_, Some(_))) => CursorIcon::Grab,
             Some((_, None)) => CursorIcon::Move,
@@ -214,7 +224,7 @@ fn gesture(
                 at: start,
             });
         }
-        if all.tool.draws() && !ui.input(|input| input.modifiers.shift) {
+        if draws && !ui.input(|input| input.modifiers.shift) {
             return Some(Measure::Begin(slice.clone(), start));
         }
         return all.held.is_some().then_some(Measure::Used);

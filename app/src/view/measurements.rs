@@ -1,12 +1,15 @@
 //! The list of measurements below the series, and the histogram of the slice or the chosen region.
 
-use egui::{Button, Frame, Label, Panel, Rect, RichText, ScrollArea, Sense, Ui};
-use engine::imaging::Axes;
+use egui::{Button, Frame, Label, Panel, Rect, RichText, ScrollArea, Sense, Stroke, Ui};
 use engine::imaging::measure::Histogram;
+use engine::imaging::{Axes, Window};
 
 use super::numbers::{kind_words, measurement_words};
 use crate::action::Action;
-use crate::state::{HistogramOf, Measure, Measurement, State, decimals, plane_words};
+use crate::state::{
+    Content, HistogramOf, Measure, Measurement, OpenSeries, State, decimals, plane_words,
+    window_words,
+};
 use crate::strings::{fill, words};
 use crate::theme;
 
@@ -16,14 +19,15 @@ const BARS: f32 = 56.0;
 /// A panel lower than this, in points, has no room for explanations.
 const LOW: f32 = 480.0;
 
-/// The list, if it is shown and there is a volume to measure on.
+/// The list, if it is shown and there is something to measure on.
 pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
-    let view = state.viewer.viewport().volume()?;
+    let open = state.viewer.open()?;
     if !state.measurements.listed {
         return None;
     }
-    let series = state.viewer.series_id()?;
-    let measurable = view.slab.is_none();
+    let series = open.series.id.as_str();
+    let view = state.viewer.viewport().volume();
+    let measurable = view.is_none_or(|view| view.slab.is_none());
     let mut wish = None;
     let most = (ui.available_height() * 0.5).max(120.0);
     // On a low window the list and its buttons come before explanations and the histogram.
@@ -38,10 +42,10 @@ pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
             let book = state.measurements.books.get(series);
             let items = book.map_or(&[][..], |book| &book.items);
             if (items.is_empty() && !low) || !measurable {
-                let hint = if measurable {
-                    words().no_measurements
-                } else {
-                    words().measure_off
+                let hint = match view {
+                    None => words().no_measurements_frames,
+                    Some(_) if measurable => words().no_measurements,
+                    Some(_) => words().measure_off,
                 };
                 let hint = RichText::new(hint).color(theme::now().quiet);
                 ui.add(Label::new(hint.size(12.5)).wrap());
@@ -53,7 +57,7 @@ pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
                 .show(ui, |ui| {
                     for item in items {
                         let chosen = selected == Some(item.number);
-                        wish = item_ui(ui, item, chosen).or(wish.take());
+                        wish = item_ui(ui, item, chosen, open).or(wish.take());
                     }
                 });
             let can_undo = book.is_some_and(|book| book.can_undo());
@@ -61,15 +65,16 @@ pub fn measurements_ui(ui: &mut Ui, state: &State) -> Option<Action> {
             wish = edit_ui(ui, state, can_undo, can_redo, !items.is_empty()).or(wish.take());
             if let Some((of, Some(histogram))) =
                 state.measurements.histogram.as_ref().filter(|_| !low)
+                && let Some(view) = view
             {
-                histogram_ui(ui, of, histogram, items);
+                histogram_ui(ui, of, histogram, items, view.window);
             }
         });
     wish.map(Action::Measure)
 }
 
-fn item_ui(ui: &mut Ui, item: &Measurement, chosen: bool) -> Option<Measure> {
-    let name = measurement_words(item);
+fn item_ui(ui: &mut Ui, item: &Measurement, chosen: bool, open: &OpenSeries) -> Option<Measure> {
+    let name = measurement_words(item, open.measured());
     let plane = match item.at.axes {
         Axes::Acquired => plane_words(item.at.plane).to_owned(),
         Axes::Patient => format!(
@@ -78,7 +83,11 @@ fn item_ui(ui: &mut Ui, item: &Measurement, chosen: bool) -> Option<Measure> {
             words().patient_axes_suffix
         ),
     };
-    let place = fill(words().slice_place, &[&plane, &(item.at.index + 1)]);
+    let number = item.at.index + 1;
+    let place = match &open.content {
+        Content::Volume(_) => fill(words().slice_place, &[&plane, &number]),
+        Content::Frames(frames) => fill(words().frame_of, &[&number, &frames.count()]),
+    };
     let mut wish = None;
     ui.horizontal(|ui| {
         let delete = format!("{} {}", kind_words(&item.shape), item.number);
@@ -148,7 +157,23 @@ fn ends_words(histogram: &Histogram) -> [String; 2] {
     ends.map(|end| format!("{end:.digits$}"))
 }
 
-fn histogram_ui(ui: &mut Ui, of: &HistogramOf, histogram: &Histogram, items: &[Measurement]) {
+/// Where the window's lower and upper edge are in a histogram, as shares of its width; nothing for one beside it.
+fn edges(histogram: &Histogram, window: Window) -> [Option<f32>; 2] {
+    let range = histogram.high - histogram.low;
+    window.edges().map(|edge| {
+        let share = (f64::from(edge) - histogram.low) / range;
+        (0.0..=1.0).contains(&share).then_some(share as f32)
+    })
+}
+
+/// The bars, and lines where the window begins and ends.
+fn histogram_ui(
+    ui: &mut Ui,
+    of: &HistogramOf,
+    histogram: &Histogram,
+    items: &[Measurement],
+    window: Window,
+) {
     let total: u64 = histogram.counts.iter().map(|count| u64::from(*count)).sum();
     let ends = ends_words(histogram);
     let [low, high] = &ends;
@@ -178,12 +203,36 @@ fn histogram_ui(ui: &mut Ui, of: &HistogramOf, histogram: &Histogram, items: &[M
         );
         painter.rect_filled(bar, 0.0, theme::now().accent);
     }
+    for share in edges(histogram, window).into_iter().flatten() {
+        let at = area.left() + share * area.width();
+        let stroke = Stroke::new(1.5, theme::now().warning);
+        painter.vline(at, area.y_range(), stroke);
+    }
+    response.on_hover_text(fill(words().histogram_window, &[&window_words(window)]));
     ui.add(Label::new(RichText::new(name).color(theme::now().quiet).size(12.0)).wrap());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_windows_edges_are_marked_where_the_histogram_reaches_them() {
+        let histogram = |low, high| Histogram {
+            low,
+            high,
+            counts: vec![1, 2],
+        };
+        let window = Window::from_range(0.0, 100.0);
+        assert_eq!(
+            edges(&histogram(-100.0, 300.0), window),
+            [Some(0.25), Some(0.5)]
+        );
+        assert_eq!(edges(&histogram(50.0, 150.0), window), [None, Some(0.5)]);
+        assert_eq!(edges(&histogram(500.0, 600.0), window), [None; 2]);
+        // All samples are one.
+        assert_eq!(edges(&histogram(7.0, 7.0), window), [None; 2]);
+    }
 
     #[test]
     fn the_ends_of_a_small_range_are_told_apart() {

@@ -110,7 +110,7 @@ pub fn overlay_ui(
                 bar_bottom = corner.top() - 10.0;
             }
             notes(&noted, &notes_on_screen(viewer, view));
-            letters(&words, view, open.orientation);
+            letters(&words, edge_directions(view, open.orientation));
             if view.volume.scale != Scale::Unknown {
                 scale_bar(&words, view, open.orientation, place, bar_bottom);
             }
@@ -121,6 +121,11 @@ pub fn overlay_ui(
         Content::Frames(frames) => {
             let lines: Vec<String> = frames.frames().notes.iter().map(note_words).collect();
             notes(&words, &lines);
+            let sides = frames.frames().sides;
+            letters(
+                &words,
+                sides.map(|sides| on_screen(sides, open.orientation)),
+            );
             let image = frames.picture();
             let size = fill(
                 crate::strings::words().picture_size,
@@ -344,9 +349,9 @@ fn spacing_words(view: &VolumeView) -> String {
     }
 }
 
-/// Orientation letters on the four edges.
-fn letters(words: &Words<'_>, view: &VolumeView, orientation: Orientation) {
-    let Some([right, down]) = edge_directions(view, orientation) else {
+/// Orientation letters on the four edges, by where the right and the lower one point.
+fn letters(words: &Words<'_>, directions: Option<[Direction; 2]>) {
+    let Some([right, down]) = directions else {
         return;
     };
     for (direction, align) in [
@@ -367,7 +372,7 @@ fn letters(words: &Words<'_>, view: &VolumeView, orientation: Orientation) {
 /// Where the right and the lower edge of the screen point in the patient, where the files say so.
 pub fn edge_directions(view: &VolumeView, orientation: Orientation) -> Option<[Direction; 2]> {
     let volume = &view.volume;
-    let [right, down] = if volume.calibrated {
+    let sides = if volume.calibrated {
         let grid = view.grid();
         [grid.right(), grid.down()]
     } else {
@@ -375,7 +380,12 @@ pub fn edge_directions(view: &VolumeView, orientation: Orientation) -> Option<[D
             .sides
             .filter(|_| view.plane == volume.acquired_plane())?
     };
-    Some(orientation.on_screen(right.0, down.0).map(Direction))
+    Some(on_screen(sides, orientation))
+}
+
+/// Where the edges of the screen point, for a picture whose right and lower edge point there.
+fn on_screen([right, down]: [Direction; 2], orientation: Orientation) -> [Direction; 2] {
+    orientation.on_screen(right.0, down.0).map(Direction)
 }
 
 /// `S 12.1 mm  thickness 5.0 mm`: where the slice lies along its normal, and how thick it was acquired.

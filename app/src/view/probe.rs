@@ -1,6 +1,7 @@
 //! What is at a place: where it is in the patient, which voxel, and its value.
 
 use engine::imaging::{Modality, Rescale};
+use image::RgbImage;
 
 use super::overlay::slab_words;
 use crate::section::Section;
@@ -15,10 +16,19 @@ pub fn pixel_at(
     place: Rect,
     at: Pos2,
 ) -> Option<[usize; 2]> {
+    let [columns, rows, _] = view.grid().size;
+    pixel_of([columns, rows], orientation, place, at)
+}
+
+fn pixel_of(
+    [columns, rows]: [usize; 2],
+    orientation: Orientation,
+    place: Rect,
+    at: Pos2,
+) -> Option<[usize; 2]> {
     if !place.contains(at) {
         return None;
     }
-    let [columns, rows, _] = view.grid().size;
     let [across, along] = orientation.to_picture(((at - place.min) / place.size()).into());
     let pixel = |share: f32, count: usize| {
         Some(((share * count as f32) as usize).min(count.checked_sub(1)?))
@@ -42,6 +52,19 @@ pub fn side_words(axis: usize, mm: f64) -> String {
     // What is written as 0.0 has no side.
     let letter = if mm <= -0.05 { minus } else { plus };
     format!("{letter} {:.1}", mm.abs())
+}
+
+/// `pixel 120, 88   RGB 200, 40, 40`: the colour under the pointer, where the picture lies at `place`.
+pub fn colour_words_at(
+    picture: &RgbImage,
+    orientation: Orientation,
+    place: Rect,
+    at: Pos2,
+) -> Option<String> {
+    let size = [picture.width(), picture.height()];
+    let [x, y] = pixel_of(size.map(|length| length as usize), orientation, place, at)?;
+    let [r, g, b] = picture.get_pixel_checked(x as u32, y as u32)?.0;
+    Some(fill(words().pixel_value, &[&x, &y, &r, &g, &b]))
 }
 
 /// `R 17.6  P 35.3  S 12.1 mm   voxel 120, 88, 11   raw 1067   43 HU`; through a slab `… mm   MIP 20 mm: 43 HU`.

@@ -12,7 +12,7 @@ use super::gestures::gestures;
 use super::measure;
 use super::overlay::{crosshair_on_screen, overlay_ui, pixel_scale, slab_words};
 use super::pair::{curtain_ui, mix, pair_words};
-use super::probe::{pixel_at, place_of, words_at, words_of_both};
+use super::probe::{colour_words_at, pixel_at, place_of, words_at, words_of_both};
 use super::toolbar::colour_words;
 use super::tools::tool_words;
 use crate::action::Action;
@@ -365,7 +365,7 @@ fn focus_ui(ui: &Ui, area: Rect, number: usize) {
     ui.memory_mut(|memory| memory.set_focus_lock_filter(viewport_id(number), arrows));
 }
 
-/// Position and value under the pointer, below the image; without a pointer, those of the crosshair.
+/// Position and value or colour under the pointer, below the image; without a pointer, those of the crosshair.
 fn read_out_ui(
     ui: &mut Ui,
     viewer: &Viewer,
@@ -393,7 +393,9 @@ fn read_out_ui(
             };
             pointed.or_else(crossed)
         }
-        Content::Frames(_) => None,
+        Content::Frames(frames) => response
+            .hover_pos()
+            .and_then(|at| colour_words_at(frames.picture(), open.orientation, place, at)),
     };
     let help = match &open.content {
         Content::Volume(_) => fill(strings::words().mouse_help, &[&tool_words(tool)]),

@@ -7,13 +7,12 @@ use crate::keys::COMMANDS;
 use crate::state::{Dialog, Measure, State, Tool};
 use crate::strings::{fill, words};
 
-/// The tools. Those that draw need a slice to draw on.
+/// The tools. Those that draw need a slice to draw on, some of them one of grey levels.
 pub fn tools_ui(ui: &mut Ui, state: &State, frame: Frame) -> Option<Action> {
     if state.viewer.open().is_none() && state.viewer.viewports.len() < 2 {
         return None;
     }
     let mut action = None;
-    let measurable = state.check_measure();
     Panel::top("mouse tools").frame(frame).show(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
             for tool in Tool::ALL {
@@ -21,9 +20,9 @@ pub fn tools_ui(ui: &mut Ui, state: &State, frame: Frame) -> Option<Action> {
                 let hint = fill(words().tool_hint, &[&name]);
                 let hint = state.keymap.hint(&hint, key_of(tool));
                 let chosen = state.measurements.tool == tool;
-                let allowed = !tool.draws() || measurable.is_ok();
-                let mut button = ui.add_enabled(allowed, Button::selectable(chosen, name));
-                if let Err(why) = measurable {
+                let usable = state.check_tool(tool);
+                let mut button = ui.add_enabled(usable.is_ok(), Button::selectable(chosen, name));
+                if let Err(why) = usable {
                     button = button.on_disabled_hover_text(why);
                 }
                 if button.on_hover_text(hint).clicked() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
+use super::geometry::Direction;
 use super::note::Note;
 
 /// Pictures that are shown one at a time: at least one, not necessarily of one size.
@@ -11,6 +12,10 @@ use super::note::Note;
 pub struct Frames {
     first: Arc<RgbImage>,
     rest: Vec<Arc<RgbImage>>,
+    /// Where the right and the lower edge of every frame point in the patient, where the file says so.
+    pub sides: Option<[Direction; 2]>,
+    /// Distance of columns and of rows in the patient, where every frame's file says the same.
+    pub spacing_mm: Option<[f64; 2]>,
     /// What the reader wants the user to know.
     pub notes: Vec<Note>,
 }
@@ -21,6 +26,8 @@ impl Frames {
         Self {
             first: Arc::new(picture),
             rest: Vec::new(),
+            sides: None,
+            spacing_mm: None,
             notes: Vec::new(),
         }
     }
@@ -32,6 +39,8 @@ impl Frames {
         Some(Self {
             first,
             rest: pictures.collect(),
+            sides: None,
+            spacing_mm: None,
             notes: Vec::new(),
         })
     }

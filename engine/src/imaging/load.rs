@@ -7,9 +7,8 @@ use image::RgbImage;
 
 use super::dicom::{dicom_slice, load_dicom};
 use super::error::ImagingError;
-use super::frames::Frames;
 use super::nifti::load_nifti;
-use super::picture::open_picture;
+use super::picture::picture_frames;
 use super::render::{ViewDescriptor, render};
 use super::series::{Format, Loaded, SeriesInfo};
 use super::volume::Volume;
@@ -43,7 +42,7 @@ pub fn load_series_showing(
     }
     match series.format {
         Format::Picture => {
-            let frames = Frames::one(open_picture(first)?);
+            let frames = picture_frames(first)?;
             Ok(Loaded::Frames(Arc::new(frames)))
         }
         Format::Dicom => load_dicom(series, on_first, on_progress),

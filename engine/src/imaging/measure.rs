@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::geometry::length;
+use super::geometry::{cross, dot, length};
 use super::reslice::{Axes, SliceAt};
 use super::volume::{Scale, Volume};
 
@@ -186,15 +186,17 @@ fn set(points: &mut [Point], number: usize, to: Point) {
 
 /// What a shape on this slice measures.
 pub fn measure(volume: &Volume, on: SliceAt, shape: &Shape) -> Reading {
-    let [dx, dy, _] = volume
-        .grid(on.plane, on.axes)
-        .patient_from_grid
-        .spacing_mm();
-    let spacing = [dx, dy];
     let spaced = volume.scale != Scale::Unknown;
-    let [across, along] = if spaced { spacing } else { [1.0; 2] };
+    // Where the gantry was tilted, columns and rows are not at right angles: only their steps in the patient say how far
+    // and in which direction a pixel leads.
+    let steps = volume.grid(on.plane, on.axes).patient_from_grid;
+    let [across, along] = if spaced {
+        [steps.step(0), steps.step(1)]
+    } else {
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    };
     let between = |from: Point, to: Point| [to[0] - from[0], to[1] - from[1]];
-    let in_mm = |[dx, dy]: Point| [dx * across, dy * along, 0.0];
+    let in_mm = |[dx, dy]: Point| [0, 1, 2].map(|axis| dx * across[axis] + dy * along[axis]);
     match *shape {
         Shape::Length([from, to]) => {
             let step @ [dx, dy] = between(from, to);
@@ -204,9 +206,9 @@ pub fn measure(volume: &Volume, on: SliceAt, shape: &Shape) -> Reading {
             }
         }
         Shape::Angle([from, at, to]) => {
-            let ([ax, ay, _], [bx, by, _]) = (in_mm(between(at, from)), in_mm(between(at, to)));
+            let (a, b) = (in_mm(between(at, from)), in_mm(between(at, to)));
             // The angle between two directions, exact for small ones too.
-            let degrees = (ax * by - ay * bx).abs().atan2(ax * bx + ay * by);
+            let degrees = length(cross(a, b)).atan2(dot(a, b));
             Reading::Angle {
                 degrees: degrees.to_degrees(),
             }
@@ -222,7 +224,7 @@ pub fn measure(volume: &Volume, on: SliceAt, shape: &Shape) -> Reading {
             Reading::Region(Region {
                 statistics: statistics(&samples_in(volume, on, Some(shape))),
                 area_pixels,
-                area_mm2: spaced.then_some(area_pixels * across * along),
+                area_mm2: spaced.then_some(area_pixels * length(cross(across, along))),
             })
         }
     }
@@ -498,6 +500,54 @@ mod tests {
             shape.moved([1.0, -1.0]).handles()[..2],
             [[2.0, 0.0], [4.0, 3.0]]
         );
+    }
+
+    #[test]
+    fn on_a_sheared_grid_lengths_angles_and_areas_are_those_of_the_patient() {
+        // A tilted gantry: each slice lies 4 mm higher and 3 mm further back than the one before, so that the rows of a
+        // sagittal picture are 5 mm apart, but not at right angles to its columns of 2 mm.
+        let rows = [
+            [1.0, 0.0, 0.0, 0.0],
+            [0.0, 2.0, 3.0, 0.0],
+            [0.0, 0.0, 4.0, 0.0],
+        ];
+        let volume = Volume::new([4, 5, 6], Voxels::U8(vec![7; 120]), Affine(rows));
+        let read = |shape| measure(&volume, SliceAt::acquired(Plane::Sagittal, 1), &shape);
+        // One column to posterior, and one row down: (2, 0) and (-3, -4) mm in (y, z).
+        let length = |to| match read(Shape::Length([[1.0, 1.0], to])) {
+            Reading::Length { mm: Some(mm), .. } => mm,
+            other => panic!("{other:?}"),
+        };
+        assert!((length([2.0, 1.0]) - 2.0).abs() < 1e-12);
+        assert!((length([1.0, 2.0]) - 5.0).abs() < 1e-12);
+        // Together (-1, -4): 4.12 mm, where right angles would make it 5.39; the other way (5, 4) 6.40 mm.
+        assert!((length([2.0, 2.0]) - 17_f64.sqrt()).abs() < 1e-12);
+        assert!((length([2.0, 0.0]) - 41_f64.sqrt()).abs() < 1e-12);
+        let Reading::Angle { degrees } = read(Shape::Angle([[2.0, 1.0], [1.0, 1.0], [1.0, 2.0]]))
+        else {
+            panic!("no angle");
+        };
+        // Between (2, 0) and (-3, -4): the cosine is -0.6, and no right angle.
+        assert!((degrees - (-0.6_f64).acos().to_degrees()).abs() < 1e-9);
+        let area = |shape| match read(shape) {
+            Reading::Region(region) => region.area_mm2.unwrap(),
+            other => panic!("{other:?}"),
+        };
+        // A pixel is a parallelogram of 2 x 4 mm.
+        let corners = [[0.0, 0.0], [2.0, 3.0]];
+        assert!((area(Shape::Rectangle(corners)) - 48.0).abs() < 1e-9);
+        let ellipse = 48.0 * std::f64::consts::FRAC_PI_4;
+        assert!((area(Shape::Ellipse(corners)) - ellipse).abs() < 1e-9);
+        // Along the patient, the same length is the same: 4 mm down are 4 mm.
+        let straight = SliceAt {
+            axes: Axes::Patient,
+            ..SliceAt::acquired(Plane::Sagittal, 1)
+        };
+        let line = Shape::Length([[0.0, 0.0], [0.0, 4.0]]);
+        let Reading::Length { mm: Some(mm), .. } = measure(&volume, straight, &line) else {
+            panic!("no length");
+        };
+        assert!((mm - 4.0).abs() < 1e-9);
     }
 
     #[test]

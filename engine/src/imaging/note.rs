@@ -84,6 +84,14 @@ pub enum Note {
         /// The longest.
         high_mm: f64,
     },
+    /// Lossy compression was used on the way (0028,2110), or the picture is a JPEG.
+    #[error("Lossy source")]
+    Lossy,
+    /// The 128 bytes before a DICOM file are the head of a program (PS3.10 7.1 leaves them to anyone).
+    #[error(
+        "the file begins as a program does: do not run it, and ask where it comes from; its image is shown as usual"
+    )]
+    ExecutablePreamble,
     /// The file ends before its last frame.
     #[error(
         "the file is cut short: {there} of {promised} frames are there, and only these are shown"

@@ -3,10 +3,12 @@
 use std::io::BufReader;
 use std::path::Path;
 
-use image::{ImageReader, RgbImage};
+use image::{ImageFormat, ImageReader, RgbImage};
 
 use super::archive;
 use super::error::ImagingError;
+use super::frames::Frames;
+use super::note::Note;
 
 /// Columns and rows, from the header.
 ///
@@ -28,12 +30,44 @@ pub fn picture_size(path: &Path) -> Result<[usize; 2], ImagingError> {
 /// # Errors
 /// [`ImagingError::Damaged`] or [`ImagingError::Io`].
 pub fn open_picture(path: &Path) -> Result<RgbImage, ImagingError> {
+    Ok(decoded(path)?.0)
+}
+
+/// The picture as a series of its own, which says when it is a JPEG.
+///
+/// # Errors
+/// As [`open_picture`].
+pub fn picture_frames(path: &Path) -> Result<Frames, ImagingError> {
+    let (picture, format) = decoded(path)?;
+    let mut frames = Frames::one(picture);
+    let lossy = format == Some(ImageFormat::Jpeg);
+    frames.notes.extend(lossy.then_some(Note::Lossy));
+    Ok(frames)
+}
+
+fn decoded(path: &Path) -> Result<(RgbImage, Option<ImageFormat>), ImagingError> {
     let (bytes, _) = archive::open(path)?;
     let reader = ImageReader::new(BufReader::new(bytes))
         .with_guessed_format()
         .map_err(ImagingError::io(path))?;
-    Ok(reader
+    let format = reader.format();
+    let picture = reader
         .decode()
-        .map_err(|error| ImagingError::damaged(path, error.to_string()))?
-        .to_rgb8())
+        .map_err(|error| ImagingError::damaged(path, error.to_string()))?;
+    Ok((picture.to_rgb8(), format))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jpeg_is_called_a_lossy_source_and_a_png_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, notes) in [("a.jpg", vec![Note::Lossy]), ("a.png", Vec::new())] {
+            let path = folder.path().join(name);
+            RgbImage::new(3, 2).save(&path).unwrap();
+            assert_eq!(picture_frames(&path).unwrap().notes, notes);
+        }
+    }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::geometry::{Affine, Direction};
 use super::note::Note;
-use super::window::{CT_PRESETS, NamedWindow, VoiTable, Window};
+use super::window::{NamedWindow, VoiTable, Window};
 
 /// How the picture was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -392,19 +392,6 @@ impl Volume {
         } else {
             Window::automatic(&samples)
         }
-    }
-
-    /// The windows a menu offers: the file's own, then the CT presets for CT.
-    pub fn menu_windows(&self) -> Vec<NamedWindow> {
-        let mut windows = self.windows.clone();
-        if self.modality == Modality::Ct {
-            let presets = CT_PRESETS.iter();
-            windows.extend(presets.map(|(name, window)| NamedWindow {
-                name: (*name).to_owned(),
-                window: *window,
-            }));
-        }
-        windows
     }
 }
 

@@ -77,7 +77,7 @@ impl VoiTable {
 /// A window with the name it has in a menu.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NamedWindow {
-    /// `Brain`, or what the file calls it.
+    /// `Brain`, or what the file calls it; empty where it has no name for it.
     pub name: String,
     /// The window.
     pub window: Window,
@@ -157,6 +157,18 @@ impl Window {
                 .round()
                 .clamp(0.0, 255.0) as u8
         }
+    }
+
+    /// The sample up to which everything is black, and the one above which everything is white; for SIGMOID, which has no
+    /// ends, and for a table, those of the ramp with the same centre and width.
+    pub fn edges(self) -> [f32; 2] {
+        let (center, width) = match self.function {
+            VoiFunction::Linear | VoiFunction::Table(_) => {
+                (self.center - 0.5, (self.width - 1.0).max(0.0))
+            }
+            VoiFunction::LinearExact | VoiFunction::Sigmoid => (self.center, self.width.max(0.0)),
+        };
+        [center - width / 2.0, center + width / 2.0]
     }
 
     /// The window from `low` to `high`: black at and below `low`, white above `high`.

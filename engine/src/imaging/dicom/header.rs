@@ -45,6 +45,8 @@ pub struct Header {
     pub body_part: Option<String>,
     /// Lossy Image Compression (0028,2110), or a lossy transfer syntax.
     pub lossy: bool,
+    /// [`Source::executable`].
+    pub executable: bool,
     /// The unit of the samples, where it is not that of the modality: Dose Units (3004,0002).
     pub unit: Option<String>,
     /// Patient Orientation (0020,0020): where rows and where columns of pixels run to.
@@ -133,6 +135,7 @@ fn header_of(
     };
     Ok(Header {
         lossy: lossy(&transfer_syntax, &set.text(tags::LOSSY_IMAGE_COMPRESSION)),
+        executable: source.executable,
         unit,
         sides: sides_of(set),
         transfer_syntax,

@@ -16,6 +16,7 @@ use super::source::Source;
 use super::stack::geometry;
 use crate::imaging::error::ImagingError;
 use crate::imaging::frames::Frames;
+use crate::imaging::geometry::Direction;
 use crate::imaging::memory::check_fits;
 use crate::imaging::note::Note;
 use crate::imaging::series::{Loaded, SeriesInfo};
@@ -40,7 +41,9 @@ pub fn load_dicom(
     let (header, first) = match middle_slice(series, &places)? {
         (header, Loaded::Frames(_)) => {
             let mut frames = colour_frames(&places, &header, on_progress)?;
-            frames.notes.extend(missing);
+            frames
+                .notes
+                .extend(series.notes.iter().cloned().chain(missing));
             return Ok(Loaded::Frames(Arc::new(frames)));
         }
         (header, Loaded::Volume(volume)) => (header, volume),
@@ -144,7 +147,7 @@ impl SliceOf {
     }
 }
 
-/// All frames of a colour series.
+/// All frames of a colour series, with what their files say of sides, of lengths and of losses on the way.
 fn colour_frames(
     places: &[Place<'_>],
     header: &Header,
@@ -157,14 +160,33 @@ fn colour_frames(
     }
     let mut opened: Option<FrameReader> = None;
     let mut pictures = Vec::with_capacity(places.len());
+    let (mut lossy, mut all_sides, mut spacings) = (false, Vec::new(), Vec::new());
     for place in places {
         let reader = opened_at(&mut opened, place)?;
         pictures.push(picture(reader, place)?);
+        lossy |= reader.header.lossy;
+        let frame = reader.header.frames.get(place.number);
+        let axes = frame.and_then(|frame| frame.orientation);
+        let sides = axes.map(|axes| axes.map(Direction));
+        all_sides.push(sides.or(reader.header.sides));
+        let in_patient = frame.filter(|frame| !frame.at_detector);
+        spacings.push(in_patient.and_then(|frame| frame.spacing_mm));
         if on_progress(pictures.len(), places.len()).is_break() {
             return Err(ImagingError::Stopped);
         }
     }
-    Frames::new(pictures).ok_or_else(ImagingError::no_files)
+    let mut frames = Frames::new(pictures).ok_or_else(ImagingError::no_files)?;
+    let first = all_sides.first().copied().flatten();
+    let letters = |sides: &[Direction; 2]| sides.map(|side| side.letters());
+    let same =
+        |sides: &Option<[Direction; 2]>| sides.as_ref().map(letters) == first.as_ref().map(letters);
+    // One frame that lies otherwise, and the edges of all of them have no letters.
+    frames.sides = first.filter(|_| all_sides.iter().all(same));
+    let spacing = spacings.first().copied().flatten();
+    let spacing = spacing.filter(|_| spacings.iter().all(|other| *other == spacing));
+    frames.spacing_mm = spacing.map(|[row_mm, column_mm]| [column_mm, row_mm]);
+    frames.notes.extend(lossy.then_some(Note::Lossy));
+    Ok(frames)
 }
 
 fn picture(reader: &mut FrameReader, slice: &Place<'_>) -> Result<RgbImage, ImagingError> {

@@ -23,12 +23,29 @@ pub fn series_of(files: Vec<(PathBuf, Header)>) -> (Vec<SeriesInfo>, Vec<Skipped
         let files = without_copies(files, &mut skipped);
         let (paths, headers): (Vec<PathBuf>, Vec<Header>) = files.into_iter().unzip();
         for (number, stack) in stacks(&headers).into_iter().enumerate() {
-            let id = short_hash(&[&study, &series, &number.to_string()]);
+            let number = number.to_string();
+            let mut parts = vec![study.as_str(), &series, &number];
+            // Which pictures they are is not told by where they lie: another set of them is another series.
+            parts.extend(pictures_in(&headers, &stack.frames));
+            let id = short_hash(&parts);
             let info = info_of(id, &paths, &headers, &stack.frames, stack.notes);
             found.extend(info);
         }
     }
     (found, skipped)
+}
+
+/// The SOP Instance UIDs of pictures in colour that came in several files; none of anything else.
+fn pictures_in<'a>(headers: &'a [Header], stack: &[FrameOf]) -> Vec<&'a str> {
+    let files: Vec<&Header> = stack.iter().filter_map(|at| headers.get(at.file)).collect();
+    let several = stack.first().map(|at| at.file) != stack.last().map(|at| at.file);
+    if !several || files.iter().any(|file| file.image.grey()) {
+        return Vec::new();
+    }
+    files
+        .iter()
+        .map(|file| file.instance_uid.as_str())
+        .collect()
 }
 
 /// One image stored twice has one SOP Instance UID.
@@ -80,6 +97,10 @@ fn info_of(
             .get(at.file)
             .is_some_and(|header| header.frames.len() > 1)
     });
+    let mut files = stack.iter().filter_map(|at| headers.get(at.file));
+    if files.any(|file| file.executable) {
+        notes.push(Note::ExecutablePreamble);
+    }
     let spacing = geometry.patient_from_voxel.spacing_mm();
     let spaced = geometry.scale != Scale::Unknown;
     Some(SeriesInfo {

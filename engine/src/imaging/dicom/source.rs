@@ -17,6 +17,9 @@ const FIRST_READ: usize = 32 << 10;
 /// Explicit VR Big Endian, retired in 2006 and still on discs.
 pub const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
+/// Where the first element is behind preamble and `DICM`.
+const PART_10_START: usize = 132;
+
 /// An inflated header is at most this long.
 const MAX_INFLATED_HEADER: usize = 64 << 20;
 
@@ -34,7 +37,12 @@ pub struct Source {
     pub transfer_syntax: String,
     /// The file says it.
     pub declared: bool,
+    /// The preamble is the head of a program, so that the file can be run as one (CVE-2019-11687).
+    pub executable: bool,
 }
+
+/// What programs of Windows and of Linux begin with.
+const PROGRAM_STARTS: [&[u8]; 2] = [b"MZ", b"\x7fELF"];
 
 /// Bytes that were read already, and those that follow.
 type ReadThenRest = io::Chain<Cursor<Vec<u8>>, Box<dyn Bytes>>;
@@ -47,8 +55,8 @@ enum Rest {
 /// Where the first element is in a file that begins with `head`, if it is DICOM: behind the preamble and `DICM`
 /// (PS3.10 7.1), behind a bare `DICM`, or at once in files older than Part 10.
 pub fn dicom_start(head: &[u8]) -> Option<usize> {
-    if head.get(128..132) == Some(b"DICM") {
-        return Some(132);
+    if head.get(128..PART_10_START) == Some(b"DICM") {
+        return Some(PART_10_START);
     }
     if head.starts_with(b"DICM") {
         return Some(4);
@@ -98,6 +106,8 @@ impl Source {
             }
         };
         let complete = bytes.len() as u64 >= length;
+        let begins_as = |program: &&[u8]| bytes.starts_with(program);
+        let executable = at == PART_10_START && PROGRAM_STARTS.iter().any(begins_as);
         let mut source = Self {
             path: path.to_owned(),
             bytes,
@@ -107,6 +117,7 @@ impl Source {
             encoding: Encoding::EXPLICIT,
             declared: declared.is_some(),
             transfer_syntax: declared.clone().unwrap_or_default(),
+            executable,
         };
         let deflated = [
             uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,

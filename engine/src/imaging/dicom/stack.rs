@@ -45,11 +45,12 @@ const SAME_POSITION_MM: f64 = 1e-3;
 #[derive(Clone, Copy, PartialEq)]
 enum Apart {
     By(Differs),
-    /// Colour files are not slices: each is a picture of its own.
-    Pictures,
+    /// A clip in colour is shown by itself.
+    Clips,
 }
 
 /// Splits the frames of one series into stacks with one size, kind, orientation and pixel spacing and no position twice.
+/// Pictures in colour are no slices: files of one frame each make one stack by size and kind, wherever they lie.
 pub fn stacks(headers: &[Header]) -> Vec<Stack> {
     let mut groups: Vec<(Vec<FrameOf>, Option<Apart>)> = Vec::new();
     for (file, header) in headers.iter().enumerate() {
@@ -104,14 +105,13 @@ fn difference(headers: &[Header], a: FrameOf, b: FrameOf) -> Option<Apart> {
     if image_a.grey() != image_b.grey() || image_a.photometric != image_b.photometric {
         return Some(Apart::By(Differs::Photometric));
     }
-    if !image_a.grey() && a.file != b.file {
-        return Some(Apart::Pictures);
+    if !image_a.grey() {
+        let clips = [header_a, header_b]
+            .iter()
+            .any(|file| file.frames.len() > 1);
+        return (clips && a.file != b.file).then_some(Apart::Clips);
     }
-    let same_axes = match (frame_a.orientation, frame_b.orientation) {
-        (Some(a), Some(b)) => (0..2).all(|axis| dot(a[axis], b[axis]) > 0.9999),
-        (None, None) => true,
-        _ => false,
-    };
+    let same_axes = same_axes(frame_a.orientation, frame_b.orientation);
     if !same_axes || frame_a.position.is_some() != frame_b.position.is_some() {
         return Some(Apart::By(Differs::Orientation));
     }
@@ -126,8 +126,17 @@ fn difference(headers: &[Header], a: FrameOf, b: FrameOf) -> Option<Apart> {
     (frame_a.stack != frame_b.stack).then_some(Apart::By(Differs::Stack))
 }
 
+/// Do columns and rows of two frames run to the same sides?
+fn same_axes(a: Option<[[f64; 3]; 2]>, b: Option<[[f64; 3]; 2]>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => (0..2).all(|axis| dot(a[axis], b[axis]) > 0.9999),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
 /// Puts frames in slice order; where several share a position, the first of each position makes the first stack, and
-/// so on.
+/// so on. Those in colour stay together: by where they lie, where all say so, and by number.
 fn layers(headers: &[Header], mut frames: Vec<FrameOf>) -> Vec<Stack> {
     let order = |at: &FrameOf| frame_at(headers, *at).map_or([0.0; 4], |frame| frame.order);
     let by_order = |a: &FrameOf, b: &FrameOf| {
@@ -142,6 +151,16 @@ fn layers(headers: &[Header], mut frames: Vec<FrameOf>) -> Vec<Stack> {
         })
     };
     let single = |frames: Vec<FrameOf>, notes: Vec<Note>| vec![Stack { frames, notes }];
+    let in_colour = |at: &FrameOf| headers.get(at.file).is_some_and(|file| !file.image.grey());
+    if frames.iter().any(in_colour) {
+        let axes = |at: &FrameOf| frame_at(headers, *at).and_then(|frame| frame.orientation);
+        let first = frames.first().and_then(axes);
+        let parallel = |at: &FrameOf| same_axes(first, axes(at)) && distance(at).is_some();
+        let placed = frames.iter().all(parallel);
+        let mm = |at: &FrameOf| distance(at).filter(|_| placed).unwrap_or(0.0);
+        frames.sort_by(|a, b| mm(a).total_cmp(&mm(b)).then(by_order(a, b)));
+        return single(frames, Vec::new());
+    }
     if frames.iter().any(|at| distance(at).is_none()) {
         let location = |at: &FrameOf| frame_at(headers, *at).and_then(|frame| frame.location);
         let several_files = frames.first().map(|at| at.file) != frames.last().map(|at| at.file);

@@ -44,10 +44,7 @@ pub fn windows_of(set: &DataSet<'_>, character_sets: &str) -> Vec<NamedWindow> {
             center.is_finite() && width.is_finite() && *width >= narrowest
         })
         .map(|(number, (center, width))| NamedWindow {
-            name: match names.get(number) {
-                Some(name) if !name.is_empty() => (*name).to_owned(),
-                _ => format!("File {}", number + 1),
-            },
+            name: names.get(number).copied().unwrap_or_default().to_owned(),
             window: Window {
                 center: center as f32,
                 width: width as f32,
@@ -69,11 +66,7 @@ pub fn tables_of(set: &DataSet<'_>, signed: bool, character_sets: &str) -> Table
         let name = text::decode(name, character_sets);
         let (first, last) = (lut.first as f32, lut.entries.len() as f32 - 1.0);
         windows.push(NamedWindow {
-            name: if name.is_empty() {
-                format!("File table {}", tables.len() + 1)
-            } else {
-                name
-            },
+            name,
             window: Window {
                 function: VoiFunction::Table(tables.len()),
                 ..Window::from_range(first, first + last)

@@ -138,17 +138,20 @@ pub fn load_nifti(
     };
     check_fits(needed, path)?;
     if [RGB24, RGBA32].contains(&header.datatype) {
-        let frames = if header.datatype == RGB24 {
-            let voxels = slices.read(|rgb: [u8; 3]| rgb).map_err(failed)?;
-            colour_slices(&voxels, header.size)
+        let voxels = if header.datatype == RGB24 {
+            slices.read(|rgb: [u8; 3]| rgb)
         } else {
-            let opaque = |[r, g, b, _]: [u8; 4]| [r, g, b];
-            colour_slices(&slices.read(opaque).map_err(failed)?, header.size)
+            slices.read(|[r, g, b, _]: [u8; 4]| [r, g, b])
         };
+        let voxels = voxels.map_err(failed)?;
         slices.finish().map_err(failed)?;
-        let frames = frames.ok_or_else(|| {
+        let frames = colour_slices(&voxels, header.size, header.patient_from_voxel);
+        let mut frames = frames.ok_or_else(|| {
             ImagingError::damaged(&voxels_path, "it has fewer pixels than its size")
         })?;
+        frames.sides = frames.sides.filter(|_| header.calibrated);
+        frames.spacing_mm = frames.spacing_mm.filter(|_| header.spaced);
+        frames.notes = series.notes.clone();
         return Ok(Loaded::Frames(Arc::new(frames)));
     }
     let voxels = slices.voxels(header.datatype).map_err(failed)?;
@@ -164,7 +167,7 @@ pub fn load_nifti(
         windows: header
             .window
             .map(|window| NamedWindow {
-                name: "File 1".to_owned(),
+                name: String::new(),
                 window,
             })
             .into_iter()
