@@ -62,6 +62,7 @@ fn what_was_measured_is_still_there_when_a_study_is_opened_again() {
     let kept = Kept {
         at: engine::imaging::SliceAt::acquired(engine::imaging::Plane::Axial, 10),
         shape: engine::imaging::measure::Shape::Length([[1.0, 2.0], [9.0, 2.0]]),
+        mm: None,
     };
     let _ = desk.state.recalled("s1", &[kept]);
     desk.effects.clear();

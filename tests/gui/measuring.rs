@@ -194,6 +194,7 @@ fn a_click_beside_a_chosen_measurement_moves_the_crosshair_at_once() {
     let kept = Kept {
         at: engine::imaging::SliceAt::acquired(engine::imaging::Plane::Axial, 10),
         shape: Shape::Length([[10.0, 8.0], [30.0, 8.0]]),
+        mm: None,
     };
     let _ = desk.state.recalled("s1", &[kept]);
     desk.perform(Action::ShowPlanes);
@@ -359,7 +360,7 @@ fn lengths_on_frames_in_colour_are_in_pixels_or_in_mm_where_the_spacing_is_known
         let scale = (area.width() / 8.0).min(area.height() / 6.0);
         let place = egui::Rect::from_center_size(area.center(), vec2(8.0, 6.0) * scale);
         let at = |column: f32| place.lerp_inside(vec2(column / 8.0, 0.5));
-        drag(&mut harness, at(2.0), at(6.0));
+        drag_from_to(&mut harness, at(2.0), at(6.0));
         let name = listed(&harness).pop().expect("a length");
         assert!((number(&name, ": ") - wanted).abs() < 0.05, "{name}");
         assert!(name.ends_with(unit), "{name}");
