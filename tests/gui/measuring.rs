@@ -203,14 +203,16 @@ fn a_click_beside_a_chosen_measurement_moves_the_crosshair_at_once() {
         let state = &harness.state().state;
         state.measurements.selected_in("s1")
     };
+    let crosshair = |harness: &Harness<'_, Desk>| harness.state().state.viewer.crosshair;
+    let before = crosshair(&harness);
     let slice = OnSlice::of(&harness);
     click_at(&mut harness, slice.at(20.0, 8.0));
     assert_eq!(selected(&harness), Some(1));
-    assert!(harness.state().state.viewer.crosshair.is_none());
+    assert_eq!(crosshair(&harness), before);
     harness.run_steps(60); // the next click is another one
     click_at(&mut harness, slice.at(12.5, 20.5));
     assert_eq!(selected(&harness), None);
-    let place = harness.state().state.viewer.crosshair.expect("a place");
+    let place = crosshair(&harness).expect("a place");
     let [x, y, _] = place;
     assert!((x + 6.4).abs() < 0.9 && (y - 3.2).abs() < 0.9, "{place:?}");
 }

@@ -543,3 +543,19 @@ fn series_that_were_not_opened_get_small_pictures_when_nothing_else_is_read() {
         .any(|effect| matches!(effect, Effect::Stop(JobId(3))));
     assert!(stopped, "{:?}", desk.effects);
 }
+
+#[test]
+fn the_planes_of_mpr_meet_at_the_slice_on_screen_from_the_first_moment_on() {
+    let mut desk = ct_desk();
+    desk.perform(Action::SetSlice(3));
+    desk.perform(Action::ShowPlanes);
+    let viewer = &desk.state.viewer;
+    let place = viewer.crosshair.expect("a crosshair");
+    for viewport in &viewer.viewports {
+        let view = viewport.volume().unwrap();
+        let [_, _, along] = view.grid().at(place).unwrap();
+        let apart = (along - view.index() as f64).abs();
+        assert!(apart < 0.51, "{:?}: {apart}", view.plane);
+    }
+    assert_eq!(viewer.viewports[0].volume().unwrap().index(), 3);
+}

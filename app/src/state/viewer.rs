@@ -256,6 +256,11 @@ impl Viewer {
         self.active = 0;
         self.set_count(3);
         self.compare = CompareMode::SideBySide;
+        // They meet somewhere from the first moment on.
+        self.scrolled(0);
+        if let Some(place) = self.crosshair {
+            self.set_crosshair(place);
+        }
     }
 
     /// The scene shows another slice: the crosshair goes along, and with it the others.
