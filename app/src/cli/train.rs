@@ -23,6 +23,7 @@ pub fn run(args: &TrainArgs, global: &Global, console: &mut Console<'_>) -> Resu
     let choice = global.device;
     let out = job.out().clone();
     let stop_after = args.stop_after;
+    let stepless = matches!(job, Job::New(_) | Job::Average(_));
     let (device_name, last) = worker::run("reading data", console, move |reporter| {
         let (device, info) = choose(choice).map_err(Error::NoAdapter)?;
         let mut last: Option<TrainStep> = None;
@@ -50,6 +51,7 @@ pub fn run(args: &TrainArgs, global: &Global, console: &mut Console<'_>) -> Resu
         Ok((info.name, last))
     })?;
     let summary = match &last {
+        None if stepless => "the model was written\n".to_owned(),
         None => "nothing was left to train\n".to_owned(),
         Some(step) => {
             let scores = step
