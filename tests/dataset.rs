@@ -134,6 +134,7 @@ fn pairs(root: &Path, tasks: &[RecordTask]) -> FromPairs {
         shifts: None,
         seed: 1,
         own_words: false,
+        reworded: false,
         turned: 0,
     }
 }

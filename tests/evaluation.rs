@@ -287,6 +287,7 @@ fn questions_made_of_volumes_are_those_of_the_records_and_are_scored_by_topic() 
         shifts: None,
         seed: eval.seed,
         own_words: false,
+        reworded: false,
         turned: 0,
     };
     let made = from_pairs(&what, &mut |_, _| ControlFlow::Continue(())).unwrap();

@@ -14,7 +14,7 @@ use super::pairs::{Levels, Subject, quarter, subject_folders};
 use super::record::{AnswerType, Record, RecordTask};
 use super::shown::{Shown, shown};
 use super::turned::turned;
-use super::words::{Question, description, instruction, item_random, questions};
+use super::words::{Question, description, instruction, item_random, questions, reworded};
 use crate::imaging::{ImagingError, Plane};
 
 /// What to make of a folder of pairs.
@@ -34,6 +34,8 @@ pub struct FromPairs {
     pub seed: u64,
     /// Instructions for images in the words of the program's own buttons only, not in half of the records in other words.
     pub own_words: bool,
+    /// Half of the questions in more wordings than an evaluation has: for training only.
+    pub reworded: bool,
     /// Coronal and sagittal slices of each turned subject, each, that questions are asked about as well: for training only.
     pub turned: usize,
 }
@@ -132,8 +134,17 @@ impl Writer<'_> {
         let mask = mask.map(|mask| self.write(shown, "lesion", &mask));
         let mask = mask.transpose()?.map(|(path, _)| path);
         for question in picture_questions(self.what.seed, self.subject, shown, scanner) {
+            let id = self.id(shown, scanner, question.topic.name());
+            let mut question = question;
+            if self.what.reworded {
+                let mut random = item_random(self.what.seed, &[&id, "reworded"]);
+                let again = random.below(2) == 0;
+                if let Some(text) = again.then(|| reworded(&question, &mut random)).flatten() {
+                    text.clone_into(&mut question.text);
+                }
+            }
             let mut record = vqa_record(&question, &image);
-            record.id = Some(self.id(shown, scanner, question.topic.name()));
+            record.id = Some(id);
             record.lesion_mask = mask.clone();
             self.push(record, RecordTask::Vqa, shown, scanner);
         }

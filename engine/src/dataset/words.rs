@@ -208,6 +208,51 @@ fn question(topic: Topic, facts: &Facts, random: &mut Random) -> Option<Question
     })
 }
 
+/// Another wording of a question, for training alone: an evaluation asks as it always did. `None` for questions that name their
+/// answers, and of topics whose answers depend on how they are asked.
+pub fn reworded(question: &Question, random: &mut Random) -> Option<&'static str> {
+    let names_answers = question.topic != Topic::Lesion && !question.choices.is_empty();
+    let wordings: &[&str] = match question.topic {
+        _ if names_answers => return None,
+        Topic::Modality => &[
+            "Which modality is this?",
+            "What modality is it?",
+            "Which modality was used?",
+            "What type of scan is this?",
+            "Is it a CT or an MRI?",
+            "CT or MRI?",
+        ],
+        Topic::Plane => &[
+            "Which plane is this?",
+            "What plane is this?",
+            "What is the orientation of this slice?",
+            "Which orientation is it?",
+            "Axial, coronal or sagittal?",
+        ],
+        Topic::BodyPart => &[
+            "What body part is this?",
+            "Which part of the body is it?",
+            "What part of the body can be seen?",
+            "Which region is shown?",
+        ],
+        Topic::Lesion => &[
+            "Is a lesion visible?",
+            "Is there a lesion?",
+            "Is there a lesion in this slice?",
+            "Is there a lesion in this image?",
+            "Do you see a lesion?",
+            "Can you see a lesion here?",
+            "Is there a tumour?",
+            "Is a tumour visible?",
+            "Does this image show a tumour?",
+            "Is there a mass?",
+            "Is anything abnormal?",
+        ],
+        Topic::Place | Topic::Size => return None,
+    };
+    Some(pick(wordings, random))
+}
+
 /// An instruction to describe the picture, and a sentence or two.
 pub fn description(facts: &Facts, random: &mut Random) -> (&'static str, String) {
     let instruction = pick(
@@ -326,6 +371,8 @@ fn capital(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn facts(lesion: Lesion) -> Facts {
@@ -353,6 +400,34 @@ mod tests {
         distinct.sort();
         distinct.dedup();
         assert!(distinct.len() > 12, "{distinct:?}");
+    }
+
+    #[test]
+    fn another_wording_asks_the_same_and_names_no_answer_that_the_first_did() {
+        let there = Lesion::Visible {
+            place: Place::UpperLeft,
+            size_mm: 62.0,
+        };
+        let mut reworded_topics = BTreeSet::new();
+        for seed in 0..200 {
+            let mut random = Random(seed);
+            for question in questions(&facts(there), &mut random) {
+                let Some(text) = reworded(&question, &mut random) else {
+                    continue;
+                };
+                assert_ne!(text, question.text);
+                let yes_or_no = ["yes", "no"].contains(&question.answer.as_str());
+                assert_eq!(yes_or_no, question.topic == Topic::Lesion, "{text}");
+                let _ = reworded_topics.insert(question.topic);
+            }
+        }
+        let open = [
+            Topic::Modality,
+            Topic::Plane,
+            Topic::BodyPart,
+            Topic::Lesion,
+        ];
+        assert!(reworded_topics.iter().eq(&open), "{reworded_topics:?}");
     }
 
     #[test]

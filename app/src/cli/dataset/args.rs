@@ -65,6 +65,9 @@ pub struct DatasetPairsArgs {
     /// Ask for images in the words of the program's buttons only; without it half of the records use other words
     #[arg(long)]
     pub own_words: bool,
+    /// Ask half of the questions in more wordings than an evaluation does: for training only
+    #[arg(long)]
+    pub reworded: bool,
     /// Ask also about so many coronal and sagittal slices, each, of every subject turned at random: for training only
     #[arg(long, value_name = "COUNT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=500))]
     pub turned: u32,

@@ -53,6 +53,7 @@ fn pairs(args: &DatasetPairsArgs, console: &mut Console<'_>) -> Result<(), Failu
         shifts: shifts.map_err(Error::from)?,
         seed: args.split.seed,
         own_words: args.own_words,
+        reworded: args.reworded,
         turned: args.turned as usize,
     };
     let made = worker::run("reading pairs", console, move |reporter| {
@@ -79,6 +80,12 @@ fn pairs(args: &DatasetPairsArgs, console: &mut Console<'_>) -> Result<(), Failu
             "For training only, questions are also asked of {turned} coronal and {turned} sagittal slices of each subject turned by \
              up to 30 degrees about its long axis and tilted by up to 12; those that are mostly air are left out."
         ));
+    }
+    if args.reworded {
+        about.push(
+            "For training only, half of the questions that can be are asked in more wordings than an evaluation has."
+                .to_owned(),
+        );
     }
     about.push(
         "Records with a sagittal slice are `sided`: training does not mirror their pictures. `lesion_mask` names a picture of the \

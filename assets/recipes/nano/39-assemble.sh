@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts nano together: the model of the last step, with its caution and the hashes of its parts. Usage: assets/recipes/nano/36-assemble.sh [OUT]
+# Puts nano together: the model of the last step, with its caution and the hashes of its parts. Usage: assets/recipes/nano/39-assemble.sh [OUT]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 out=${1:-assets/models/nano}
@@ -7,7 +7,7 @@ work=target/nano
 new=$work/assembled
 
 rm -rf "$new"
-cp --recursive "$work/mean-4/model" "$new"
+cp --recursive "$work/nano/model" "$new"
 # What a user is warned of was measured after the model was begun.
 caution=$(grep '^caution' assets/recipes/nano/02-new.toml)
 sed --in-place "/^caution/d; s/^licence/$caution\nlicence/; /^\[sha256\]/,\$d" "$new/model.toml"
