@@ -1,5 +1,5 @@
-//! The program itself in a real window, on a display of its own (Xvfb) and with real keys (xdotool): it comes up, shows the scan,
-//! hears keys and ends well. A test of the package `workbench`, which alone knows where its program is.
+//! The program itself: in a real window, on a display of its own (Xvfb) and with real keys (xdotool), where it comes up, shows the
+//! scan, hears keys and ends well; and out of a Debian package. Tests of the package `workbench`, which alone knows where its program is.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -177,4 +177,49 @@ fn the_real_window_shows_a_scan_hears_keys_and_ends_well() {
     assert!(status.success(), "{status}");
     let settings = home.join(".config/healthgpt-workbench/settings.toml");
     assert!(settings.is_file(), "what a user set is kept at the end");
+}
+
+#[test]
+fn a_debian_package_holds_all_that_the_program_needs() {
+    let there = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
+    if !there("dpkg-deb") {
+        eprintln!("dpkg-deb is not here: no package is made");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let ran = |command: &mut Command| -> String {
+        let ran = command.output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "{said}");
+        String::from_utf8_lossy(&ran.stdout).into_owned()
+    };
+    let made = ran(Command::new(root.join("packaging/deb.sh"))
+        .arg(env!("CARGO_BIN_EXE_workbench"))
+        .arg(folder.path())
+        // Nobody installs this one.
+        .env("DPKG_DEB_COMPRESSOR_TYPE", "none"));
+    assert!(made.contains("healthgpt-workbench_"), "{made}");
+    let mut packages = fs::read_dir(folder.path()).unwrap();
+    let package = packages.next().unwrap().unwrap().path();
+    let out = folder.path().join("installed");
+    let _ = ran(Command::new("dpkg-deb").arg("-x").args([&package, &out]));
+    for file in [
+        "usr/share/applications/healthgpt-workbench.desktop",
+        "usr/share/mime/packages/healthgpt-workbench.xml",
+        "usr/share/icons/hicolor/scalable/apps/healthgpt-workbench.svg",
+        "usr/share/doc/healthgpt-workbench/copyright",
+        "usr/share/doc/healthgpt-workbench/workbench.cdx.json",
+    ] {
+        assert!(out.join(file).is_file(), "{file}");
+    }
+    // Its own model answers about its own sample, from wherever it is started.
+    let share = out.join("usr/share/healthgpt-workbench");
+    let answer = ran(Command::new(out.join("usr/bin/workbench"))
+        .arg("ask")
+        .arg(share.join("samples/limb/ct"))
+        .args(["Which imaging modality is this?", "--device", "cpu"])
+        .current_dir(folder.path())
+        .env("HOME", folder.path()));
+    assert!(answer.lines().any(|line| line.trim() == "CT"), "{answer}");
 }
