@@ -24,6 +24,7 @@ pub fn note_words(note: &Note) -> String {
         Note::Uneven { low_mm, high_mm } => fill(words.note_uneven, &[&mm(low_mm), &mm(high_mm)]),
         Note::Lossy => words.lossy.to_owned(),
         Note::ExecutablePreamble => words.note_executable.to_owned(),
+        Note::Unreadable { count, of } => fill(words.note_unreadable, &[count, of]),
         Note::CutShort { there, promised } => fill(words.note_cut_short, &[there, promised]),
         Note::OneOf { count, number } => fill(words.note_one_of, &[count, number]),
         Note::BadSform => words.note_bad_sform.to_owned(),
@@ -80,6 +81,7 @@ mod tests {
             },
             Note::Lossy,
             Note::ExecutablePreamble,
+            Note::Unreadable { count: 2, of: 8 },
             Note::CutShort {
                 there: 7,
                 promised: 9,

@@ -267,6 +267,7 @@ strings! {
     note_missing: "slices are missing at {0} places: they are {1} mm apart, but up to {2} mm there; planes across the slices would be distorted and are off", "an {0} Stellen fehlen Schichten: sie liegen {1} mm auseinander, dort aber bis zu {2} mm; Ebenen quer dazu wären verzerrt und sind aus";
     note_uneven: "slices are {0} to {1} mm apart: planes across the slices would be distorted and are off", "Schichten liegen {0} bis {1} mm auseinander: Ebenen quer dazu wären verzerrt und sind aus";
     note_executable: "the file begins as a program does: do not run it, and ask where it comes from; its image is shown as usual", "die Datei beginnt wie ein Programm: führen Sie sie nicht aus und fragen Sie, woher sie kommt; ihr Bild wird wie sonst gezeigt";
+    note_unreadable: "{0} of {1} pictures cannot be read and are black; copy them again from their source", "{0} von {1} Bildern sind nicht lesbar und schwarz; kopieren Sie sie noch einmal von ihrer Quelle";
     note_cut_short: "the file is cut short: {0} of {1} frames are there, and only these are shown", "die Datei ist unvollständig: {0} von {1} Einzelbildern sind da, nur diese werden gezeigt";
     note_one_of: "{0} volumes in one file: number {1} is shown", "{0} Volumen in einer Datei: gezeigt wird Nummer {1}";
     note_bad_sform: "its sform is no orientation and was not used", "ihr sform ist keine Orientierung und wurde nicht benutzt";

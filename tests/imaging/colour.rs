@@ -107,6 +107,21 @@ fn a_lossy_picture_among_others_is_said() {
 }
 
 #[test]
+fn a_picture_that_cannot_be_read_is_black_and_the_others_keep_their_places() {
+    let folder = series(&[still(1, 1), still(2, 2), still(3, 3)]);
+    let scan = scan_one(folder.path()).unwrap();
+    let all = &scan.series[0];
+    fs::write(&all.files[1], b"no picture any more").unwrap();
+    let frames = frames_of(all);
+    assert_eq!(levels(&frames), [1, 0, 3]);
+    assert_eq!(frames.notes, [Note::Unreadable { count: 1, of: 3 }]);
+    for file in &all.files {
+        fs::write(file, b"none of them").unwrap();
+    }
+    assert!(load(all).is_err());
+}
+
+#[test]
 fn a_file_that_begins_as_a_program_is_shown_and_named() {
     for (start, named) in [(&b"MZ"[..], true), (b"\x7fELF", true), (b"II*\0", false)] {
         let with_start = |file: &Dicom| {

@@ -92,6 +92,16 @@ pub enum Note {
         "the file begins as a program does: do not run it, and ask where it comes from; its image is shown as usual"
     )]
     ExecutablePreamble,
+    /// Some of the pictures of a series in colour cannot be read.
+    #[error(
+        "{count} of {of} pictures cannot be read and are black; copy them again from their source"
+    )]
+    Unreadable {
+        /// How many.
+        count: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// The file ends before its last frame.
     #[error(
         "the file is cut short: {there} of {promised} frames are there, and only these are shown"

@@ -38,7 +38,9 @@ pub fn load_dicom(
     let mut places = places_of(series);
     let missing = leave_out_missing(&mut places)?;
     // One slice is decoded before memory for all is asked for: a size may be a lie.
-    let (header, first) = match middle_slice(series, &places)? {
+    let middle = middle_slice(series, &places);
+    let middle = middle.or_else(|error| readable_picture(&places).ok_or(error));
+    let (header, first) = match middle? {
         (header, Loaded::Frames(_)) => {
             let mut frames = colour_frames(&places, &header, on_progress)?;
             frames
@@ -105,6 +107,23 @@ fn middle_slice(
     Ok((reader.header, Loaded::Volume(Arc::new(volume))))
 }
 
+/// The first picture of a colour series that can be read; nothing of a grey one, which is whole or no volume.
+fn readable_picture(places: &[Place<'_>]) -> Option<(Header, Loaded)> {
+    for place in places {
+        let Ok(mut reader) = FrameReader::open(place.path) else {
+            continue;
+        };
+        if reader.header.image.grey() {
+            return None;
+        }
+        if let Ok(picture) = picture(&mut reader, place) {
+            let frames = Frames::one(picture);
+            return Some((reader.header, Loaded::Frames(Arc::new(frames))));
+        }
+    }
+    None
+}
+
 fn places_of(series: &SeriesInfo) -> Vec<Place<'_>> {
     let places = series.files.iter().enumerate();
     places
@@ -147,7 +166,8 @@ impl SliceOf {
     }
 }
 
-/// All frames of a colour series, with what their files say of sides, of lengths and of losses on the way.
+/// All frames of a colour series, with what their files say of sides, of lengths and of losses on the way. A picture that cannot be read
+/// is black, so that the others keep their numbers; where none can be read, that is the error.
 fn colour_frames(
     places: &[Place<'_>],
     header: &Header,
@@ -161,9 +181,21 @@ fn colour_frames(
     let mut opened: Option<FrameReader> = None;
     let mut pictures = Vec::with_capacity(places.len());
     let (mut lossy, mut all_sides, mut spacings) = (false, Vec::new(), Vec::new());
+    let (columns, rows) = (header.image.columns as u32, header.image.rows as u32);
+    let (mut unreadable, mut why) = (0, None);
     for place in places {
-        let reader = opened_at(&mut opened, place)?;
-        pictures.push(picture(reader, place)?);
+        let read = opened_at(&mut opened, place).and_then(|reader| picture(reader, place));
+        let picture = match read {
+            Ok(picture) => picture,
+            Err(error) => {
+                unreadable += 1;
+                why = why.or(Some(error));
+                pictures.push(RgbImage::new(columns, rows));
+                continue;
+            }
+        };
+        let reader = opened_at(&mut opened, place)?; // it is open
+        pictures.push(picture);
         lossy |= reader.header.lossy;
         let frame = reader.header.frames.get(place.number);
         let axes = frame.and_then(|frame| frame.orientation);
@@ -175,7 +207,16 @@ fn colour_frames(
             return Err(ImagingError::Stopped);
         }
     }
+    let of = places.len();
+    if let Some(why) = why.filter(|_| unreadable == of) {
+        return Err(why);
+    }
     let mut frames = Frames::new(pictures).ok_or_else(ImagingError::no_files)?;
+    let some = (unreadable > 0).then_some(Note::Unreadable {
+        count: unreadable,
+        of,
+    });
+    frames.notes.extend(some);
     let first = all_sides.first().copied().flatten();
     let letters = |sides: &[Direction; 2]| sides.map(|side| side.letters());
     let same =
