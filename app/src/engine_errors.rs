@@ -72,19 +72,8 @@ fn gpu_error_words(error: &GpuError) -> String {
             activations_mib,
             available_mib,
             offer,
-        } => fill(
-            words.error_gpu_too_large,
-            &[
-                needed_mib,
-                format,
-                weights_mib,
-                cache_mib,
-                activations_mib,
-                available_mib,
-                &offer_words(*offer),
-            ],
-        ),
-        GpuError::NoMemory {
+        }
+        | GpuError::NoMemory {
             format,
             needed_mib,
             weights_mib,
@@ -92,18 +81,24 @@ fn gpu_error_words(error: &GpuError) -> String {
             activations_mib,
             available_mib,
             offer,
-        } => fill(
-            words.error_no_memory,
-            &[
-                needed_mib,
-                format,
-                weights_mib,
-                cache_mib,
-                activations_mib,
-                available_mib,
-                &offer_words(*offer),
-            ],
-        ),
+        } => {
+            let text = match error {
+                GpuError::TooLarge { .. } => words.error_gpu_too_large,
+                _ => words.error_no_memory,
+            };
+            fill(
+                text,
+                &[
+                    needed_mib,
+                    format,
+                    weights_mib,
+                    cache_mib,
+                    activations_mib,
+                    available_mib,
+                    &offer_words(*offer),
+                ],
+            )
+        }
         GpuError::Unsupported { what } => fill(words.error_gpu_unsupported, &[what]),
         GpuError::Lost { reason } => fill(words.error_gpu_stopped, &[reason]),
     }
