@@ -1,7 +1,7 @@
 //! Errors of models, training and data in the language of the window.
 
 use engine::dataset::DatasetError;
-use engine::gpu::{GpuError, Offer};
+use engine::gpu::{GpuError, Offer, Shortage};
 use engine::model::first_names;
 use engine::training::TrainError;
 use engine::{ImagingError, ModelError};
@@ -64,44 +64,26 @@ fn gpu_error_words(error: &GpuError) -> String {
     let words = words();
     match error {
         GpuError::NoRoom { what, needed_mib } => fill(words.error_gpu_room, &[what, needed_mib]),
-        GpuError::TooLarge {
-            format,
-            needed_mib,
-            weights_mib,
-            cache_mib,
-            activations_mib,
-            available_mib,
-            offer,
-        }
-        | GpuError::NoMemory {
-            format,
-            needed_mib,
-            weights_mib,
-            cache_mib,
-            activations_mib,
-            available_mib,
-            offer,
-        } => {
-            let text = match error {
-                GpuError::TooLarge { .. } => words.error_gpu_too_large,
-                _ => words.error_no_memory,
-            };
-            fill(
-                text,
-                &[
-                    needed_mib,
-                    format,
-                    weights_mib,
-                    cache_mib,
-                    activations_mib,
-                    available_mib,
-                    &offer_words(*offer),
-                ],
-            )
-        }
+        GpuError::TooLarge(shortage) => shortage_words(words.error_gpu_too_large, shortage),
+        GpuError::NoMemory(shortage) => shortage_words(words.error_no_memory, shortage),
         GpuError::Unsupported { what } => fill(words.error_gpu_unsupported, &[what]),
         GpuError::Lost { reason } => fill(words.error_gpu_stopped, &[reason]),
     }
+}
+
+fn shortage_words(text: &str, shortage: &Shortage) -> String {
+    fill(
+        text,
+        &[
+            &shortage.needed_mib,
+            &shortage.format,
+            &shortage.weights_mib,
+            &shortage.cache_mib,
+            &shortage.activations_mib,
+            &shortage.available_mib,
+            &offer_words(shortage.offer),
+        ],
+    )
 }
 
 fn offer_words(offer: Offer) -> String {
@@ -221,7 +203,7 @@ mod tests {
             misshaped: names(misshaped),
             path: path(),
         };
-        let sizes = |offer| GpuError::TooLarge {
+        let sizes = |offer| Shortage {
             format: "q8",
             needed_mib: 900,
             weights_mib: 700,
@@ -265,21 +247,13 @@ mod tests {
                 what: "E5".to_owned(),
                 needed_mib: 7,
             }),
-            ModelError::Gpu(sizes(Offer::Cpu)),
-            ModelError::Gpu(sizes(Offer::Smaller {
+            ModelError::Gpu(GpuError::TooLarge(sizes(Offer::Cpu))),
+            ModelError::Gpu(GpuError::TooLarge(sizes(Offer::Smaller {
                 format: "q4",
                 needed_mib: 60,
-            })),
-            ModelError::Gpu(GpuError::NoMemory {
-                format: "q8",
-                needed_mib: 900,
-                weights_mib: 700,
-                cache_mib: 150,
-                activations_mib: 50,
-                available_mib: 100,
-                offer: Offer::CloseOrConvert,
-            }),
-            ModelError::Gpu(sizes(Offer::Close)),
+            }))),
+            ModelError::Gpu(GpuError::NoMemory(sizes(Offer::CloseOrConvert))),
+            ModelError::Gpu(GpuError::NoMemory(sizes(Offer::Close))),
             ModelError::Gpu(GpuError::Unsupported {
                 what: "E6".to_owned(),
             }),

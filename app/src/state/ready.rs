@@ -1,6 +1,6 @@
 //! What can be asked for now; if not, why, in words for a disabled button.
 
-use engine::{Error, Task};
+use engine::Task;
 
 use super::{Content, ModelState, State, Tool, Viewport, task_words};
 use crate::errors::error_words;
@@ -28,7 +28,7 @@ impl State {
         match self.viewer.viewport() {
             Viewport::Open(open) => task
                 .check_source(open.modality())
-                .map_err(|error| modality_words(task, &error))?,
+                .map_err(|error| error_words(&error))?,
             Viewport::Loading(_) => return Err(words().why_series_loading.to_owned()),
             Viewport::Empty | Viewport::Failed(..) => {
                 return Err(words().why_no_series.to_owned());
@@ -72,15 +72,5 @@ impl State {
             Some((_, job)) => Err(fill(words().why_busy, &[&job.kind.label()])),
             None => Ok(()),
         }
-    }
-}
-
-/// Why a task does not start from this series.
-fn modality_words(task: Task, error: &Error) -> String {
-    match error {
-        Error::WrongModality { needs, found, .. } => {
-            fill(words().why_modality, &[&task_words(task), needs, found])
-        }
-        other => error_words(other),
     }
 }

@@ -133,9 +133,8 @@ impl Writer<'_> {
         let mask = shown.lesion_mask(self.what.side);
         let mask = mask.map(|mask| self.write(shown, "lesion", &mask));
         let mask = mask.transpose()?.map(|(path, _)| path);
-        for question in picture_questions(self.what.seed, self.subject, shown, scanner) {
+        for mut question in picture_questions(self.what.seed, self.subject, shown, scanner) {
             let id = self.id(shown, scanner, question.topic.name());
-            let mut question = question;
             if self.what.reworded {
                 let mut random = item_random(self.what.seed, &[&id, "reworded"]);
                 let again = random.below(2) == 0;

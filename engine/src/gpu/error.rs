@@ -15,44 +15,16 @@ pub enum GpuError {
     },
     /// The adapter has less memory than the model takes.
     #[error(
-        "the model needs {needed_mib} MiB on the GPU in {format} (weights {weights_mib}, keys and values {cache_mib}, work {activations_mib}), which has {available_mib} MiB; {offer}"
+        "the model needs {} MiB on the GPU in {} (weights {}, keys and values {}, work {}), which has {} MiB; {}",
+        .0.needed_mib, .0.format, .0.weights_mib, .0.cache_mib, .0.activations_mib, .0.available_mib, .0.offer
     )]
-    TooLarge {
-        /// The format that was asked for.
-        format: &'static str,
-        /// All of it.
-        needed_mib: u64,
-        /// Weights with plug-ins.
-        weights_mib: u64,
-        /// Keys and values.
-        cache_mib: u64,
-        /// Between two dispatches.
-        activations_mib: u64,
-        /// What there is.
-        available_mib: u64,
-        /// What to do.
-        offer: Offer,
-    },
-    /// The system has less memory than the model takes without a GPU.
+    TooLarge(Shortage),
+    /// The system has less memory free than the model takes without a GPU.
     #[error(
-        "the model needs {needed_mib} MiB of memory in {format} (weights {weights_mib}, keys and values {cache_mib}, work {activations_mib}), of which {available_mib} MiB are free; {offer}"
+        "the model needs {} MiB of memory in {} (weights {}, keys and values {}, work {}), of which {} MiB are free; {}",
+        .0.needed_mib, .0.format, .0.weights_mib, .0.cache_mib, .0.activations_mib, .0.available_mib, .0.offer
     )]
-    NoMemory {
-        /// The format of its files.
-        format: &'static str,
-        /// All of it.
-        needed_mib: u64,
-        /// Weights with plug-ins.
-        weights_mib: u64,
-        /// Keys and values.
-        cache_mib: u64,
-        /// Between two products.
-        activations_mib: u64,
-        /// What there is.
-        available_mib: u64,
-        /// What to do.
-        offer: Offer,
-    },
+    NoMemory(Shortage),
     /// A size that the kernels do not cover.
     #[error("the GPU engine cannot run this model: {what}; start with --device cpu")]
     Unsupported {
@@ -65,6 +37,25 @@ pub enum GpuError {
         /// The driver's words.
         reason: String,
     },
+}
+
+/// What a model takes, and what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// The format that was asked for, or that of its files.
+    pub format: &'static str,
+    /// All of it.
+    pub needed_mib: u64,
+    /// Weights with plug-ins.
+    pub weights_mib: u64,
+    /// Keys and values.
+    pub cache_mib: u64,
+    /// Between two dispatches or products.
+    pub activations_mib: u64,
+    /// What there is.
+    pub available_mib: u64,
+    /// What to do.
+    pub offer: Offer,
 }
 
 /// What to do where a model does not fit.

@@ -4,7 +4,7 @@ use super::cache::Cache;
 use super::pack::units;
 use super::packer::Formats;
 use super::plan::COLUMNS;
-use super::{Format, Gpu, GpuError, Offer};
+use super::{Format, Gpu, GpuError, Offer, Shortage};
 use crate::model::config::LlmConfig;
 use crate::model::decoder::Sites;
 use crate::model::manifest::PlugInEntry;
@@ -81,6 +81,23 @@ impl MemoryPlan {
     pub fn total(&self) -> u64 {
         self.weights + self.plugins + self.cache + self.activations
     }
+
+    /// Why it does not fit, in numbers.
+    fn shortage(&self, format: Format, available: u64, offer: Offer) -> Shortage {
+        Shortage {
+            format: format.name(),
+            needed_mib: mib(self.total()),
+            weights_mib: mib(self.weights + self.plugins),
+            cache_mib: mib(self.cache),
+            activations_mib: mib(self.activations),
+            available_mib: available >> 20,
+            offer,
+        }
+    }
+}
+
+fn mib(bytes: u64) -> u64 {
+    bytes.div_ceil(1 << 20)
 }
 
 /// A request: sizes and plug-ins of a model, and room for its conversations.
@@ -114,20 +131,15 @@ impl Request<'_> {
             self.cache,
             256,
         );
-        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         match available {
-            Some(available) if plan.total() > available => Err(GpuError::NoMemory {
-                format: format.name(),
-                needed_mib: mib(plan.total()),
-                weights_mib: mib(plan.weights + plan.plugins),
-                cache_mib: mib(plan.cache),
-                activations_mib: mib(plan.activations),
-                available_mib: available >> 20,
-                offer: match format {
+            Some(available) if plan.total() > available => {
+                let offer = match format {
                     Format::Q4 => Offer::Close,
                     _ => Offer::CloseOrConvert,
-                },
-            }),
+                };
+                let shortage = plan.shortage(format, available, offer);
+                Err(GpuError::NoMemory(shortage))
+            }
             _ => Ok(plan),
         }
     }
@@ -175,7 +187,6 @@ impl Request<'_> {
 
     fn refusal(&self, gpu: &Gpu, format: Format, available: u64) -> GpuError {
         let plan = self.plan(gpu, format);
-        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         let smaller = Format::ALL
             .into_iter()
             .skip_while(|other| *other != format)
@@ -188,15 +199,7 @@ impl Request<'_> {
             },
             None => Offer::Cpu,
         };
-        GpuError::TooLarge {
-            format: format.name(),
-            needed_mib: mib(plan.total()),
-            weights_mib: mib(plan.weights + plan.plugins),
-            cache_mib: mib(plan.cache),
-            activations_mib: mib(plan.activations),
-            available_mib: available >> 20,
-            offer,
-        }
+        GpuError::TooLarge(plan.shortage(format, available, offer))
     }
 }
 

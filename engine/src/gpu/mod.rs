@@ -37,7 +37,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use error::{GpuError, Offer};
+pub use error::{GpuError, Offer, Shortage};
 pub use kernel::{Dispatch, shaders};
 pub use pack::Format;
 pub use plan::Plan;

@@ -6,6 +6,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Affine(pub [[f64; 4]; 3]);
 
+/// The ways to lay three axes along three others.
+pub(super) const AXIS_ORDERS: [[usize; 3]; 6] = [
+    [0, 1, 2],
+    [0, 2, 1],
+    [1, 0, 2],
+    [1, 2, 0],
+    [2, 0, 1],
+    [2, 1, 0],
+];
+
 impl Affine {
     /// Unit voxels at the origin, for scans that say nothing.
     pub const IDENTITY: Self = Self([
@@ -61,17 +71,9 @@ impl Affine {
     /// Which voxel axis runs closest to each patient axis, and whether it runs the other way.
     /// Result: for x, y, z the pair (voxel axis, flipped). Every voxel axis appears once.
     pub fn nearest_axes(&self) -> [(usize, bool); 3] {
-        const ORDERS: [[usize; 3]; 6] = [
-            [0, 1, 2],
-            [0, 2, 1],
-            [1, 0, 2],
-            [1, 2, 0],
-            [2, 0, 1],
-            [2, 1, 0],
-        ];
         let unit = [0, 1, 2].map(|axis| normalised(self.step(axis)));
         let score = |order: &[usize; 3]| -> f64 { (0..3).map(|d| unit[order[d]][d].abs()).sum() };
-        let best = ORDERS
+        let best = AXIS_ORDERS
             .into_iter()
             .reduce(|best, order| {
                 if score(&order) > score(&best) + 1e-9 {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{read_config, wrong};
 use super::error::TrainError;
-use super::model_dir::{copy_tree, write_manifest};
+use super::model_dir::{Tensors, copy_tree, take_place, write_manifest};
 use super::params::write_f32;
 use crate::model::ModelError;
 use crate::model::checkpoint::{Checkpoint, DType};
@@ -91,12 +91,8 @@ pub fn average(config: &AverageConfig) -> Result<(), TrainError> {
     }
     manifest.sha256 = hashes(&new, &|_| None)?;
     write_manifest(&manifest, &new)?;
-    let _ = fs::remove_dir_all(&out);
-    fs::rename(&new, &out).map_err(failed(&out))
+    take_place(&new, &out).map_err(failed(&out))
 }
-
-/// Tensors by name, shape and values.
-type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
 
 /// The mean of a file's tensors over all models.
 fn mean(models: &[PathBuf], name: &str) -> Result<Tensors, TrainError> {

@@ -252,15 +252,17 @@ impl Learner {
                     let Some(image) = &example.image else {
                         continue;
                     };
-                    let state = match how.patches {
-                        Some(kept) => self.some_patches(model, plugin, image, device, kept)?,
-                        None => self.patches(model, plugin, image, device)?,
-                    };
                     let side = model.preprocessor.size / self.clip.patch.max(1);
-                    match how.patches {
-                        Some(kept) => positions.extend(kept.iter().map(|patch| next + patch)),
-                        None => positions.extend(next..next + side * side),
-                    }
+                    let state = match how.patches {
+                        Some(kept) => {
+                            positions.extend(kept.iter().map(|patch| next + patch));
+                            self.some_patches(model, plugin, image, device, kept)?
+                        }
+                        None => {
+                            positions.extend(next..next + side * side);
+                            self.patches(model, plugin, image, device)?
+                        }
+                    };
                     rows.push(plugin.mm_projector.forward(state));
                     next += side * side;
                 }

@@ -70,12 +70,20 @@ pub fn write_model(
     let known = std::mem::take(&mut manifest.sha256);
     manifest.sha256 = hashes_except(&new, &known, &model.layout.dir)?;
     write_manifest(&manifest, &new)?;
+    take_place(&new, out).map_err(failed(out))
+}
+
+/// A directory that is whole takes the place of `out`, which is gone only then.
+///
+/// # Errors
+/// One of the two cannot be renamed.
+pub fn take_place(new: &Path, out: &Path) -> std::io::Result<()> {
     let old = out.with_extension("old");
     let _ = fs::remove_dir_all(&old);
     if out.exists() {
-        fs::rename(out, &old).map_err(failed(out))?;
+        fs::rename(out, &old)?;
     }
-    fs::rename(&new, out).map_err(failed(out))?;
+    fs::rename(new, out)?;
     let _ = fs::remove_dir_all(&old);
     Ok(())
 }
@@ -135,7 +143,8 @@ fn write_depth(path: &Path, blocks: usize) -> Result<(), TrainError> {
         .map_err(|error| failed(error.to_string()))
 }
 
-type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
+/// Tensors by name, shape and values.
+pub(super) type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
 
 /// The parameters of a part under the names that they have in files; those that have become others are left out.
 fn named(model: &HealthGpt, part: &str, values: &HashMap<ParamId, Vec<f32>>) -> Tensors {

@@ -49,6 +49,7 @@ pub fn slices(voxels: &[[u8; 3]], size: [usize; 3], patient_from_voxel: Affine) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::imaging::geometry::AXIS_ORDERS;
 
     /// 2 x 3 x 4 voxels whose colour is their own place.
     fn colours(patient_from_voxel: Affine) -> Frames {
@@ -58,15 +59,7 @@ mod tests {
 
     #[test]
     fn in_every_order_of_axes_the_edges_point_where_the_letters_say() {
-        const ORDERS: [[usize; 3]; 6] = [
-            [0, 1, 2],
-            [0, 2, 1],
-            [1, 0, 2],
-            [1, 2, 0],
-            [2, 0, 1],
-            [2, 1, 0],
-        ];
-        for order in ORDERS {
+        for order in AXIS_ORDERS {
             for signs in 0..8_u8 {
                 let mut steps = [[0.0; 3]; 3];
                 for (axis, step) in steps.iter_mut().enumerate() {
