@@ -7,7 +7,8 @@
 //   3 swiglu  y[c, row0 + j] = up * silu(gate), gate being row j and up row j + rows / 2
 // override HLORA: false where no plug-in sits.  override PLUGIN_Q8: B is q8.  override COLS: columns, 1 to 8.
 // override KV_F32: the cache is f32 instead of f16 (a q8 cache needs rope_kv, which sees whole rows).
-// override EXPERTS and PER_EXPERT: experts, and how many of the rank each has; override SHARES: COLS * EXPERTS.
+// override EXPERTS and PER_EXPERT: experts, and how many of the rank each has.
+// override B_SPAN: units of B that a lane takes one after the other: 1, 2 or 4 of a block.
 // override BIAS: false where there is none.  override SPAN: units that a lane takes one after the other, 1 or 4 (a block).
 // override GROUPS: groups of 8 rows that share a reading of h, 1 or 2.
 // binding 0   p        sizes                                                        uniform
@@ -57,7 +58,7 @@ override SPAN: u32 = 1u;
 override GROUPS: u32 = 1u;
 override EXPERTS: u32 = 1u;
 override PER_EXPERT: u32 = 1u;
-override SHARES: u32 = 1u;
+override B_SPAN: u32 = 1u;
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(3) var<storage, read> h: array<vec4<f32>>;
@@ -70,38 +71,91 @@ override SHARES: u32 = 1u;
 @group(0) @binding(10) var<storage, read_write> kv: array<u32>;
 @group(0) @binding(11) var<storage, read_write> y: array<f32>;
 
-var<workgroup> raised: array<f32, SHARES>;  // [COLS, EXPERTS]: the softmax before its division
-
 fn unit_dot(w: Unit, lo: vec4<f32>, hi: vec4<f32>) -> f32 {
     return dot(w.lo, lo) + dot(w.hi, hi);
 }
 
-// An expert's share, by one of its places in the rank.
-fn share(c: u32, j: u32, inverse: f32) -> f32 {
-    return raised[c * EXPERTS + j / PER_EXPERT] * inverse;
-}
+// The softmax of a column's router: what its exponents are taken from, and one over their sum. Every team of lanes finds it again:
+// a barrier ahead of the sums would cost a software adapter more than all that is added here.
+struct Router { top: f32, inverse: f32 }
 
-fn gate(c: u32, j: u32, inverse: f32) -> f32 {
-    let i = min(j, p.rank - 1u);
-    return z[c * (p.rank + EXPERTS) + i] * share(c, i, inverse);
-}
-
-// Routed z_A: a unit's values are needed by one lane alone, so they never leave it. Past the rank B is zero.
-fn gate_vec(c: u32, j: u32, inverse: f32) -> vec4<f32> {
-    if (PER_EXPERT % 4u == 0u || (PER_EXPERT == 2u && EXPERTS % 2u == 0u)) {
-        if (j >= p.rank) {
-            return vec4<f32>();
-        }
-        let i = c * (p.rank + EXPERTS) + j;
-        let routed = vec4<f32>(z[i], z[i + 1u], z[i + 2u], z[i + 3u]);
-        let first = share(c, j, inverse);
-        if (PER_EXPERT == 2u) {
-            let second = share(c, j + 2u, inverse);
-            return routed * vec4<f32>(first, first, second, second);
-        }
-        return routed * first;
+fn router(at: Invocation, c: u32) -> Router {
+    let first = c * (p.rank + EXPERTS) + p.rank;
+    var top = z[first];
+    for (var e = team_lane(at); e < EXPERTS; e += team_size(at)) {
+        top = max(top, z[first + e]);
     }
-    return vec4<f32>(gate(c, j, inverse), gate(c, j + 1u, inverse), gate(c, j + 2u, inverse), gate(c, j + 3u, inverse));
+    top = team_max(top);
+    var total = 0.0;
+    for (var e = team_lane(at); e < EXPERTS; e += team_size(at)) {
+        total += exp(z[first + e] - top);
+    }
+    return Router(top, 1.0 / team_sum(total));
+}
+
+// An expert's share, by one of its places in the rank.
+fn share(c: u32, j: u32, r: Router) -> f32 {
+    return exp(z[c * (p.rank + EXPERTS) + p.rank + j / PER_EXPERT] - r.top) * r.inverse;
+}
+
+fn z_vec(c: u32, j: u32) -> vec4<f32> {
+    let i = c * (p.rank + EXPERTS) + j;
+    return vec4<f32>(z[i], z[i + 1u], z[i + 2u], z[i + 3u]);
+}
+
+fn gate(c: u32, j: u32, r: Router) -> f32 {
+    let i = min(j, p.rank - 1u);
+    return z[c * (p.rank + EXPERTS) + i] * share(c, i, r);
+}
+
+// Routed z_A of a unit: needed by one lane alone, so it never leaves it. Past the rank B is zero, and any number will do.
+fn gates(c: u32, u: u32, r: Router) -> Unit {
+    let j = 8u * u;
+    if (PER_EXPERT % 8u == 0u) {
+        let i = min(j, p.rank - 8u);
+        let all = share(c, i, r);
+        return Unit(z_vec(c, i) * all, z_vec(c, i + 4u) * all);
+    }
+    if (PER_EXPERT % 4u == 0u || (PER_EXPERT == 2u && EXPERTS % 2u == 0u)) {
+        let i = min(j, p.rank - 4u);
+        let k = min(j + 4u, p.rank - 4u);
+        var first = vec4<f32>(share(c, i, r));
+        var second = vec4<f32>(share(c, k, r));
+        if (PER_EXPERT == 2u) {
+            first = vec4<f32>(first.xy, vec2<f32>(share(c, i + 2u, r)));
+            second = vec4<f32>(second.xy, vec2<f32>(share(c, k + 2u, r)));
+        }
+        return Unit(z_vec(c, i) * first, z_vec(c, k) * second);
+    }
+    return Unit(vec4<f32>(gate(c, j, r), gate(c, j + 1u, r), gate(c, j + 2u, r), gate(c, j + 3u, r)),
+        vec4<f32>(gate(c, j + 4u, r), gate(c, j + 5u, r), gate(c, j + 6u, r), gate(c, j + 7u, r)));
+}
+
+fn w_scales(row: u32, u: u32) -> vec4<f32> {
+    return vec4<f32>(weight_scale(within(row) * p.units + u), weight_scale(within(row + 1u) * p.units + u),
+        weight_scale(within(row + 2u) * p.units + u), weight_scale(within(row + 3u) * p.units + u));
+}
+
+fn b_scales(row: u32, u: u32) -> vec4<f32> {
+    return vec4<f32>(b_scale_of(within(row) * p.b_units + u), b_scale_of(within(row + 1u) * p.b_units + u),
+        b_scale_of(within(row + 2u) * p.b_units + u), b_scale_of(within(row + 3u) * p.b_units + u));
+}
+
+// A unit of each of four rows from `row` on.
+struct Rows { w0: Unit, w1: Unit, w2: Unit, w3: Unit }
+
+fn w_rows(row: u32, u: u32) -> Rows {
+    return Rows(weight_unit(within(row) * p.units + u), weight_unit(within(row + 1u) * p.units + u),
+        weight_unit(within(row + 2u) * p.units + u), weight_unit(within(row + 3u) * p.units + u));
+}
+
+fn b_rows(row: u32, u: u32) -> Rows {
+    return Rows(b_unit(within(row) * p.b_units + u), b_unit(within(row + 1u) * p.b_units + u),
+        b_unit(within(row + 2u) * p.b_units + u), b_unit(within(row + 3u) * p.b_units + u));
+}
+
+fn dots(w: Rows, lo: vec4<f32>, hi: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(unit_dot(w.w0, lo, hi), unit_dot(w.w1, lo, hi), unit_dot(w.w2, lo, hi), unit_dot(w.w3, lo, hi));
 }
 
 // One of the eight sums of a group and column, in the order of the rows; bias is added where a sum is used.
@@ -194,21 +248,6 @@ fn within(row: u32) -> u32 {
 fn main(at: Invocation) {
     let group = at.group.x * GROUPS;
     let distance = apart();
-    if (HLORA) {
-        // Ahead of the sums: a barrier with those alive costs a software adapter, which then keeps them for every lane, more than
-        // all that is added here.
-        for (var c = 0u; c < COLS; c++) {
-            let router = c * (p.rank + EXPERTS) + p.rank;
-            var top = z[router];
-            for (var e = 1u; e < EXPERTS; e++) {
-                top = max(top, z[router + e]);
-            }
-            for (var e = at.lane; e < EXPERTS; e += WG) {
-                raised[c * EXPERTS + e] = exp(z[router + e] - top);
-            }
-        }
-        workgroupBarrier();
-    }
     // By group and column: the first four rows, and their partners.
     var front = array<vec4<f32>, 16>();
     var back = array<vec4<f32>, 16>();
@@ -217,11 +256,8 @@ fn main(at: Invocation) {
         var t = array<vec4<f32>, 2>();
         for (var g = 0u; g < GROUPS; g++) {
             let r = first_of(group + g);
-            s[g] = vec4<f32>(weight_scale(within(r) * p.units + block), weight_scale(within(r + 1u) * p.units + block),
-                weight_scale(within(r + 2u) * p.units + block), weight_scale(within(r + 3u) * p.units + block));
-            let q = r + distance;
-            t[g] = vec4<f32>(weight_scale(within(q) * p.units + block), weight_scale(within(q + 1u) * p.units + block),
-                weight_scale(within(q + 2u) * p.units + block), weight_scale(within(q + 3u) * p.units + block));
+            s[g] = w_scales(r, block);
+            t[g] = w_scales(r + distance, block);
         }
         for (var u = block; u < block + SPAN; u++) {
             var lo = array<vec4<f32>, 8>();
@@ -233,68 +269,41 @@ fn main(at: Invocation) {
             }
             for (var g = 0u; g < GROUPS; g++) {
                 let r = first_of(group + g);
-                let q = r + distance;
-                let w0 = weight_unit(within(r) * p.units + u);
-                let w1 = weight_unit(within(r + 1u) * p.units + u);
-                let w2 = weight_unit(within(r + 2u) * p.units + u);
-                let w3 = weight_unit(within(r + 3u) * p.units + u);
-                let w4 = weight_unit(within(q) * p.units + u);
-                let w5 = weight_unit(within(q + 1u) * p.units + u);
-                let w6 = weight_unit(within(q + 2u) * p.units + u);
-                let w7 = weight_unit(within(q + 3u) * p.units + u);
+                let near = w_rows(r, u);
+                let far = w_rows(r + distance, u);
                 for (var c = 0u; c < COLS; c++) {
-                    let i = g * COLS + c;
-                    front[i] += s[g] * vec4<f32>(unit_dot(w0, lo[c], hi[c]), unit_dot(w1, lo[c], hi[c]),
-                        unit_dot(w2, lo[c], hi[c]), unit_dot(w3, lo[c], hi[c]));
-                    back[i] += t[g] * vec4<f32>(unit_dot(w4, lo[c], hi[c]), unit_dot(w5, lo[c], hi[c]),
-                        unit_dot(w6, lo[c], hi[c]), unit_dot(w7, lo[c], hi[c]));
+                    front[g * COLS + c] += s[g] * dots(near, lo[c], hi[c]);
+                    back[g * COLS + c] += t[g] * dots(far, lo[c], hi[c]);
                 }
             }
         }
     }
     if (HLORA) {
-        var inverse = array<f32, 8>();
+        var routers = array<Router, 8>();
         for (var c = 0u; c < COLS; c++) {
-            var total = 0.0;
-            for (var e = 0u; e < EXPERTS; e++) {
-                total += raised[c * EXPERTS + e];
-            }
-            inverse[c] = 1.0 / total;
+            routers[c] = router(at, c);
         }
-        for (var u = at.lane; u < p.b_units; u += WG) {
-            var lo = array<vec4<f32>, 8>();
-            var hi = array<vec4<f32>, 8>();
-            for (var c = 0u; c < COLS; c++) {
-                lo[c] = gate_vec(c, 8u * u, inverse[c]);
-                hi[c] = gate_vec(c, 8u * u + 4u, inverse[c]);
-            }
+        for (var block = at.lane * B_SPAN; block < p.b_units; block += WG * B_SPAN) {
+            var s = array<vec4<f32>, 2>();
+            var t = array<vec4<f32>, 2>();
             for (var g = 0u; g < GROUPS; g++) {
                 let r = first_of(group + g);
-                let q = r + distance;
-                let b0 = within(r) * p.b_units + u;
-                let b1 = within(r + 1u) * p.b_units + u;
-                let b2 = within(r + 2u) * p.b_units + u;
-                let b3 = within(r + 3u) * p.b_units + u;
-                let b4 = within(q) * p.b_units + u;
-                let b5 = within(q + 1u) * p.b_units + u;
-                let b6 = within(q + 2u) * p.b_units + u;
-                let b7 = within(q + 3u) * p.b_units + u;
-                let s = vec4<f32>(b_scale_of(b0), b_scale_of(b1), b_scale_of(b2), b_scale_of(b3));
-                let t = vec4<f32>(b_scale_of(b4), b_scale_of(b5), b_scale_of(b6), b_scale_of(b7));
-                let w0 = b_unit(b0);
-                let w1 = b_unit(b1);
-                let w2 = b_unit(b2);
-                let w3 = b_unit(b3);
-                let w4 = b_unit(b4);
-                let w5 = b_unit(b5);
-                let w6 = b_unit(b6);
-                let w7 = b_unit(b7);
+                s[g] = b_scales(r, block);
+                t[g] = b_scales(r + distance, block);
+            }
+            for (var u = block; u < block + B_SPAN; u++) {
+                var routed = array<Unit, 8>();
                 for (var c = 0u; c < COLS; c++) {
-                    let i = g * COLS + c;
-                    front[i] += s * vec4<f32>(unit_dot(w0, lo[c], hi[c]), unit_dot(w1, lo[c], hi[c]),
-                        unit_dot(w2, lo[c], hi[c]), unit_dot(w3, lo[c], hi[c]));
-                    back[i] += t * vec4<f32>(unit_dot(w4, lo[c], hi[c]), unit_dot(w5, lo[c], hi[c]),
-                        unit_dot(w6, lo[c], hi[c]), unit_dot(w7, lo[c], hi[c]));
+                    routed[c] = gates(c, u, routers[c]);
+                }
+                for (var g = 0u; g < GROUPS; g++) {
+                    let r = first_of(group + g);
+                    let near = b_rows(r, u);
+                    let far = b_rows(r + distance, u);
+                    for (var c = 0u; c < COLS; c++) {
+                        front[g * COLS + c] += s[g] * dots(near, routed[c].lo, routed[c].hi);
+                        back[g * COLS + c] += t[g] * dots(far, routed[c].lo, routed[c].hi);
+                    }
                 }
             }
         }

@@ -2,7 +2,7 @@
 // override NORM: false for o_proj and down_proj, whose input is not normed (then h = x and h is not written).
 // override PLUGIN_Q8: the rows of A are q8 (the rows of the router are always f16).
 // override COLS: columns, 1 to 8.  override ROWS: rows per workgroup, 1, 4 or 8.
-// override SPAN: units that a lane takes one after the other, 1 or 4 (a block with one scale, which is then read once).
+// override SPAN: units that a lane takes one after the other, 1 or 4 (a block).
 // binding 0  p      sizes                                                           uniform
 // binding 1  ar     [rank + experts, units]  A then router, 2 (q8) or 4 u32 a unit  read
 // binding 2  scale  [rank, units / 4]        f16, two per u32; only q8              read
@@ -10,7 +10,8 @@
 // binding 4  gamma  [2 * units]              f32, four per vec4                     read
 // binding 5  z      [COLS, rank + experts]   f32                                    read_write
 // binding 6  h      [COLS, 2 * units]        f32, four per vec4                     read_write
-// Launcher: engine/src/gpu/hlora_shrink.rs. One workgroup per ROWS rows; each finds the norm itself and writes its share of h.
+// Launcher: engine/src/gpu/hlora_shrink.rs. One workgroup per ROWS rows of A, then of
+// the router; each finds the norm itself and writes its share of h.
 
 struct Params {
     rank: u32,     // all experts together
@@ -36,28 +37,38 @@ override PLUGIN_Q8: bool = false;
 
 var<workgroup> rstd: array<f32, 8>;
 
-// Rows past the end repeat the last one; nothing is stored for them.
-fn within(row: u32) -> u32 {
-    return min(row, p.rows - 1u);
+// Rows past the end of A, or of the router, repeat its last one; nothing is stored for them.
+fn within(row: u32, end: u32) -> u32 {
+    return min(row, end - 1u);
 }
 
-fn row_scale(row: u32, u: u32) -> f32 {
-    if (PLUGIN_Q8 && row < p.rank) {
-        let block = (row * p.units + u) >> 2u;
-        let pair = unpack2x16float(scale[block >> 1u]);
-        return select(pair.x, pair.y, (block & 1u) == 1u);
-    }
-    return 1.0;
+// Of the block of a row of A in which a unit lies; only q8.
+fn a_scale(row: u32, u: u32) -> f32 {
+    let block = (within(row, p.rank) * p.units + u) >> 2u;
+    let pair = unpack2x16float(scale[block >> 1u]);
+    return select(pair.x, pair.y, (block & 1u) == 1u);
 }
 
-fn row_dot(row: u32, u: u32, lo: vec4<f32>, hi: vec4<f32>) -> f32 {
-    if (PLUGIN_Q8 && row < p.rank) {
-        let w = ar[row * p.units + u];
-        return dot(vec4<f32>(unpack4xI8(w.x)), lo) + dot(vec4<f32>(unpack4xI8(w.y)), hi);
-    }
-    var unit = 2u * (row * p.units + u);
+fn a_scales(row: u32, u: u32) -> vec4<f32> {
+    return vec4<f32>(a_scale(row, u), a_scale(row + 1u, u), a_scale(row + 2u, u), a_scale(row + 3u, u));
+}
+
+// A row of A in q8, without its scale.
+fn a_dot(row: u32, u: u32, lo: vec4<f32>, hi: vec4<f32>) -> f32 {
+    let w = ar[within(row, p.rank) * p.units + u];
+    return dot(vec4<f32>(unpack4xI8(w.x)), lo) + dot(vec4<f32>(unpack4xI8(w.y)), hi);
+}
+
+fn a_dots(row: u32, u: u32, lo: vec4<f32>, hi: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(a_dot(row, u, lo, hi), a_dot(row + 1u, u, lo, hi), a_dot(row + 2u, u, lo, hi), a_dot(row + 3u, u, lo, hi));
+}
+
+// A row in f16: the router's, and A's where it is not q8.
+fn half_dot(row: u32, u: u32, lo: vec4<f32>, hi: vec4<f32>) -> f32 {
+    let r = within(row, p.rows);
+    var unit = 2u * (r * p.units + u);
     if (PLUGIN_Q8) {
-        unit = p.rank * p.units + 2u * ((row - p.rank) * p.units + u);
+        unit = p.rank * p.units + 2u * ((r - p.rank) * p.units + u);
     }
     let a = ar[unit];
     let b = ar[unit + 1u];
@@ -65,15 +76,20 @@ fn row_dot(row: u32, u: u32, lo: vec4<f32>, hi: vec4<f32>) -> f32 {
         + dot(vec4<f32>(unpack2x16float(b.x), unpack2x16float(b.y)), hi);
 }
 
-// Scales of four rows from `row` on.
-fn scales(row: u32, u: u32) -> vec4<f32> {
-    return vec4<f32>(row_scale(within(row), u), row_scale(within(row + 1u), u),
-        row_scale(within(row + 2u), u), row_scale(within(row + 3u), u));
+fn half_dots(row: u32, u: u32, lo: vec4<f32>, hi: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(half_dot(row, u, lo, hi), half_dot(row + 1u, u, lo, hi), half_dot(row + 2u, u, lo, hi),
+        half_dot(row + 3u, u, lo, hi));
 }
 
-fn dots(row: u32, u: u32, lo: vec4<f32>, hi: vec4<f32>) -> vec4<f32> {
-    return vec4<f32>(row_dot(within(row), u, lo, hi), row_dot(within(row + 1u), u, lo, hi),
-        row_dot(within(row + 2u), u, lo, hi), row_dot(within(row + 3u), u, lo, hi));
+// A unit of a column's input.
+struct Input { lo: vec4<f32>, hi: vec4<f32> }
+
+fn input(c: u32, u: u32) -> Input {
+    let at = 2u * (c * p.units + u);
+    if (NORM) {
+        return Input(x[at] * rstd[c] * gamma[2u * u], x[at + 1u] * rstd[c] * gamma[2u * u + 1u]);
+    }
+    return Input(x[at], x[at + 1u]);
 }
 
 @compute @workgroup_size(WG)
@@ -100,36 +116,53 @@ fn main(at: Invocation) {
             }
         }
     }
-    let first = at.group.x * ROWS;
+    // A workgroup has rows of A or of the router, and goes through one of the two loops below: where both were in one loop, a
+    // software adapter would do the work of both for every row.
+    let of_a = (p.rank + ROWS - 1u) / ROWS;
+    let routing = at.group.x >= of_a;
+    let first = select(at.group.x * ROWS, p.rank + (at.group.x - of_a) * ROWS, routing);
+    let end = select(p.rank, p.rows, routing);
+    let q8_units = select(0u, p.units, PLUGIN_Q8 && !routing);
+    let half_units = p.units - q8_units;
     // By column: the first four rows, and the others.
     var front = array<vec4<f32>, 8>();
     var back = array<vec4<f32>, 8>();
-    for (var block = at.lane * SPAN; block < p.units; block += WG * SPAN) {
+    for (var block = at.lane * SPAN; block < q8_units; block += WG * SPAN) {
         var s = vec4<f32>();
         var t = vec4<f32>();
         if (ROWS == 1u) {
-            s.x = row_scale(first, block);
+            s.x = a_scale(first, block);
         } else {
-            s = scales(first, block);
+            s = a_scales(first, block);
         }
         if (ROWS == 8u) {
-            t = scales(first + 4u, block);
+            t = a_scales(first + 4u, block);
         }
         for (var u = block; u < block + SPAN; u++) {
             for (var c = 0u; c < COLS; c++) {
-                var lo = x[c * vecs + 2u * u];
-                var hi = x[c * vecs + 2u * u + 1u];
-                if (NORM) {
-                    lo = lo * rstd[c] * gamma[2u * u];
-                    hi = hi * rstd[c] * gamma[2u * u + 1u];
-                }
+                let h = input(c, u);
                 if (ROWS == 1u) {
-                    front[c].x += s.x * row_dot(first, u, lo, hi);
+                    front[c].x += s.x * a_dot(first, u, h.lo, h.hi);
                 } else {
-                    front[c] += s * dots(first, u, lo, hi);
+                    front[c] += s * a_dots(first, u, h.lo, h.hi);
                 }
                 if (ROWS == 8u) {
-                    back[c] += t * dots(first + 4u, u, lo, hi);
+                    back[c] += t * a_dots(first + 4u, u, h.lo, h.hi);
+                }
+            }
+        }
+    }
+    for (var block = at.lane * SPAN; block < half_units; block += WG * SPAN) {
+        for (var u = block; u < block + SPAN; u++) {
+            for (var c = 0u; c < COLS; c++) {
+                let h = input(c, u);
+                if (ROWS == 1u) {
+                    front[c].x += half_dot(first, u, h.lo, h.hi);
+                } else {
+                    front[c] += half_dots(first, u, h.lo, h.hi);
+                }
+                if (ROWS == 8u) {
+                    back[c] += half_dots(first + 4u, u, h.lo, h.hi);
                 }
             }
         }
@@ -145,7 +178,7 @@ fn main(at: Invocation) {
     workgroupBarrier();
     for (var slot = at.lane; slot < ROWS * COLS; slot += WG) {
         let row = first + slot % ROWS;
-        if (row < p.rows) {
+        if (row < end) {
             z[(slot / ROWS) * p.rows + row] = reduce_get(at, slot);
         }
     }

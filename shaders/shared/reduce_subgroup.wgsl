@@ -1,6 +1,7 @@
 // reduce: sums and maxima over a workgroup, by subgroups of any size.
 // put: every lane gives its value for a slot; then workgroupBarrier(); get: the result of a slot, on any lane.
 // Subgroups are added in their order, so the result does not depend on timing. Put before kernels that reduce.
+// team: lanes that agree on a sum or a maximum at once, without a barrier; every team of a workgroup finds the same. Here a subgroup.
 
 struct Invocation {
     @builtin(workgroup_id) group: vec3<u32>,
@@ -9,6 +10,7 @@ struct Invocation {
     @builtin(subgroup_id) subgroup: u32,
     @builtin(subgroup_invocation_id) subgroup_lane: u32,
     @builtin(num_subgroups) subgroups: u32,
+    @builtin(subgroup_size) subgroup_size: u32,
 }
 
 override WG: u32 = 64u;
@@ -44,4 +46,20 @@ fn reduce_get_max(at: Invocation, slot: u32) -> f32 {
         largest = max(largest, partial[slot * WG + i]);
     }
     return largest;
+}
+
+fn team_lane(at: Invocation) -> u32 {
+    return at.subgroup_lane;
+}
+
+fn team_size(at: Invocation) -> u32 {
+    return at.subgroup_size;
+}
+
+fn team_sum(value: f32) -> f32 {
+    return subgroupAdd(value);
+}
+
+fn team_max(value: f32) -> f32 {
+    return subgroupMax(value);
 }

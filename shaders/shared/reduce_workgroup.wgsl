@@ -1,6 +1,7 @@
 // reduce: sums and maxima over a workgroup through shared memory, for adapters without subgroups.
 // put: every lane gives its value for a slot; then workgroupBarrier(); get: the result of a slot, on any lane.
 // Lanes are added in their order, so the result does not depend on timing. Put before kernels that reduce.
+// team: lanes that agree on a sum or a maximum at once, without a barrier; every team of a workgroup finds the same. Here one lane.
 
 struct Invocation {
     @builtin(workgroup_id) group: vec3<u32>,
@@ -35,4 +36,20 @@ fn reduce_get_max(at: Invocation, slot: u32) -> f32 {
         largest = max(largest, partial[slot * WG + i]);
     }
     return largest;
+}
+
+fn team_lane(at: Invocation) -> u32 {
+    return 0u;
+}
+
+fn team_size(at: Invocation) -> u32 {
+    return 1u;
+}
+
+fn team_sum(value: f32) -> f32 {
+    return value;
+}
+
+fn team_max(value: f32) -> f32 {
+    return value;
 }

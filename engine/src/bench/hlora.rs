@@ -215,10 +215,11 @@ fn bytes_ratio(site: &Site, base: Format, plugin: Format, rank: usize, experts: 
 
 /// Every variant at one site, for each number of experts.
 pub fn variants(bench: &mut Bench<'_>) -> Result<(), GpuError> {
-    let ([rows, k], ranks): ([usize; 2], &[usize]) = if bench.options.quick {
-        ([768, 768], &[64])
+    // q, k and v of the peers' small model, and of M3 with either plug-in.
+    let shapes: &[(usize, usize, usize)] = if bench.options.quick {
+        &[(3072, 1024, 64), (1024, 1024, 64)]
     } else {
-        ([9216, 3072], &[64, 256])
+        &[(3072, 1024, 64), (9216, 3072, 64), (9216, 3072, 256)]
     };
     let config = Size::QUICK.config();
     let formats: &[Formats] = &if bench.options.quick {
@@ -227,7 +228,7 @@ pub fn variants(bench: &mut Bench<'_>) -> Result<(), GpuError> {
         vec![Formats::of(Format::F16), Formats::of(Format::Q8)]
     };
     for formats in formats {
-        for rank in ranks {
+        for (rows, k, rank) in shapes.iter().copied() {
             let gpu = crate::gpu::SharedGpu::clone(&bench.gpu);
             let packer = Packer {
                 gpu: &gpu,
@@ -235,10 +236,10 @@ pub fn variants(bench: &mut Bench<'_>) -> Result<(), GpuError> {
                 config: &config,
                 vocabulary: (0, 0),
             };
-            let layer = Layer::new(&gpu, &packer, rows, k, *rank)?;
+            let layer = Layer::new(&gpu, &packer, rows, k, rank)?;
             let low_rank = |experts: usize| {
                 let tensors = LowRankTensors {
-                    rank: *rank,
+                    rank,
                     experts,
                     a: draws(rank * k),
                     router: draws(experts * k),
@@ -254,9 +255,9 @@ pub fn variants(bench: &mut Bench<'_>) -> Result<(), GpuError> {
                 names.push((format!("H-LoRA fused, {experts} experts"), experts));
                 lists.push(layer.fused(&low_rank(experts)?)?);
                 names.push((format!("H-LoRA step by step, {experts} experts"), experts));
-                lists.push(layer.unfused(&packer, *rank, experts)?);
+                lists.push(layer.unfused(&packer, rank, experts)?);
                 names.push((format!("MoE-LoRA loop, {experts} experts"), experts));
-                lists.push(layer.looped(&packer, *rank, experts)?);
+                lists.push(layer.looped(&packer, rank, experts)?);
             }
             let repeats = if bench.options.quick { 16 } else { 2 };
             let seconds = bench.seconds(&lists, repeats)?;
@@ -266,7 +267,7 @@ pub fn variants(bench: &mut Bench<'_>) -> Result<(), GpuError> {
                 let floor = if *experts == 0 {
                     1.0
                 } else {
-                    1.0 + bytes_ratio(&layer.site, formats.base, plugin, *rank, *experts)
+                    1.0 + bytes_ratio(&layer.site, formats.base, plugin, rank, *experts)
                 };
                 let note = format!("{} dispatches; {floor:.3}x by its bytes", list.len());
                 let name = format!("{name}, {rows} x {k} {}, rank {rank}", formats.base.name());

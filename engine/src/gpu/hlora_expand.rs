@@ -147,6 +147,12 @@ impl Expand<'_> {
             heads.capacity,
             heads.values,
         ])?;
+        // As long as every lane has something to do.
+        let b_span = match b_units / gpu.tuning.lanes {
+            4.. => gpu.tuning.span,
+            2.. => gpu.tuning.span.min(2),
+            _ => 1,
+        };
         let flag = |on: bool| f64::from(u8::from(on));
         let constants = [
             ("WG", f64::from(gpu.tuning.lanes)),
@@ -162,7 +168,7 @@ impl Expand<'_> {
             ("KV_F32", flag(heads.kv_f32)),
             ("SPAN", f64::from(gpu.tuning.span)),
             ("GROUPS", f64::from(shared)),
-            ("SHARES", f64::from(self.columns * experts)),
+            ("B_SPAN", f64::from(b_span)),
             ("EXPERTS", f64::from(experts)),
             ("PER_EXPERT", f64::from((rank / experts).max(1))),
         ];

@@ -80,8 +80,9 @@ impl Shrink<'_> {
             (5, z),
             (6, h),
         ];
-        let groups = [rows.div_ceil(shrink_rows), 1, 1];
-        Ok(gpu.dispatch(&SHADER, NO_WEIGHTS, &constants, &buffers, groups))
+        let of_a = low_rank.rank.div_ceil(shrink_rows);
+        let groups = of_a + low_rank.experts.div_ceil(shrink_rows);
+        Ok(gpu.dispatch(&SHADER, NO_WEIGHTS, &constants, &buffers, [groups, 1, 1]))
     }
 }
 
