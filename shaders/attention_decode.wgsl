@@ -74,7 +74,7 @@ fn main(at: Invocation) {
     for (var d = at.lane; d < HEAD_DIM; d += WG) {
         query[d] = q[(c * p.heads + head) * HEAD_DIM + d] * p.scale;
     }
-    workgroupBarrier();
+    reduce_wait();
 
     let first_row = (column.slot * p.kv_heads + head / (p.heads / p.kv_heads)) * p.capacity;
     let value_scales = p.scales + p.values / (HEAD_DIM / 4u);
@@ -92,16 +92,16 @@ fn main(at: Invocation) {
             s = sum.x + sum.y;
         }
         reduce_put_max(at, 0u, s);
-        workgroupBarrier();
+        reduce_wait();
         let top = max(m, reduce_get_max(at, 0u));
         var weight = 0.0;
         if (key < to) {
             weight = exp(s - top);
         }
         score[at.lane] = weight;
-        workgroupBarrier(); // score is whole, and nobody reads the maxima any more
+        reduce_wait(); // score is whole, and nobody reads the maxima any more
         reduce_put(at, 0u, weight);
-        workgroupBarrier();
+        reduce_wait();
         let shrink = exp(m - top);
         l = l * shrink + reduce_get(at, 0u);
         m = top;
@@ -115,7 +115,7 @@ fn main(at: Invocation) {
             o[i] = sum;
             i += 1u;
         }
-        workgroupBarrier(); // before score and the sums are written again
+        reduce_wait(); // before score and the sums are written again
     }
     let out = ((c * p.heads + head) * splits + split) * (HEAD_DIM + 2u);
     var i = 0u;

@@ -76,7 +76,7 @@ fn main(at: Invocation) {
         let t = block + min(i / HEAD_DIM, rows - 1u);
         query[i] = q[(t * p.heads + head) * HEAD_DIM + i % HEAD_DIM] * p.scale;
     }
-    workgroupBarrier();
+    reduce_wait();
     let first_row = (first.slot * p.kv_heads + head / (p.heads / p.kv_heads)) * p.capacity;
     let value_scales = p.scales + p.values / (HEAD_DIM / 4u);
     var o = array<vec2<f32>, 64>();   // [8 pairs of this lane, 8 queries]
@@ -100,7 +100,7 @@ fn main(at: Invocation) {
             }
             reduce_put_max(at, t, s[t]);
         }
-        workgroupBarrier();
+        reduce_wait();
         var shrink = array<f32, 8>();
         for (var t = 0u; t < 8u; t++) {
             let top = max(m[t], reduce_get_max(at, t));
@@ -109,11 +109,11 @@ fn main(at: Invocation) {
             s[t] = select(0.0, exp(s[t] - top), s[t] > -1e29);
             score[t * WG + at.lane] = s[t];
         }
-        workgroupBarrier(); // score is whole, and nobody reads the maxima any more
+        reduce_wait(); // score is whole, and nobody reads the maxima any more
         for (var t = 0u; t < 8u; t++) {
             reduce_put(at, t, s[t]);
         }
-        workgroupBarrier();
+        reduce_wait();
         for (var t = 0u; t < 8u; t++) {
             l[t] = l[t] * shrink[t] + reduce_get(at, t);
         }
@@ -131,7 +131,7 @@ fn main(at: Invocation) {
             }
             i += 1u;
         }
-        workgroupBarrier(); // before score and the sums are written again
+        reduce_wait(); // before score and the sums are written again
     }
     var i = 0u;
     for (var pair = at.lane; pair < HEAD_DIM / 2u; pair += WG) {

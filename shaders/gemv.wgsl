@@ -85,7 +85,7 @@ fn main(at: Invocation) {
             reduce_put(at, i * 8u + 4u + j, b[i][j]);
         }
     }
-    workgroupBarrier();
+    reduce_wait();
     for (var slot = at.lane; slot < 8u * GROUPS * COLS; slot += WG) {
         let i = slot / 8u;
         let row = first + (i / COLS) * 8u + slot % 8u;

@@ -31,7 +31,7 @@ fn main(at: Invocation) {
         sum += x[first + i];
     }
     reduce_put(at, 0u, sum);
-    workgroupBarrier();
+    reduce_wait();
     let mean = reduce_get(at, 0u) / f32(count);
     var square = 0.0;
     for (var i = at.lane; i < count; i += WG) {
@@ -39,7 +39,7 @@ fn main(at: Invocation) {
         square += centred * centred;
     }
     reduce_put(at, 1u, square);
-    workgroupBarrier();
+    reduce_wait();
     let rstd = 1.0 / sqrt(reduce_get(at, 1u) / f32(count) + p.eps);
     for (var i = at.lane; i < count; i += WG) {
         let channel = at.group.x * p.channels + i / p.pixels;

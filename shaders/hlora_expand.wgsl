@@ -314,7 +314,7 @@ fn main(at: Invocation) {
             reduce_put(at, i * 8u + 4u + j, back[i][j]);
         }
     }
-    workgroupBarrier();
+    reduce_wait();
 
     if (EPILOGUE == 2u) {
         for (var item = at.lane; item < 2u * GROUPS * COLS; item += WG) {

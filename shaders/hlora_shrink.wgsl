@@ -103,11 +103,11 @@ fn main(at: Invocation) {
             }
             reduce_put(at, c, square);
         }
-        workgroupBarrier();
+        reduce_wait();
         for (var c = at.lane; c < COLS; c += WG) {
             rstd[c] = 1.0 / sqrt(reduce_get(at, c) / p.width + p.eps);
         }
-        workgroupBarrier();
+        reduce_wait();
         let share = (vecs + at.groups.x - 1u) / at.groups.x;
         let end = min((at.group.x + 1u) * share, vecs);
         for (var k = at.group.x * share + at.lane; k < end; k += WG) {
@@ -175,7 +175,7 @@ fn main(at: Invocation) {
             }
         }
     }
-    workgroupBarrier();
+    reduce_wait();
     for (var slot = at.lane; slot < ROWS * COLS; slot += WG) {
         let row = first + slot % ROWS;
         if (row < end) {

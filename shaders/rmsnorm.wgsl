@@ -25,7 +25,7 @@ fn main(at: Invocation) {
         square += dot(x[start + k], x[start + k]);
     }
     reduce_put(at, 0u, square);
-    workgroupBarrier();
+    reduce_wait();
     let rstd = 1.0 / sqrt(reduce_get(at, 0u) / p.width + p.eps);
     for (var k = at.lane; k < p.vecs; k += WG) {
         h[at.group.x * p.vecs + k] = x[start + k] * rstd * gamma[k];

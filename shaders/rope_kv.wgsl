@@ -88,7 +88,7 @@ fn main(at: Invocation) {
         largest = max(largest, abs(turned(start, d, column.position, turn)));
     }
     reduce_put_max(at, 0u, largest);
-    workgroupBarrier();
+    reduce_wait();
     // The scale is rounded to f16 first, so that what is read back is q times the same number.
     let stored = pack2x16float(vec2<f32>(reduce_get_max(at, 0u) / 127.0, 0.0));
     let scale = unpack2x16float(stored).x;

@@ -58,9 +58,9 @@ fn at_or_above(at: Invocation, base: u32, threshold: f32, top: f32, counting: bo
             sum += select(exp((logit - top) / p.temperature), 1.0, counting);
         }
     }
-    workgroupBarrier();
+    reduce_wait();
     reduce_put(at, 0u, sum);
-    workgroupBarrier();
+    reduce_wait();
     return reduce_get(at, 0u);
 }
 
@@ -94,7 +94,7 @@ fn main(at: Invocation) {
         }
         reduce_put_max(at, 0u, largest);
         reduce_put_max(at, 1u, -smallest);
-        workgroupBarrier();
+        reduce_wait();
         let top = reduce_get_max(at, 0u);
         let bottom = -reduce_get_max(at, 1u);
         threshold = bottom;
@@ -129,7 +129,7 @@ fn main(at: Invocation) {
     }
     best[at.lane] = value;
     best_index[at.lane] = index;
-    workgroupBarrier();
+    reduce_wait();
     if (at.lane == 0u) {
         for (var i = 1u; i < WG; i++) {
             if (best[i] > value || (best[i] == value && best_index[i] < index)) {

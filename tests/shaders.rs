@@ -35,6 +35,9 @@ fn every_shader_validates_with_each_reduction_and_weight_format() {
             let halves = Capabilities::SHADER_FLOAT16_IN_FLOAT32; // unpack2x16float
             let asks = match reduction {
                 Reduction::Subgroup => halves | Capabilities::SUBGROUP,
+                Reduction::OneSubgroup => {
+                    halves | Capabilities::SUBGROUP | Capabilities::SUBGROUP_BARRIER
+                }
                 Reduction::Workgroup => halves,
             };
             let info = Validator::new(ValidationFlags::all(), asks)

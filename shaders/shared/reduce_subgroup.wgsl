@@ -1,7 +1,7 @@
 // reduce: sums and maxima over a workgroup, by subgroups of any size.
-// put: every lane gives its value for a slot; then workgroupBarrier(); get: the result of a slot, on any lane.
+// put: every lane gives its value for a slot; then reduce_wait(); get: the result of a slot, on any lane.
 // Subgroups are added in their order, so the result does not depend on timing. Put before kernels that reduce.
-// team: lanes that agree on a sum or a maximum at once, without a barrier; every team of a workgroup finds the same. Here a subgroup.
+// team: lanes that agree on a sum or a maximum at once, without waiting; every team of a workgroup finds the same. Here a subgroup.
 
 struct Invocation {
     @builtin(workgroup_id) group: vec3<u32>,
@@ -17,6 +17,10 @@ override WG: u32 = 64u;
 override PARTIALS: u32 = 512u; // slots * WG
 
 var<workgroup> partial: array<f32, PARTIALS>; // [slots, WG], of which the first subgroups are used
+
+fn reduce_wait() {
+    workgroupBarrier();
+}
 
 fn reduce_put(at: Invocation, slot: u32, value: f32) {
     let sum = subgroupAdd(value);

@@ -21,17 +21,22 @@ pub enum Access {
 pub enum Reduction {
     /// By subgroups, of any size.
     Subgroup,
+    /// The workgroup is one subgroup: nobody waits for another.
+    OneSubgroup,
     /// Through shared memory.
     Workgroup,
 }
 
 impl Reduction {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Subgroup, Self::Workgroup];
+    /// All.
+    pub const ALL: [Self; 3] = [Self::Subgroup, Self::OneSubgroup, Self::Workgroup];
 
     fn text(self) -> &'static str {
         match self {
             Self::Subgroup => include_str!("../../../shaders/shared/reduce_subgroup.wgsl"),
+            Self::OneSubgroup => {
+                include_str!("../../../shaders/shared/reduce_one_subgroup.wgsl")
+            }
             Self::Workgroup => include_str!("../../../shaders/shared/reduce_workgroup.wgsl"),
         }
     }

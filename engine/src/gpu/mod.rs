@@ -81,6 +81,8 @@ pub struct Gpu {
     pub tuning: Tuning,
     /// Bytes it can give us, where that is known.
     pub memory: Option<u64>,
+    /// Lanes of every subgroup, where they are as many in all of them and can wait for each other.
+    subgroup_size: Option<u32>,
     /// Pipelines of earlier runs.
     kept: Option<Arc<KeptPipelines>>,
     pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
@@ -117,7 +119,10 @@ impl Gpu {
                 Reduction::Workgroup
             },
         };
+        let one_size = info.subgroup_min_size == info.subgroup_max_size
+            && device.features().contains(wgpu::Features::SUBGROUP_BARRIER);
         Self {
+            subgroup_size: one_size.then_some(info.subgroup_max_size),
             kept: KeptPipelines::of(&device, &info).map(Arc::new),
             device,
             queue,
@@ -138,6 +143,7 @@ impl Gpu {
             burn: self.burn.clone(),
             tuning,
             memory: self.memory,
+            subgroup_size: self.subgroup_size,
             kept: self.kept.clone(),
             pipelines: Mutex::new(HashMap::new()),
         }
@@ -292,13 +298,24 @@ impl Gpu {
             .clone()
     }
 
+    /// How a workgroup of this size adds up.
+    fn reduction(&self, constants: &[(&'static str, f64)]) -> Reduction {
+        let lanes = constants.iter().find(|(name, _)| *name == "WG");
+        match (self.tuning.reduction, lanes, self.subgroup_size) {
+            (Reduction::Subgroup, Some((_, lanes)), Some(size)) if *lanes == f64::from(size) => {
+                Reduction::OneSubgroup
+            }
+            (chosen, ..) => chosen,
+        }
+    }
+
     fn compile(
         &self,
         shader: &'static Shader,
         format: Format,
         constants: &[(&'static str, f64)],
     ) -> wgpu::ComputePipeline {
-        let text = shader.text(self.tuning.reduction, format);
+        let text = shader.text(self.reduction(constants), format);
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(shader.stem),
             source: wgpu::ShaderSource::Wgsl(text.into()),
