@@ -10,7 +10,6 @@ use super::record::{Record, codes_text};
 use super::records::Records;
 use crate::error::Error;
 use crate::model::{HealthGpt, ModelError};
-use crate::training::examples::encode;
 
 /// The records with the codes of this model's image encoder in place of their target pictures, or beside them if
 /// `keep_targets`. Every picture is encoded once. `on_record` gets records done and in all, and may stop the work.
@@ -45,7 +44,7 @@ pub fn with_codes(
                         model: model.layout.manifest.name.clone(),
                         task: "codes of pictures (it has no image encoder)".to_owned(),
                     };
-                    let codes = encode(model, &image.to_rgb8()).ok_or_else(lacking)?;
+                    let codes = model.image_codes(&image.to_rgb8())?.ok_or_else(lacking)?;
                     let text = codes_text(&codes);
                     let _ = known.insert(path, text.clone());
                     text

@@ -23,7 +23,6 @@ use crate::imaging::{ImagingError, watermark::burn_in};
 use crate::model::vqgan::to_rgb;
 use crate::model::{GenerateInput, GeneratedImage, HealthGpt, ModelError};
 use crate::task::Task;
-use crate::training::examples::encode;
 
 /// Why there is no LPIPS.
 const NO_LPIPS: &str = "absent: LPIPS needs a trained network that is not part of the program; --lpips names a folder with it";
@@ -152,12 +151,12 @@ pub fn evaluate_pictures(
                 each.map(|((item, pictures), made)| {
                     scored(model, item, pictures, made, lpips.as_ref())
                 })
-                .collect()
+                .collect::<Result<Vec<_>, ModelError>>()?
             }
             false => shared(&opening, &mut flow, &|(item, pictures), flow| {
                 let input = GenerateInput::new(&pictures.0, task, &item.instruction);
                 let made = model.generate(&input, &mut |_, _| flow())?;
-                Ok(scored(model, item, pictures, made, lpips.as_ref()))
+                scored(model, item, pictures, made, lpips.as_ref())
             })?,
         };
         for ((item, (input, target)), (row, output)) in opening.iter().zip(results) {
@@ -182,7 +181,7 @@ fn scored(
     (input, target): &(RgbImage, RgbImage),
     made: GeneratedImage,
     lpips: Option<&Lpips>,
-) -> (PictureRow, RgbImage) {
+) -> Result<(PictureRow, RgbImage), ModelError> {
     let true_levels = levels(target);
     let row = PictureRow {
         id: item.id.clone(),
@@ -191,12 +190,12 @@ fn scored(
         modality: item.modality.clone(),
         scores: Scores::of(&levels(made.unmarked()), &true_levels),
         copy: Scores::of(&levels(input), &true_levels),
-        ceiling: reconstruction(model, target)
+        ceiling: reconstruction(model, target)?
             .map(|image| Scores::of(&levels(&image), &true_levels)),
         lpips: lpips.map(|network| network.distance(&at_side(made.unmarked()), &at_side(target))),
         secs: made.secs,
     };
-    (row, made.unmarked().clone())
+    Ok((row, made.unmarked().clone()))
 }
 
 fn summarise(rows: &[PictureRow], task: Task) -> Option<PictureSummary> {
@@ -236,10 +235,12 @@ fn summarise(rows: &[PictureRow], task: Task) -> Option<PictureSummary> {
 }
 
 /// The picture through the model's own codes; `None` without an image decoder.
-fn reconstruction(model: &HealthGpt, target: &RgbImage) -> Option<RgbImage> {
-    let (vqgan, _) = model.vqgan.as_ref()?;
-    let codes = encode(model, target)?;
-    Some(to_rgb(vqgan.decode(vqgan.latents(&codes, &model.device))))
+fn reconstruction(model: &HealthGpt, target: &RgbImage) -> Result<Option<RgbImage>, ModelError> {
+    let (Some((vqgan, _)), Some(codes)) = (&model.vqgan, model.image_codes(target)?) else {
+        return Ok(None);
+    };
+    let latents = vqgan.latents(&codes, &model.device);
+    Ok(Some(to_rgb(vqgan.decode(latents))))
 }
 
 fn items(

@@ -5,6 +5,7 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
@@ -24,6 +25,7 @@ use super::sampler::Sampling;
 use super::tokenizer::{StreamDecoder, Tokenizer};
 use super::vqgan::{Vqgan, weights_file};
 use crate::device::kernels_on;
+use crate::gpu::vq_lookup::VqLookup;
 use crate::gpu::{Format, GpuError};
 use crate::task::Task;
 
@@ -53,6 +55,8 @@ pub struct HealthGpt {
     pub unused: Vec<String>,
     /// Parameters by part (`vision tower`, `language model`, `plug-in NAME`), under the names that they have in files.
     pub params: Vec<(String, Vec<NamedParam>)>,
+    /// The image encoder's last step on a GPU, made when it is first needed.
+    pub(super) lookup: OnceLock<VqLookup>,
 }
 
 /// A question with its pictures.
@@ -209,6 +213,7 @@ impl HealthGpt {
             device: device.clone(),
             unused,
             params,
+            lookup: OnceLock::new(),
         })
     }
 

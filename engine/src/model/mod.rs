@@ -16,6 +16,7 @@ pub mod expected_code;
 pub(crate) mod fused;
 mod generate;
 mod healthgpt;
+mod image_codes;
 pub mod initializer;
 mod kv_cache;
 pub mod layers;

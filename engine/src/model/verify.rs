@@ -431,6 +431,10 @@ impl Verifier<'_> {
             .map(|tensor| tensor.to_i64())
             .unwrap_or_default();
         self.exact("vq", "encode.indices", &got, &want);
+        // As the program finds them: on a GPU by a kernel of its own.
+        let codes = self.model.image_codes(&self.image)?.unwrap_or_default();
+        let codes: Vec<i64> = codes.into_iter().map(i64::from).collect();
+        self.exact("vq", "encode.indices by lookup", &codes, &want);
         Ok(())
     }
 }

@@ -2,14 +2,12 @@
 
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
 
 use super::augment::{Motion, toned};
 use super::error::TrainError;
 use crate::dataset::{Record, RecordTask, Records, Speaker};
 use crate::model::HealthGpt;
-use crate::model::preprocess::vqgan_pixels;
 use crate::model::prompt::{PromptPiece, pieces};
 use crate::model::random::Random;
 use crate::task::Task;
@@ -127,7 +125,8 @@ pub fn example(
     let (prompt, targets, counted) = if generates {
         let codes = match &target {
             Some(target) => {
-                encode(model, target).ok_or_else(|| refused("the model has no image decoder"))?
+                let codes = model.image_codes(target)?;
+                codes.ok_or_else(|| refused("the model has no image decoder"))?
             }
             None => written_codes(answer).ok_or_else(|| refused("the answer holds no codes"))?,
         };
@@ -168,15 +167,6 @@ pub fn example(
         targets,
         counted,
     })
-}
-
-/// The VQ codes of a picture, row by row.
-pub fn encode(model: &HealthGpt, image: &RgbImage) -> Option<Vec<u32>> {
-    let (vqgan, config) = model.vqgan.as_ref()?;
-    let side = config.resolution;
-    let pixels = TensorData::new(vqgan_pixels(image, side), [1, 3, side, side]);
-    let device: &Device = &model.device;
-    Some(vqgan.encode(Tensor::from_data(pixels, device)))
 }
 
 /// `<idx_5><idx_0>...` to numbers.
