@@ -8,6 +8,7 @@ mod choosing;
 mod kept;
 mod products;
 mod small;
+mod tuner;
 
 use std::sync::OnceLock;
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use burn::tensor::wgpu::WgpuSetup;
 use burn::tensor::{Device, DeviceKind};
 
-use crate::gpu::{Gpu, SharedGpu};
+use crate::gpu::{Gpu, SharedGpu, tuner};
 
 /// Where tensors live, and why.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -257,13 +257,19 @@ fn gpu(info: &wgpu::AdapterInfo) -> Result<Device, NoAdapter> {
         Device::wgpu_options()
             .device_kind(kind)
             .init_with_setup()
-            .map(|(device, setup)| {
-                let gpu = Gpu::new(device.clone(), &setup.adapter, setup.device, setup.queue);
-                (device, Arc::new(gpu))
-            })
             .map_err(|error| NoAdapter(error.to_string()))
+            .and_then(|(device, setup)| {
+                let gpu = Gpu::new(device.clone(), &setup.adapter, setup.device, setup.queue);
+                Ok((device, with_workgroups(gpu)?))
+            })
     });
     started.clone().map(|(device, _)| device)
+}
+
+/// A GPU that does not even multiply a matrix is none.
+fn with_workgroups(gpu: Gpu) -> Result<SharedGpu, NoAdapter> {
+    let tuned = tuner::tuned(gpu).map_err(|error| NoAdapter(error.to_string()))?;
+    Ok(Arc::new(tuned))
 }
 
 /// What our kernels run on, where `device` is the GPU that is in use now.
@@ -368,8 +374,8 @@ fn start_gpu(
     };
     let registered = Device::wgpu_options().setup(setup).init();
     let burn = registered.map_err(|error| NoAdapter(error.to_string()))?;
-    let gpu = Gpu::new(burn.clone(), adapter, device, queue);
-    Ok((burn, Arc::new(gpu)))
+    let gpu = with_workgroups(Gpu::new(burn.clone(), adapter, device, queue))?;
+    Ok((burn, gpu))
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ pub(crate) struct Bench<'a> {
 }
 
 /// Parts of the bench besides the adapter itself.
-pub const PARTS: [&str; 4] = ["products", "hlora", "decode", "stock"];
+pub const PARTS: [&str; 5] = ["workgroups", "products", "hlora", "decode", "stock"];
 
 type Part = fn(&mut Bench<'_>) -> Result<(), GpuError>;
 
@@ -126,7 +126,8 @@ pub fn bench(
     };
     let named = &bench.options.parts;
     let wanted = |name: &str| named.is_empty() || named.iter().any(|part| part == name);
-    let all: [(&str, Part); 4] = [
+    let all: [(&str, Part); 5] = [
+        ("workgroups", products::workgroups),
         ("products", products::products),
         ("hlora", hlora::variants),
         ("decode", decode::decoding),
@@ -200,8 +201,7 @@ pub(crate) enum Stopwatch {
 
 impl Stopwatch {
     fn start(gpu: &Gpu) -> Self {
-        let software = gpu.info.device_type == wgpu::DeviceType::Cpu;
-        match thread_nanoseconds().filter(|_| software) {
+        match thread_nanoseconds().filter(|_| gpu.software()) {
             Some(nanoseconds) => Self::Threads(nanoseconds),
             None => Self::Clock(Instant::now()),
         }

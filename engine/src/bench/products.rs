@@ -8,7 +8,7 @@ use crate::gpu::gemm::Gemm;
 use crate::gpu::gemv::Gemv;
 use crate::gpu::packer::{Formats, Packer};
 use crate::gpu::weights::{Cut, Matrix};
-use crate::gpu::{Format, GpuError, fma_peak};
+use crate::gpu::{Format, GpuError, fma_peak, tuner};
 use crate::model::random::Random;
 
 /// Copy bandwidth and multiply-adds.
@@ -44,6 +44,31 @@ pub fn adapter(bench: &mut Bench<'_>) -> Result<(), GpuError> {
     bench
         .report
         .add("adapter", "multiply-adds in f32", peak, "GFLOP/s", "");
+    Ok(())
+}
+
+/// What the tuner tries on an adapter that it sees for the first time.
+pub fn workgroups(bench: &mut Bench<'_>) -> Result<(), GpuError> {
+    let tried = tuner::try_all(&bench.gpu)?;
+    let own = tried.first().map_or(f64::NAN, |own| own.seconds);
+    let best = tuner::best(&tried);
+    for one in &tried {
+        let tuning = one.tuning;
+        let name = format!(
+            "{} lanes, {} units in turn, {} groups of rows",
+            tuning.lanes, tuning.span, tuning.groups
+        );
+        let note = match (best == Some(tuning), tuning == bench.gpu.tuning) {
+            (true, true) => "in use, and to be kept",
+            (true, false) => "faster than what is in use",
+            (false, true) => "in use",
+            (false, false) => "",
+        };
+        let ratio = own / one.seconds;
+        bench
+            .report
+            .add("workgroups", name, ratio, "x in use", note);
+    }
     Ok(())
 }
 

@@ -22,6 +22,11 @@ pub fn keep_pipelines_in(folder: PathBuf) {
     let _ = FOLDER.set(folder);
 }
 
+/// The folder that was named.
+pub(super) fn folder() -> Option<&'static Path> {
+    FOLDER.get().map(PathBuf::as_path)
+}
+
 /// The pipelines of one adapter with one driver.
 #[derive(Debug)]
 pub struct KeptPipelines {
@@ -34,7 +39,7 @@ pub struct KeptPipelines {
 impl KeptPipelines {
     /// Those in the folder that was named.
     pub fn of(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Option<Self> {
-        Self::in_folder(device, info, FOLDER.get()?)
+        Self::in_folder(device, info, folder()?)
     }
 
     /// Those in a folder. Nothing where the device does not give its pipelines out. A file that is damaged counts as

@@ -30,6 +30,7 @@ pub mod rmsnorm;
 pub mod rope_kv;
 pub mod sample;
 pub mod swiglu;
+pub mod tuner;
 pub mod vq_lookup;
 pub mod weights;
 
@@ -132,6 +133,11 @@ impl Gpu {
             memory: memory::adapter_memory(adapter),
             pipelines: Mutex::new(HashMap::new()),
         }
+    }
+
+    /// Does it run on the CPU?
+    pub fn software(&self) -> bool {
+        self.info.device_type == wgpu::DeviceType::Cpu
     }
 
     /// The same device with other lanes or reductions; its pipelines are its own.

@@ -124,11 +124,7 @@ impl Plan {
             .map(|_| gpu.zeros("keys and values", cache.bytes()))
             .collect::<Result<_, _>>()?;
         // A software rasteriser gains nothing from more workgroups than threads.
-        let splits = if gpu.info.device_type == wgpu::DeviceType::Cpu {
-            2
-        } else {
-            16
-        };
+        let splits = if gpu.software() { 2 } else { 16 };
         let act = Activations::new(&gpu, &config, &weights, &plugins, &cache, splits)?;
         let staging = (0..3)
             .map(|_| gpu.staging(u64::from(RING * COLUMNS) * 4))

@@ -184,7 +184,7 @@ impl Llm {
                 let rows = prompt_rows(prompt);
                 let run = PlanRun::start(held(plan), plugin.index, &rows, decoding)?;
                 // A software rasteriser multiplies as slowly as it reads.
-                let pay = run.plan.gpu.info.device_type != wgpu::DeviceType::Cpu;
+                let pay = !run.plan.gpu.software();
                 match decoding.drafts(pay) {
                     Some(drafts) => run.drafted(decoding, drafts, on_token),
                     None if decoding.chosen_on_gpu() => {

@@ -1,0 +1,209 @@
+//! Which workgroups suit an adapter: measured once on a product of a model's size, and kept on disk beside its pipelines.
+//!
+//! What is tried gives the same numbers, only sooner or later; the tests hold every kernel to that with several sizes of workgroup.
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::gemv::Gemv;
+use super::packer::{Formats, Packer};
+use super::weights::{Cut, Matrix};
+use super::{Dispatch, Format, Gpu, GpuError, Tuning, kept};
+use crate::bench::Size;
+use crate::dataset::write_atomically;
+use crate::model::random::Random;
+
+/// Raised whenever a kernel changes so much that what was kept is worth nothing.
+const VERSION: u32 = 1;
+/// A candidate must be so much faster than what the program would choose without measuring.
+const GAIN: f64 = 1.03;
+/// Columns of the widest product, whose partial sums lie in memory of the workgroup.
+const COLUMNS: u32 = 8;
+/// Rows and columns of the matrix that is multiplied: half of M3's `gate_up`, more than the caches of a GPU hold.
+const SHAPE: [usize; 2] = [8192, 3072];
+/// The same on a software adapter.
+const SMALL: [usize; 2] = [768, 1024];
+
+/// What was measured best.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    version: u32,
+    adapter: String,
+    driver: String,
+    lanes: u32,
+    span: u32,
+    groups: u32,
+}
+
+/// A tuning and its speed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tried {
+    /// The tuning.
+    pub tuning: Tuning,
+    /// Seconds of one product in q8 and one in q4.
+    pub seconds: f64,
+}
+
+impl Kept {
+    fn of(gpu: &Gpu, tuning: &Tuning) -> Self {
+        Self {
+            version: VERSION,
+            adapter: gpu.info.name.clone(),
+            driver: format!("{} {}", gpu.info.driver, gpu.info.driver_info),
+            lanes: tuning.lanes,
+            span: tuning.span,
+            groups: tuning.groups,
+        }
+    }
+
+    /// The tuning, where it was measured on this adapter with this driver and is one that would be tried today.
+    fn tuning(&self, gpu: &Gpu) -> Option<Tuning> {
+        let found = candidates(gpu).into_iter().find(|tuning| {
+            (tuning.lanes, tuning.span, tuning.groups) == (self.lanes, self.span, self.groups)
+        })?;
+        (*self == Self::of(gpu, &found)).then_some(found)
+    }
+}
+
+/// What may be tried here, the program's own choice first.
+pub fn candidates(gpu: &Gpu) -> Vec<Tuning> {
+    let limits = gpu.device.limits();
+    let lanes: &[u32] = match gpu.software() {
+        true => &[8], // one subgroup, one thread
+        false => &[32, 64, 128],
+    };
+    let mut all = vec![gpu.tuning];
+    for lanes in lanes {
+        for span in [1, 4] {
+            for groups in [1, 2] {
+                let tuning = Tuning {
+                    lanes: *lanes,
+                    span,
+                    groups,
+                    ..gpu.tuning
+                };
+                let shared = 4 * 8 * groups * COLUMNS * lanes;
+                let fits = shared <= limits.max_compute_workgroup_storage_size
+                    && *lanes <= limits.max_compute_invocations_per_workgroup;
+                if fits && !all.contains(&tuning) {
+                    all.push(tuning);
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Times every candidate.
+///
+/// # Errors
+/// [`GpuError::NoRoom`], [`GpuError::Lost`].
+pub fn try_all(gpu: &Gpu) -> Result<Vec<Tried>, GpuError> {
+    let [rows, k] = if gpu.software() { SMALL } else { SHAPE };
+    let x = gpu.floats("x", &vec![0.5; k])?;
+    let y = gpu.zeros("y", 4 * rows as u64)?;
+    let config = Size::QUICK.config();
+    let mut matrices: Vec<Matrix> = Vec::new();
+    for format in [Format::Q8, Format::Q4] {
+        let packer = Packer {
+            gpu,
+            formats: Formats::of(format),
+            config: &config,
+            vocabulary: (0, 0),
+        };
+        let mut random = Random(1);
+        let row: Vec<f32> = (0..k).map(|_| random.uniform() as f32 - 0.5).collect();
+        let values = |range: Range<usize>| row.repeat(range.len());
+        matrices.push(packer.matrix([rows, k], format, Cut::Rows, None, &values)?);
+    }
+    let mut tried = Vec::new();
+    for tuning in candidates(gpu) {
+        let tuned = gpu.tuned(tuning);
+        let shards = matrices.iter().flat_map(|matrix| &matrix.shards);
+        let dispatches = shards.map(|shard| {
+            let product = Gemv {
+                shard,
+                from: 0,
+                rows: shard.rows,
+                row0: shard.row0,
+                y_stride: 0,
+                columns: 1,
+                add: false,
+            };
+            product.dispatch(&tuned, &x, &y)
+        });
+        let once: Vec<Dispatch> = dispatches.collect::<Result<_, _>>()?;
+        let list: Vec<Dispatch> = std::iter::repeat_n(once, 4).flatten().collect();
+        let mut least = f64::MAX;
+        for round in 0..4 {
+            let started = Instant::now();
+            gpu.wait(gpu.submit(&list))?;
+            // The first round compiles and warms.
+            if round > 0 {
+                least = least.min(started.elapsed().as_secs_f64() / 4.0);
+            }
+        }
+        tried.push(Tried {
+            tuning,
+            seconds: least,
+        });
+    }
+    Ok(tried)
+}
+
+/// The fastest, or the first, which is the program's own choice, where none is faster by [`GAIN`].
+pub fn best(tried: &[Tried]) -> Option<Tuning> {
+    let own = tried.first()?;
+    let fastest = tried
+        .iter()
+        .min_by(|a, b| a.seconds.total_cmp(&b.seconds))?;
+    let chosen = match fastest.seconds * GAIN < own.seconds {
+        true => fastest,
+        false => own,
+    };
+    Some(chosen.tuning)
+}
+
+/// The adapter with the workgroups that suit it: as they were kept, or measured now (some two seconds) and kept. A software adapter's are
+/// known, and are left alone.
+///
+/// # Errors
+/// As [`try_all`].
+pub fn tuned(gpu: Gpu) -> Result<Gpu, GpuError> {
+    match kept::folder() {
+        Some(folder) if !gpu.software() => tuned_in(gpu, folder),
+        _ => Ok(gpu),
+    }
+}
+
+/// The same with what is kept in a folder.
+///
+/// # Errors
+/// As [`try_all`].
+pub fn tuned_in(gpu: Gpu, folder: &Path) -> Result<Gpu, GpuError> {
+    let path = path(&gpu, folder);
+    let kept = fs::read(&path).ok();
+    let kept = kept.and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
+    if let Some(tuning) = kept.and_then(|kept| kept.tuning(&gpu)) {
+        return Ok(gpu.tuned(tuning));
+    }
+    let Some(tuning) = best(&try_all(&gpu)?) else {
+        return Ok(gpu);
+    };
+    let text = serde_json::to_vec(&Kept::of(&gpu, &tuning)).unwrap_or_default();
+    // What cannot be kept is measured again by the next start.
+    let _ = write_atomically(&path, &text);
+    Ok(gpu.tuned(tuning))
+}
+
+fn path(gpu: &Gpu, folder: &Path) -> PathBuf {
+    let info = &gpu.info;
+    folder.join(format!(
+        "workgroups-{:04x}-{:04x}.json",
+        info.vendor, info.device
+    ))
+}
