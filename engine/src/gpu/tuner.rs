@@ -44,7 +44,7 @@ pub struct Kept {
 pub struct Tried {
     /// The tuning.
     pub tuning: Tuning,
-    /// Seconds of one product in q8 and one in q4.
+    /// Seconds of products in q8 and q4, with one column and with eight.
     pub seconds: f64,
 }
 
@@ -104,8 +104,8 @@ pub fn candidates(gpu: &Gpu) -> Vec<Tuning> {
 /// [`GpuError::NoRoom`], [`GpuError::Lost`].
 pub fn try_all(gpu: &Gpu) -> Result<Vec<Tried>, GpuError> {
     let [rows, k] = if gpu.software() { SMALL } else { SHAPE };
-    let x = gpu.floats("x", &vec![0.5; k])?;
-    let y = gpu.zeros("y", 4 * rows as u64)?;
+    let x = gpu.floats("x", &vec![0.5; COLUMNS as usize * k])?;
+    let y = gpu.zeros("y", 4 * u64::from(COLUMNS) * rows as u64)?;
     let config = Size::QUICK.config();
     let mut matrices: Vec<Matrix> = Vec::new();
     for format in [Format::Q8, Format::Q4] {
@@ -124,14 +124,16 @@ pub fn try_all(gpu: &Gpu) -> Result<Vec<Tried>, GpuError> {
     for tuning in candidates(gpu) {
         let tuned = gpu.tuned(tuning);
         let shards = matrices.iter().flat_map(|matrix| &matrix.shards);
-        let dispatches = shards.map(|shard| {
+        // A driver may unroll the loops over one column and leave those over eight in memory.
+        let each = shards.flat_map(|shard| [1, COLUMNS].map(|columns| (shard, columns)));
+        let dispatches = each.map(|(shard, columns)| {
             let product = Gemv {
                 shard,
                 from: 0,
                 rows: shard.rows,
                 row0: shard.row0,
-                y_stride: 0,
-                columns: 1,
+                y_stride: rows as u32,
+                columns,
                 add: false,
             };
             product.dispatch(&tuned, &x, &y)
