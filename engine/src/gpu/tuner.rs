@@ -157,7 +157,7 @@ pub fn try_all(gpu: &Gpu) -> Result<Vec<Tried>, GpuError> {
     Ok(tried)
 }
 
-/// The fastest, or the first, which is the program's own choice, where none is faster by [`GAIN`].
+/// The fastest, or the first, which is the program's own choice, where none is faster by 3 %.
 pub fn best(tried: &[Tried]) -> Option<Tuning> {
     let own = tried.first()?;
     let fastest = tried
