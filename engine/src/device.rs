@@ -266,7 +266,7 @@ fn gpu(info: &wgpu::AdapterInfo) -> Result<Device, NoAdapter> {
     started.clone().map(|(device, _)| device)
 }
 
-/// A GPU that does not even multiply a matrix is none.
+/// A GPU that is lost while a matrix is multiplied is none.
 fn with_workgroups(gpu: Gpu) -> Result<SharedGpu, NoAdapter> {
     let tuned = tuner::tuned(gpu).map_err(|error| NoAdapter(error.to_string()))?;
     Ok(Arc::new(tuned))

@@ -1,5 +1,6 @@
-// reduce: sums and maxima over a workgroup that is one subgroup, as on a software adapter. There a barrier of the workgroup makes the
+// reduce: sums and maxima over a workgroup that is one subgroup of a software adapter. There a barrier of the workgroup makes the
 // shader a coroutine, and what is alive across it lies in memory: loops around or after one take up to twice the time.
+// Not for a GPU: subgroupBarrier does not order the workgroup's memory; here one thread runs all lanes step by step.
 // put: every lane gives its value for a slot; then reduce_wait(); get: the result of a slot, on any lane. Put before kernels that reduce.
 // team: lanes that agree on a sum or a maximum at once, without waiting; every team of a workgroup finds the same. Here all of them.
 

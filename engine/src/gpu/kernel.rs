@@ -21,7 +21,7 @@ pub enum Access {
 pub enum Reduction {
     /// By subgroups, of any size.
     Subgroup,
-    /// The workgroup is one subgroup: nobody waits for another.
+    /// The workgroup is one subgroup, which one thread runs step by step: nobody waits for another.
     OneSubgroup,
     /// Through shared memory.
     Workgroup,

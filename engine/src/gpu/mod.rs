@@ -82,7 +82,7 @@ pub struct Gpu {
     pub tuning: Tuning,
     /// Bytes it can give us, where that is known.
     pub memory: Option<u64>,
-    /// Lanes of every subgroup, where they are as many in all of them and can wait for each other.
+    /// Lanes of every subgroup of a software adapter, where they are as many in all of them and can wait for each other.
     subgroup_size: Option<u32>,
     /// Pipelines of earlier runs.
     kept: Option<Arc<KeptPipelines>>,
@@ -120,7 +120,10 @@ impl Gpu {
                 Reduction::Workgroup
             },
         };
-        let one_size = info.subgroup_min_size == info.subgroup_max_size
+        // Only there: one thread runs a subgroup step by step. naga's `subgroupBarrier` puts nothing in order that other lanes wrote to
+        // the workgroup's memory, and a GPU may need that.
+        let one_size = software
+            && info.subgroup_min_size == info.subgroup_max_size
             && device.features().contains(wgpu::Features::SUBGROUP_BARRIER);
         Self {
             subgroup_size: one_size.then_some(info.subgroup_max_size),

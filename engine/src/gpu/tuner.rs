@@ -174,7 +174,7 @@ pub fn best(tried: &[Tried]) -> Option<Tuning> {
 /// known, and are left alone.
 ///
 /// # Errors
-/// As [`try_all`].
+/// [`GpuError::Lost`].
 pub fn tuned(gpu: Gpu) -> Result<Gpu, GpuError> {
     match kept::folder() {
         Some(folder) if !gpu.software() => tuned_in(gpu, folder),
@@ -185,7 +185,7 @@ pub fn tuned(gpu: Gpu) -> Result<Gpu, GpuError> {
 /// The same with what is kept in a folder.
 ///
 /// # Errors
-/// As [`try_all`].
+/// [`GpuError::Lost`].
 pub fn tuned_in(gpu: Gpu, folder: &Path) -> Result<Gpu, GpuError> {
     let path = path(&gpu, folder);
     let kept = fs::read(&path).ok();
@@ -193,7 +193,12 @@ pub fn tuned_in(gpu: Gpu, folder: &Path) -> Result<Gpu, GpuError> {
     if let Some(tuning) = kept.and_then(|kept| kept.tuning(&gpu)) {
         return Ok(gpu.tuned(tuning));
     }
-    let Some(tuning) = best(&try_all(&gpu)?) else {
+    let tried = match try_all(&gpu) {
+        // Busy with something else: a later start measures.
+        Err(GpuError::NoRoom { .. }) => return Ok(gpu),
+        tried => tried?,
+    };
+    let Some(tuning) = best(&tried) else {
         return Ok(gpu);
     };
     let text = serde_json::to_vec(&Kept::of(&gpu, &tuning)).unwrap_or_default();
