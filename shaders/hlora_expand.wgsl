@@ -8,7 +8,9 @@
 // override HLORA: false where no plug-in sits.  override PLUGIN_Q8: B is q8.  override COLS: columns, 1 to 8.
 // override KV_F32: the cache is f32 instead of f16 (a q8 cache needs rope_kv, which sees whole rows).
 // override EXPERTS and PER_EXPERT: experts, and how many of the rank each has.
-// override B_SPAN: units of B that a lane takes one after the other: 1, 2 or 4 of a block.
+// override B_SPAN: units of B that a lane takes one after the other: 1, 2 or 4 of a block.  override ROUNDS: how often, until all have theirs.
+// override ROLLED: rows of B and the reduction are one loop over pairs of rows, never unrolled (for a software adapter: there code
+// that runs once is fetched as slowly as two or three times that much in a loop).
 // override BIAS: false where there is none.  override SPAN: units that a lane takes one after the other, 1 or 4 (a block).
 // override GROUPS: groups of 8 rows that share a reading of h, 1 or 2.
 // binding 0   p        sizes                                                        uniform
@@ -59,6 +61,8 @@ override GROUPS: u32 = 1u;
 override EXPERTS: u32 = 1u;
 override PER_EXPERT: u32 = 1u;
 override B_SPAN: u32 = 1u;
+override ROUNDS: u32 = 1u;
+override ROLLED: bool = false;
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(3) var<storage, read> h: array<vec4<f32>>;
@@ -81,6 +85,12 @@ struct Router { top: f32, inverse: f32 }
 
 fn router(at: Invocation, c: u32) -> Router {
     let first = c * (p.rank + EXPERTS) + p.rank;
+    if (EXPERTS <= team_size(at)) {
+        let e = team_lane(at);
+        let logit = z[first + min(e, EXPERTS - 1u)];
+        let top = team_max(logit);
+        return Router(top, 1.0 / team_sum(select(0.0, exp(logit - top), e < EXPERTS)));
+    }
     var top = z[first];
     for (var e = team_lane(at); e < EXPERTS; e += team_size(at)) {
         top = max(top, z[first + e]);
@@ -131,14 +141,18 @@ fn gates(c: u32, u: u32, r: Router) -> Unit {
         vec4<f32>(gate(c, j + 4u, r), gate(c, j + 5u, r), gate(c, j + 6u, r), gate(c, j + 7u, r)));
 }
 
+// Those of a lane's unit after the first round, of which the last lanes may have none.
+fn later_gates(at: Invocation, c: u32, round: u32, i: u32, r: Router) -> Unit {
+    let u = (round * WG + at.lane) * B_SPAN + i;
+    if (u < p.b_units) {
+        return gates(c, u, r);
+    }
+    return Unit();
+}
+
 fn w_scales(row: u32, u: u32) -> vec4<f32> {
     return vec4<f32>(weight_scale(within(row) * p.units + u), weight_scale(within(row + 1u) * p.units + u),
         weight_scale(within(row + 2u) * p.units + u), weight_scale(within(row + 3u) * p.units + u));
-}
-
-fn b_scales(row: u32, u: u32) -> vec4<f32> {
-    return vec4<f32>(b_scale_of(within(row) * p.b_units + u), b_scale_of(within(row + 1u) * p.b_units + u),
-        b_scale_of(within(row + 2u) * p.b_units + u), b_scale_of(within(row + 3u) * p.b_units + u));
 }
 
 // A unit of each of four rows from `row` on.
@@ -147,11 +161,6 @@ struct Rows { w0: Unit, w1: Unit, w2: Unit, w3: Unit }
 fn w_rows(row: u32, u: u32) -> Rows {
     return Rows(weight_unit(within(row) * p.units + u), weight_unit(within(row + 1u) * p.units + u),
         weight_unit(within(row + 2u) * p.units + u), weight_unit(within(row + 3u) * p.units + u));
-}
-
-fn b_rows(row: u32, u: u32) -> Rows {
-    return Rows(b_unit(within(row) * p.b_units + u), b_unit(within(row + 1u) * p.b_units + u),
-        b_unit(within(row + 2u) * p.b_units + u), b_unit(within(row + 3u) * p.b_units + u));
 }
 
 fn dots(w: Rows, lo: vec4<f32>, hi: vec4<f32>) -> vec4<f32> {
@@ -278,40 +287,58 @@ fn main(at: Invocation) {
             }
         }
     }
+    // What a lane's units of B are multiplied by in the first round, by unit and column: nothing where there are fewer units than lanes.
+    var routers = array<Router, 8>();
+    var routed = array<Unit, 32>();
     if (HLORA) {
-        var routers = array<Router, 8>();
         for (var c = 0u; c < COLS; c++) {
             routers[c] = router(at, c);
-        }
-        for (var block = at.lane * B_SPAN; block < p.b_units; block += WG * B_SPAN) {
-            var s = array<vec4<f32>, 2>();
-            var t = array<vec4<f32>, 2>();
-            for (var g = 0u; g < GROUPS; g++) {
-                let r = first_of(group + g);
-                s[g] = b_scales(r, block);
-                t[g] = b_scales(r + distance, block);
-            }
-            for (var u = block; u < block + B_SPAN; u++) {
-                var routed = array<Unit, 8>();
-                for (var c = 0u; c < COLS; c++) {
-                    routed[c] = gates(c, u, routers[c]);
-                }
-                for (var g = 0u; g < GROUPS; g++) {
-                    let r = first_of(group + g);
-                    let near = b_rows(r, u);
-                    let far = b_rows(r + distance, u);
-                    for (var c = 0u; c < COLS; c++) {
-                        front[g * COLS + c] += s[g] * dots(near, routed[c].lo, routed[c].hi);
-                        back[g * COLS + c] += t[g] * dots(far, routed[c].lo, routed[c].hi);
-                    }
+            for (var i = 0u; i < B_SPAN; i++) {
+                let u = at.lane * B_SPAN + i;
+                if (u < p.b_units) {
+                    routed[i * COLS + c] = gates(c, u, routers[c]);
                 }
             }
         }
     }
-    for (var i = 0u; i < GROUPS * COLS; i++) {
-        for (var j = 0u; j < 4u; j++) {
-            reduce_put(at, i * 8u + j, front[i][j]);
-            reduce_put(at, i * 8u + 4u + j, back[i][j]);
+    // There is one workgroup in y, which no compiler can know. (Mesa compiles a loop anew for each value that a uniform gives its end.)
+    let pairs = select(4u * GROUPS, 4u * GROUPS * at.groups.y, ROLLED);
+    for (var pair = 0u; pair < pairs; pair++) {
+        let g = pair / 4u;
+        let far = pair / 2u % 2u == 1u;
+        let second = pair % 2u == 1u;
+        var sums = array<vec2<f32>, 8>();
+        for (var c = 0u; c < COLS; c++) {
+            var four = select(front[c], back[c], far);
+            if (GROUPS == 2u && g == 1u) {
+                four = select(front[COLS + c], back[COLS + c], far);
+            }
+            sums[c] = select(four.xy, four.zw, second);
+        }
+        if (HLORA) {
+            let row = first_of(group + g) + select(0u, distance, far) + select(0u, 2u, second);
+            let row0 = within(row) * p.b_units;
+            let row1 = within(row + 1u) * p.b_units;
+            for (var round = 0u; round < ROUNDS; round++) {
+                let block = min((round * WG + at.lane) * B_SPAN, p.b_units - B_SPAN);
+                let s = vec2<f32>(b_scale_of(row0 + block), b_scale_of(row1 + block));
+                for (var i = 0u; i < B_SPAN; i++) {
+                    let w0 = b_unit(row0 + block + i);
+                    let w1 = b_unit(row1 + block + i);
+                    for (var c = 0u; c < COLS; c++) {
+                        var z = routed[i * COLS + c];
+                        if (round > 0u) {
+                            z = later_gates(at, c, round, i, routers[c]);
+                        }
+                        sums[c] += s * vec2<f32>(unit_dot(w0, z.lo, z.hi), unit_dot(w1, z.lo, z.hi));
+                    }
+                }
+            }
+        }
+        for (var c = 0u; c < COLS; c++) {
+            let slot = (g * COLS + c) * 8u + pair % 4u * 2u;
+            reduce_put(at, slot, sums[c].x);
+            reduce_put(at, slot + 1u, sums[c].y);
         }
     }
     reduce_wait();

@@ -169,6 +169,11 @@ impl Expand<'_> {
             ("SPAN", f64::from(gpu.tuning.span)),
             ("GROUPS", f64::from(shared)),
             ("B_SPAN", f64::from(b_span)),
+            (
+                "ROUNDS",
+                f64::from(b_units.div_ceil(gpu.tuning.lanes * b_span)),
+            ),
+            ("ROLLED", flag(gpu.one_subgroup(gpu.tuning.lanes))),
             ("EXPERTS", f64::from(experts)),
             ("PER_EXPERT", f64::from((rank / experts).max(1))),
         ];

@@ -307,14 +307,18 @@ impl Gpu {
             .clone()
     }
 
+    /// A workgroup of this size is one subgroup of a software adapter.
+    fn one_subgroup(&self, lanes: u32) -> bool {
+        self.tuning.reduction == Reduction::Subgroup && self.subgroup_size == Some(lanes)
+    }
+
     /// How a workgroup of this size adds up.
     fn reduction(&self, constants: &[(&'static str, f64)]) -> Reduction {
         let lanes = constants.iter().find(|(name, _)| *name == "WG");
-        match (self.tuning.reduction, lanes, self.subgroup_size) {
-            (Reduction::Subgroup, Some((_, lanes)), Some(size)) if *lanes == f64::from(size) => {
-                Reduction::OneSubgroup
-            }
-            (chosen, ..) => chosen,
+        if lanes.is_some_and(|(_, lanes)| self.one_subgroup(*lanes as u32)) {
+            Reduction::OneSubgroup
+        } else {
+            self.tuning.reduction
         }
     }
 
