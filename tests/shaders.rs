@@ -38,6 +38,12 @@ fn every_shader_validates_with_each_reduction_and_weight_format() {
                 Reduction::OneSubgroup => {
                     halves | Capabilities::SUBGROUP | Capabilities::SUBGROUP_BARRIER
                 }
+                Reduction::Workgroup if !shader.first.is_empty() => {
+                    halves
+                        | Capabilities::SUBGROUP
+                        | Capabilities::SHADER_FLOAT16
+                        | Capabilities::COOPERATIVE_MATRIX
+                }
                 Reduction::Workgroup => halves,
             };
             let info = Validator::new(ValidationFlags::all(), asks)

@@ -297,8 +297,26 @@ fn expand_adds_the_routed_experts_and_ends_as_its_epilogue_says() {
 
 #[test]
 fn gemm_multiplies_many_tokens_and_takes_the_low_rank_term_along() {
-    let mut random = Random(5);
+    gemm_on(gpus().next().unwrap(), 1.0);
+}
+
+/// Where this adapter has any: Mesa's software adapter from version 25.1 on.
+#[test]
+fn matrix_units_give_what_gemm_gives_within_the_rounding_of_their_products() {
     let gpu = gpus().next().unwrap();
+    for cooperative in &gpu.cooperative {
+        let units = gpu.tuned(Tuning {
+            cooperative: Some(*cooperative),
+            ..gpu.tuning
+        });
+        // Both factors are rounded to 11 bits: each product is off by up to 2^-11 twice, which is 98 times 1e-5.
+        gemm_on(&units, if cooperative.half { 98.0 } else { 1.0 });
+    }
+}
+
+/// `factor`: by how much more than f32's rounding a product may be off.
+fn gemm_on(gpu: &Gpu, factor: f64) {
+    let mut random = Random(5);
     for (tokens, rows, k, [rank, experts], format, q8) in [
         (1, 7, 65, [8, 4], Format::F16, false),
         (65, 66, 33, [20, 4], Format::Q8, true),
@@ -355,12 +373,15 @@ fn gemm_multiplies_many_tokens_and_takes_the_low_rank_term_along() {
             k,
             rank,
         );
-        let bounds: Vec<f64> = bounds.iter().map(|x| 2.0 * x).collect();
+        let bounds: Vec<f64> = bounds.iter().map(|x| 2.0 * factor * x).collect();
         assert_close(
             &got,
             &want,
             &bounds,
-            &format!("{format:?} {tokens} x {rows} x {k}"),
+            &format!(
+                "{format:?} {tokens} x {rows} x {k}, {:?}",
+                gpu.tuning.cooperative
+            ),
         );
     }
 }

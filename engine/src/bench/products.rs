@@ -8,7 +8,7 @@ use crate::gpu::gemm::Gemm;
 use crate::gpu::gemv::Gemv;
 use crate::gpu::packer::{Formats, Packer};
 use crate::gpu::weights::{Cut, Matrix};
-use crate::gpu::{Format, GpuError, fma_peak, tuner};
+use crate::gpu::{Format, Gpu, GpuError, Tuning, fma_peak, tuner};
 use crate::model::random::Random;
 
 /// Copy bandwidth and multiply-adds.
@@ -123,21 +123,34 @@ pub fn products(bench: &mut Bench<'_>) -> Result<(), GpuError> {
                 });
                 shards.collect::<Result<Vec<_>, _>>()
             };
-            let many = matrix.shards.iter().map(|shard| {
-                let product = Gemm {
-                    shard,
-                    index: 0,
-                    low_rank: None,
-                    from: 0,
-                    rows: shard.rows,
-                    row0: shard.row0,
-                    y_stride: *rows as u32,
-                    tokens: tokens as u32,
-                    add: false,
-                };
-                product.dispatch(gpu, &x, &x, &y)
+            let many = |gpu: &Gpu| {
+                let shards = matrix.shards.iter().map(|shard| {
+                    let product = Gemm {
+                        shard,
+                        index: 0,
+                        low_rank: None,
+                        from: 0,
+                        rows: shard.rows,
+                        row0: shard.row0,
+                        y_stride: *rows as u32,
+                        tokens: tokens as u32,
+                        add: false,
+                    };
+                    product.dispatch(gpu, &x, &x, &y)
+                });
+                shards.collect::<Result<Vec<_>, _>>()
+            };
+            // Plainly, and with each of the adapter's matrix units.
+            let kinds: Vec<_> = std::iter::once(None)
+                .chain(gpu.cooperative.iter().copied().map(Some))
+                .collect();
+            let gemms = kinds.iter().map(|cooperative| {
+                many(&gpu.tuned(Tuning {
+                    cooperative: *cooperative,
+                    ..gpu.tuning
+                }))
             });
-            let many = many.collect::<Result<Vec<_>, _>>()?;
+            let gemms = gemms.collect::<Result<Vec<_>, _>>()?;
             let seconds = bench.seconds(&[columns(1)?, columns(8)?], 2)?;
             let weights = (rows * k) as f64;
             let bytes = (rows * format.row_bytes(*k)) as f64;
@@ -158,13 +171,23 @@ pub fn products(bench: &mut Bench<'_>) -> Result<(), GpuError> {
                     gain,
                 );
             }
-            let seconds = bench.seconds(&[many], 1)?;
-            if let [many] = seconds.as_slice() {
-                let speed = 2.0 * weights * tokens as f64 / many;
+            let seconds = bench.seconds(&gemms, 1)?;
+            for (cooperative, seconds) in kinds.iter().zip(&seconds) {
+                let speed = 2.0 * weights * tokens as f64 / seconds;
                 let note = format!("{:.1} % of the multiply-adds", 100.0 * speed / peak);
+                let name = match cooperative {
+                    None => shape.clone(),
+                    Some(units) => {
+                        format!(
+                            "{shape}, matrix units of {0} x {0} {1}",
+                            units.side,
+                            if units.half { "f16" } else { "f32" }
+                        )
+                    }
+                };
                 bench
                     .report
-                    .add("gemm, 64 tokens", &shape, speed / 1e9, "GFLOP/s", note);
+                    .add("gemm, 64 tokens", name, speed / 1e9, "GFLOP/s", note);
             }
         }
     }

@@ -8,6 +8,7 @@ use super::{Dispatch, Gpu, GpuError};
 /// The shader.
 pub static SHADER: Shader = Shader {
     stem: "attention_combine",
+    first: "",
     source: include_str!("../../../shaders/attention_combine.wgsl"),
     reduces: false,
     weights: false,

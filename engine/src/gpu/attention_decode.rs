@@ -8,6 +8,7 @@ use super::{Dispatch, Gpu, GpuError};
 /// The shader.
 pub static SHADER: Shader = Shader {
     stem: "attention_decode",
+    first: "",
     source: include_str!("../../../shaders/attention_decode.wgsl"),
     reduces: true,
     weights: false,

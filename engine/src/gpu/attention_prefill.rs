@@ -9,6 +9,7 @@ use super::{Dispatch, Gpu, GpuError};
 /// The shader.
 pub static SHADER: Shader = Shader {
     stem: "attention_prefill",
+    first: "",
     source: include_str!("../../../shaders/attention_prefill.wgsl"),
     reduces: true,
     weights: false,

@@ -8,6 +8,7 @@ use super::{Dispatch, Gpu, GpuError};
 /// The shader.
 pub static SHADER: Shader = Shader {
     stem: "embed_gather",
+    first: "",
     source: include_str!("../../../shaders/embed_gather.wgsl"),
     reduces: false,
     weights: false,

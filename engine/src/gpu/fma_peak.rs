@@ -7,6 +7,7 @@ use super::{Dispatch, Gpu, GpuError};
 /// The shader.
 pub static SHADER: Shader = Shader {
     stem: "fma_peak",
+    first: "",
     source: include_str!("../../../shaders/fma_peak.wgsl"),
     reduces: false,
     weights: false,

@@ -1,4 +1,5 @@
-//! Launches `gemm.wgsl`: the frozen layer and the low-rank term for many tokens (a prompt).
+//! Launches `gemm.wgsl` or, where the adapter has matrix units, `gemm_cooperative.wgsl`: the frozen layer and the low-rank term for many
+//! tokens (a prompt).
 
 use super::kernel::{Access, Shader};
 use super::weights::{LowRank, Shard};
@@ -7,24 +8,28 @@ use super::{Dispatch, Gpu, GpuError};
 /// The shader.
 pub static SHADER: Shader = Shader {
     stem: "gemm",
+    first: "",
     source: concat!(
         include_str!("../../../shaders/gemm.wgsl"),
         include_str!("../../../shaders/shared/low_rank_rows.wgsl")
     ),
     reduces: false,
     weights: true,
-    bindings: &[
-        (0, Access::Uniform),
-        (3, Access::Read),
-        (4, Access::Read),
-        (5, Access::Read),
-        (6, Access::Read),
-        (7, Access::Read),
-        (8, Access::Write),
-    ],
+    bindings: BINDINGS,
 };
 
-/// Rows and tokens of a tile. NOTE: keep in sync with gemm.wgsl.
+/// Of this kernel and of `gemm_cooperative.wgsl`.
+pub(super) const BINDINGS: &[(u32, Access)] = &[
+    (0, Access::Uniform),
+    (3, Access::Read),
+    (4, Access::Read),
+    (5, Access::Read),
+    (6, Access::Read),
+    (7, Access::Read),
+    (8, Access::Write),
+];
+
+/// Rows and tokens of a tile. NOTE: keep in sync with gemm.wgsl and gemm_cooperative.wgsl.
 pub const TILE: u32 = 64;
 
 /// One shard for many tokens.
@@ -79,7 +84,7 @@ impl Gemm<'_> {
             self.from,
         ])?;
         let flag = |on: bool| f64::from(u8::from(on));
-        let constants = [
+        let mut constants = vec![
             ("HLORA", flag(low_rank.is_some())),
             (
                 "PLUGIN_Q8",
@@ -103,7 +108,14 @@ impl Gemm<'_> {
         ];
         buffers.extend(shard.scales.as_ref().map(|scales| (2, scales)));
         let groups = [self.rows.div_ceil(TILE), self.tokens.div_ceil(TILE), 1];
-        Ok(gpu.dispatch(&SHADER, shard.format, &constants, &buffers, groups))
+        let shader = match gpu.tuning.cooperative {
+            Some(cooperative) => {
+                constants.push(("WG", f64::from(cooperative.lanes)));
+                cooperative.shader()
+            }
+            None => &SHADER,
+        };
+        Ok(gpu.dispatch(shader, shard.format, &constants, &buffers, groups))
     }
 }
 

@@ -7,6 +7,7 @@ use super::{Dispatch, Format, Gpu, GpuError};
 /// The shader.
 pub static SHADER: Shader = Shader {
     stem: "gemv",
+    first: "",
     source: include_str!("../../../shaders/gemv.wgsl"),
     reduces: true,
     weights: true,

@@ -7,6 +7,7 @@ use super::{Dispatch, Gpu, GpuError};
 /// The shader.
 pub static SHADER: Shader = Shader {
     stem: "group_norm_silu",
+    first: "",
     source: include_str!("../../../shaders/group_norm_silu.wgsl"),
     reduces: true,
     weights: false,

@@ -7,6 +7,7 @@ use super::{Dispatch, Gpu, GpuError};
 /// The shader.
 pub static SHADER: Shader = Shader {
     stem: "hlora_expand",
+    first: "",
     source: concat!(
         include_str!("../../../shaders/hlora_expand.wgsl"),
         include_str!("../../../shaders/shared/low_rank_rows.wgsl")

@@ -7,6 +7,7 @@ use super::{Dispatch, Gpu, GpuError};
 /// The shader.
 pub static SHADER: Shader = Shader {
     stem: "hlora_gate",
+    first: "",
     source: include_str!("../../../shaders/hlora_gate.wgsl"),
     reduces: false,
     weights: false,

@@ -8,6 +8,7 @@ use super::{Dispatch, Gpu, GpuError};
 /// The shader.
 pub static SHADER: Shader = Shader {
     stem: "hlora_shrink",
+    first: "",
     source: include_str!("../../../shaders/hlora_shrink.wgsl"),
     reduces: true,
     weights: false,

@@ -47,6 +47,8 @@ impl Reduction {
 pub struct Shader {
     /// Its name without `.wgsl`, and its launcher's.
     pub stem: &'static str,
+    /// What comes ahead of everything: what is enabled, and the types that go with it.
+    pub first: &'static str,
     /// The file.
     pub source: &'static str,
     /// It calls `reduce_*`.
@@ -60,7 +62,7 @@ pub struct Shader {
 impl Shader {
     /// The whole text: the shared parts, then the file.
     pub fn text(&self, reduction: Reduction, format: Format) -> String {
-        let mut text = String::new();
+        let mut text = self.first.to_owned();
         if self.reduces {
             text.push_str(reduction.text());
         }
@@ -86,7 +88,7 @@ impl Shader {
 }
 
 /// Every compute shader, for the test that validates them.
-pub fn shaders() -> [&'static Shader; 16] {
+pub fn shaders() -> [&'static Shader; 19] {
     [
         &super::attention_combine::SHADER,
         &super::attention_decode::SHADER,
@@ -94,6 +96,9 @@ pub fn shaders() -> [&'static Shader; 16] {
         &super::embed_gather::SHADER,
         &super::fma_peak::SHADER,
         &super::gemm::SHADER,
+        &super::gemm_cooperative::F16_16,
+        &super::gemm_cooperative::F16_8,
+        &super::gemm_cooperative::F32_8,
         &super::gemv::SHADER,
         &super::group_norm_silu::SHADER,
         &super::hlora_expand::SHADER,

@@ -13,6 +13,7 @@ pub mod embed_gather;
 mod error;
 pub mod fma_peak;
 pub mod gemm;
+pub mod gemm_cooperative;
 pub mod gemv;
 pub mod group_norm_silu;
 pub mod hlora_expand;
@@ -43,6 +44,7 @@ pub use kernel::{Dispatch, shaders};
 pub use pack::Format;
 pub use plan::Plan;
 
+use gemm_cooperative::Cooperative;
 use kept::KeptPipelines;
 use kernel::{Access, Reduction, Shader};
 
@@ -63,6 +65,8 @@ pub struct Tuning {
     pub reduction: Reduction,
     /// Tokens of a prompt in one block of matrix products; 0 runs prompts eight columns at a time.
     pub prefill_tokens: u32,
+    /// Matrix units that take the products of a prompt.
+    pub cooperative: Option<Cooperative>,
     /// Largest buffer of weights.
     pub shard_bytes: u64,
 }
@@ -82,6 +86,8 @@ pub struct Gpu {
     pub tuning: Tuning,
     /// Bytes it can give us, where that is known.
     pub memory: Option<u64>,
+    /// What its matrix units multiply, the preferred first.
+    pub cooperative: Vec<Cooperative>,
     /// Lanes of every subgroup of a software adapter, where they are as many in all of them and can wait for each other.
     subgroup_size: Option<u32>,
     /// Pipelines of earlier runs.
@@ -101,7 +107,10 @@ impl Gpu {
         let subgroups = device.features().contains(wgpu::Features::SUBGROUP);
         let software = info.device_type == wgpu::DeviceType::Cpu;
         let limits = device.limits();
+        let cooperative = Cooperative::all_of(adapter, &device);
         let tuning = Tuning {
+            // A software rasteriser has them for its makers' tests.
+            cooperative: cooperative.first().copied().filter(|_| !software),
             // On a software rasteriser shared tiles lose.
             prefill_tokens: if software { 0 } else { 256 },
             shard_bytes: (128 << 20)
@@ -134,6 +143,7 @@ impl Gpu {
             burn,
             tuning,
             memory: memory::adapter_memory(adapter),
+            cooperative,
             pipelines: Mutex::new(HashMap::new()),
         }
     }
@@ -152,6 +162,7 @@ impl Gpu {
             burn: self.burn.clone(),
             tuning,
             memory: self.memory,
+            cooperative: self.cooperative.clone(),
             subgroup_size: self.subgroup_size,
             kept: self.kept.clone(),
             pipelines: Mutex::new(HashMap::new()),

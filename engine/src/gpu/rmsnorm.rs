@@ -7,6 +7,7 @@ use super::{Dispatch, Gpu, GpuError};
 /// The shader.
 pub static SHADER: Shader = Shader {
     stem: "rmsnorm",
+    first: "",
     source: include_str!("../../../shaders/rmsnorm.wgsl"),
     reduces: true,
     weights: false,

@@ -10,6 +10,7 @@ use super::{Dispatch, Gpu, GpuError};
 /// The shader.
 pub static SHADER: Shader = Shader {
     stem: "rope_kv",
+    first: "",
     source: include_str!("../../../shaders/rope_kv.wgsl"),
     reduces: true,
     weights: false,

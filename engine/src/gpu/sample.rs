@@ -8,6 +8,7 @@ use crate::model::Sampling;
 /// The shader.
 pub static SHADER: Shader = Shader {
     stem: "sample",
+    first: "",
     source: include_str!("../../../shaders/sample.wgsl"),
     reduces: true,
     weights: false,

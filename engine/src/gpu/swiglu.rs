@@ -8,6 +8,7 @@ use super::{Dispatch, Gpu, GpuError};
 /// The shader.
 pub static SHADER: Shader = Shader {
     stem: "swiglu",
+    first: "",
     source: include_str!("../../../shaders/swiglu.wgsl"),
     reduces: false,
     weights: false,

@@ -7,6 +7,7 @@ use super::{Gpu, GpuError};
 /// The shader.
 pub static SHADER: Shader = Shader {
     stem: "vq_lookup",
+    first: "",
     source: include_str!("../../../shaders/vq_lookup.wgsl"),
     reduces: false,
     weights: false,
