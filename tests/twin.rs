@@ -351,25 +351,33 @@ fn prompts_in_blocks_without_subgroups_and_in_small_shards_give_the_same_logits(
     for dir in models() {
         let twin = load(&dir, &cpu, LlmChoice::Twin(None));
         let (want, ids) = by_twin(&twin, Task::Comprehend, 2);
-        let shared = kernels_on(&device).unwrap();
-        let tuned = Arc::new(shared.tuned(Tuning {
-            reduction: Reduction::Workgroup,
-            lanes: 16,
-            prefill_tokens: 64,
-            shard_bytes: 4096,
-            ..shared.tuning
-        }));
-        let mut model = load(&dir, &device, LlmChoice::Plan(Format::F16));
-        let plan = repacked(&dir, &model, tuned);
-        model.llm = Llm::Plan(Box::new(Mutex::new(plan)));
-        let got = by_plan(&model, 0, &ids);
         let largest = want.iter().flatten().fold(0.0f32, |a, x| a.max(x.abs()));
-        let difference = worst(&got, &want);
-        assert!(
-            difference <= 2.5e-5 * largest,
-            "{}: {difference}",
-            dir.display()
-        );
+        let shared = kernels_on(&device).unwrap();
+        // Matrix units of f16 round every activation of the prompt to 11 bits; measured: 1.2e-3 to 2.9e-3 of the largest logit.
+        let units = shared.cooperative.iter().map(|units| {
+            let allowed = if units.half { 5e-3 } else { 2.5e-5 };
+            (Some(*units), allowed)
+        });
+        for (cooperative, allowed) in std::iter::once((None, 2.5e-5)).chain(units) {
+            let tuned = Arc::new(shared.tuned(Tuning {
+                reduction: Reduction::Workgroup,
+                lanes: 16,
+                prefill_tokens: 64,
+                shard_bytes: 4096,
+                cooperative,
+                ..shared.tuning
+            }));
+            let mut model = load(&dir, &device, LlmChoice::Plan(Format::F16));
+            let plan = repacked(&dir, &model, tuned);
+            model.llm = Llm::Plan(Box::new(Mutex::new(plan)));
+            let got = by_plan(&model, 0, &ids);
+            let difference = worst(&got, &want);
+            assert!(
+                difference <= allowed * largest,
+                "{}, {cooperative:?}: {difference}",
+                dir.display()
+            );
+        }
     }
 }
 

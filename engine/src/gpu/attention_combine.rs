@@ -41,8 +41,11 @@ impl Combine {
         part: &wgpu::Buffer,
         y: &wgpu::Buffer,
     ) -> Result<Dispatch, GpuError> {
-        let sizes = gpu.sizes(&[self.head_dim, self.splits, self.y_stride])?;
-        let constants = [("WG", f64::from(gpu.tuning.lanes))];
+        let sizes = gpu.sizes(&[self.head_dim, self.y_stride])?;
+        let constants = [
+            ("WG", f64::from(gpu.tuning.lanes)),
+            ("SPLITS", f64::from(self.splits)),
+        ];
         let buffers = [(0, &sizes), (1, part), (2, y)];
         let groups = [self.heads, self.columns, 1];
         Ok(gpu.dispatch(&SHADER, NO_WEIGHTS, &constants, &buffers, groups))

@@ -52,8 +52,11 @@ impl Gate {
         g: &wgpu::Buffer,
     ) -> Result<Dispatch, GpuError> {
         let width = 8 * super::pack::units(self.count as usize) as u32;
-        let sizes = gpu.sizes(&[self.rank, self.experts, width, self.first, self.count])?;
-        let constants = [("WG", f64::from(gpu.tuning.lanes))];
+        let sizes = gpu.sizes(&[self.rank, width, self.first, self.count])?;
+        let constants = [
+            ("WG", f64::from(gpu.tuning.lanes)),
+            ("EXPERTS", f64::from(self.experts)),
+        ];
         let buffers = [(0, &sizes), (1, z), (2, g)];
         let groups = [self.tokens, 1, 1];
         Ok(gpu.dispatch(&SHADER, NO_WEIGHTS, &constants, &buffers, groups))

@@ -76,7 +76,7 @@ impl VqLookup {
         let z = gpu.floats("latents", z)?;
         let part = gpu.zeros("best codes", u64::from(PARTS * latents) * 8)?;
         let best = gpu.zeros("best codes", u64::from(latents) * 4)?;
-        let sizes = gpu.sizes(&[latents, self.codes, self.vecs, PARTS])?;
+        let sizes = gpu.sizes(&[latents, self.codes])?;
         let lanes = gpu.tuning.lanes;
         let buffers = [
             (0, &sizes),
@@ -90,6 +90,8 @@ impl VqLookup {
             let constants = [
                 ("WG", f64::from(lanes)),
                 ("MERGE", f64::from(u8::from(merge))),
+                ("VECS", f64::from(self.vecs)),
+                ("PARTS", f64::from(PARTS)),
                 ("BESTS", f64::from(8 * lanes)),
             ];
             gpu.dispatch(&SHADER, NO_WEIGHTS, &constants, &buffers, groups)
