@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::hlora::plugin_format;
 use super::synthetic::{Size, synthetic_plan};
 use super::{Bench, Stopwatch, memory_mib, peak_memory_mib};
 use crate::gpu::packer::Formats;
@@ -81,7 +82,12 @@ pub fn decoding(bench: &mut Bench<'_>) -> Result<(), GpuError> {
         bench
             .report
             .add("decode", name("no plug-in"), 1.0 / plain, "tokens/s", note);
-        let note = format!("{:.3}x the time of no plug-in", plugged / plain);
+        let added = size.plugin_bytes(64, 4, plugin_format(&formats)) as f64;
+        let bytes = 1.0 + added / (head + linear) as f64;
+        let note = format!(
+            "{:.3}x the time of no plug-in; {bytes:.3}x by its bytes",
+            plugged / plain
+        );
         bench.report.add(
             "decode",
             name("plug-in of rank 64"),

@@ -132,7 +132,7 @@ impl<'a> Layer<'a> {
         rank: usize,
         experts: usize,
     ) -> Result<Vec<Dispatch>, GpuError> {
-        let format = plugin_format(packer);
+        let format = plugin_format(&packer.formats);
         let buffers = &self.buffers;
         let (k, rows) = (self.site.d_in, self.site.d_out);
         let Some(gates) = buffers.gates.first() else {
@@ -167,7 +167,7 @@ impl<'a> Layer<'a> {
         rank: usize,
         experts: usize,
     ) -> Result<Vec<Dispatch>, GpuError> {
-        let format = plugin_format(packer);
+        let format = plugin_format(&packer.formats);
         let buffers = &self.buffers;
         let (k, rows) = (self.site.d_in, self.site.d_out);
         let own = rank / experts;
@@ -192,8 +192,9 @@ impl<'a> Layer<'a> {
     }
 }
 
-fn plugin_format(packer: &Packer<'_>) -> Format {
-    if packer.formats.plugin_q8 {
+/// Of A and B; the router is always f16.
+pub(super) fn plugin_format(formats: &Formats) -> Format {
+    if formats.plugin_q8 {
         Format::Q8
     } else {
         Format::F16
@@ -205,12 +206,15 @@ fn matrix(packer: &Packer<'_>, rows: usize, k: usize, format: Format) -> Result<
     packer.matrix([rows, k], format, Cut::Rows, None, &values)
 }
 
-/// Bytes that a plug-in adds, over the bytes of the frozen layer.
-fn bytes_ratio(site: &Site, base: Format, plugin: Format, rank: usize, experts: usize) -> f64 {
-    let frozen = site.d_out * base.row_bytes(site.d_in);
-    let router = experts * Format::F16.row_bytes(site.d_in);
-    let added = rank * plugin.row_bytes(site.d_in) + router + site.d_out * plugin.row_bytes(rank);
-    added as f64 / frozen as f64
+/// Bytes that a plug-in adds to a site of these rows and columns.
+pub(super) fn plugin_bytes(
+    [rows, k]: [usize; 2],
+    plugin: Format,
+    rank: usize,
+    experts: usize,
+) -> usize {
+    let router = experts * Format::F16.row_bytes(k);
+    rank * plugin.row_bytes(k) + router + rows * plugin.row_bytes(rank)
 }
 
 /// Every variant at one site, for each number of experts.
@@ -259,15 +263,16 @@ pub fn variants(bench: &mut Bench<'_>) -> Result<(), GpuError> {
                 names.push((format!("MoE-LoRA loop, {experts} experts"), experts));
                 lists.push(layer.looped(&packer, rank, experts)?);
             }
-            let repeats = if bench.options.quick { 16 } else { 2 };
+            let repeats = if rows * k < 1 << 22 { 16 } else { 2 };
             let seconds = bench.seconds(&lists, repeats)?;
             let plain = seconds.first().copied().unwrap_or(f64::MAX);
-            let plugin = plugin_format(&packer);
+            let plugin = plugin_format(formats);
             for (((name, experts), list), seconds) in names.iter().zip(&lists).zip(&seconds) {
                 let floor = if *experts == 0 {
                     1.0
                 } else {
-                    1.0 + bytes_ratio(&layer.site, formats.base, plugin, rank, *experts)
+                    let added = plugin_bytes([rows, k], plugin, rank, *experts);
+                    1.0 + added as f64 / (rows * formats.base.row_bytes(k)) as f64
                 };
                 let note = format!("{} dispatches; {floor:.3}x by its bytes", list.len());
                 let name = format!("{name}, {rows} x {k} {}, rank {rank}", formats.base.name());

@@ -2,9 +2,10 @@
 
 use std::ops::ControlFlow;
 
+use super::hlora::plugin_bytes;
 use crate::gpu::cache::{Cache, KvFormat};
 use crate::gpu::packer::{Formats, Packer};
-use crate::gpu::{GpuError, Plan, SharedGpu};
+use crate::gpu::{Format, GpuError, Plan, SharedGpu};
 use crate::model::config::{Architecture, LlmConfig};
 use crate::model::initializer::Initializer;
 use crate::model::loader::{Loader, Precision, Source};
@@ -65,6 +66,18 @@ impl Size {
     /// Weights of the linear layers.
     pub fn linear_weights(&self) -> usize {
         self.layers * self.hidden * (4 * self.hidden + 3 * self.inner)
+    }
+
+    /// Bytes of a plug-in at every site of every layer.
+    pub fn plugin_bytes(&self, rank: usize, experts: usize, format: Format) -> usize {
+        let sites = [
+            [3 * self.hidden, self.hidden],
+            [self.hidden, self.hidden],
+            [2 * self.inner, self.hidden],
+            [self.hidden, self.inner],
+        ];
+        let layer = sites.map(|site| plugin_bytes(site, format, rank, experts));
+        self.layers * layer.iter().sum::<usize>()
     }
 }
 
