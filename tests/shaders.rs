@@ -101,6 +101,31 @@ fn every_shader_says_what_it_computes_names_its_bindings_and_its_launcher() {
     }
 }
 
+/// Mesa's software adapter puts the value of a uniform into the shader where that lets it unroll a loop, for each dispatch: milliseconds
+/// and megabytes that are never given back.
+#[test]
+fn no_shader_loops_from_a_constant_to_a_uniform() {
+    for shader in shaders() {
+        for line in shader.source.lines() {
+            let Some((_, head)) = line.split_once("for (var ") else {
+                continue;
+            };
+            let parts: Vec<&str> = head.split(';').collect();
+            let [start, end, _] = parts.as_slice() else {
+                panic!("{}: {line}", shader.stem);
+            };
+            let (_, start) = start.split_once('=').unwrap();
+            let constant = start.trim().trim_end_matches('u').parse::<u32>().is_ok();
+            assert!(
+                !(constant && end.contains("p.")),
+                "{}: {}; make the size an override",
+                shader.stem,
+                line.trim()
+            );
+        }
+    }
+}
+
 /// What the window draws with: stem and text.
 const DISPLAY: [(&str, &str); 3] = [
     ("reslice", workbench::paint::reslice::SOURCE),
