@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use engine::gpu::tuner::{Tried, best, candidates, try_all, tuned_in};
+use engine::gpu::gemm_cooperative::Cooperative;
+use engine::gpu::tuner::{
+    Tried, TriedUnits, agree, best, best_units, candidates, try_all, try_units, tuned_in,
+};
 
 use super::*;
 
@@ -53,7 +56,10 @@ fn what_was_kept_is_used_for_this_adapter_and_nothing_else_is() {
             .unwrap()
             .tuning
     };
-    let measured = chosen();
+    let measured = Tuning {
+        cooperative: None,
+        ..chosen()
+    };
     assert!(candidates(gpu).contains(&measured));
     let files: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().collect();
     let [file] = &files[..] else {
@@ -64,6 +70,8 @@ fn what_was_kept_is_used_for_this_adapter_and_nothing_else_is() {
     kept["lanes"] = other.lanes.into();
     kept["span"] = other.span.into();
     kept["groups"] = other.groups.into();
+    assert!(kept["units"].is_null() || !gpu.cooperative.is_empty());
+    kept["units"] = serde_json::Value::Null;
     let write = |kept: &serde_json::Value| fs::write(file.path(), kept.to_string()).unwrap();
     write(&kept);
     assert_eq!(chosen(), other, "not measured again");
@@ -75,7 +83,11 @@ fn what_was_kept_is_used_for_this_adapter_and_nothing_else_is() {
         let mut strange = kept.clone();
         strange[key] = value.clone();
         write(&strange);
-        assert!(candidates(gpu).contains(&chosen()));
+        let again = Tuning {
+            cooperative: None,
+            ..chosen()
+        };
+        assert!(candidates(gpu).contains(&again));
         let now: serde_json::Value =
             serde_json::from_str(&fs::read_to_string(file.path()).unwrap()).unwrap();
         assert_ne!(now[key], value);
@@ -83,4 +95,60 @@ fn what_was_kept_is_used_for_this_adapter_and_nothing_else_is() {
     fs::write(file.path(), &text[..text.len() / 2]).unwrap();
     let _ = chosen();
     assert!(serde_json::from_slice::<serde_json::Value>(&fs::read(file.path()).unwrap()).is_ok());
+}
+
+/// What this adapter has of them agrees; on most software adapters that is nothing, and the plain kernel stands alone.
+#[test]
+fn matrix_units_are_tried_beside_the_plain_kernel_and_agree_with_it() {
+    let gpu = adapter();
+    let tried = try_units(gpu).unwrap();
+    assert_eq!(tried.len(), 1 + gpu.cooperative.len());
+    assert_eq!(tried[0].units, None);
+    for one in &tried {
+        assert!(one.agrees && one.seconds > 0.0, "{one:?}");
+    }
+    assert_eq!(gpu.tuning.cooperative, None, "never unless they were tried");
+}
+
+#[test]
+fn matrix_units_that_give_other_numbers_are_not_used_however_fast() {
+    let plain: Vec<f32> = (0..64).map(|i| (i as f32 - 20.0) * 0.1).collect();
+    let off = |by: f32| plain.iter().map(|x| x * (1.0 + by)).collect::<Vec<_>>();
+    assert!(agree(&plain, &plain, false));
+    assert!(agree(&plain, &off(1e-3), true), "the rounding of f16");
+    assert!(!agree(&plain, &off(1e-3), false), "but not of f32");
+    assert!(!agree(&plain, &off(1e-2), true));
+    let turned: Vec<f32> = plain.iter().rev().copied().collect();
+    assert!(!agree(&plain, &turned, true), "another layout");
+    let mut one_wrong = plain.clone();
+    one_wrong[9] = f32::NAN;
+    assert!(!agree(&plain, &one_wrong, true));
+    assert!(!agree(&plain, &plain[..60], true));
+    assert!(!agree(&plain, &[], true), "refused by the driver");
+
+    let shape = |side| {
+        Some(Cooperative {
+            side,
+            half: true,
+            lanes: 64,
+        })
+    };
+    let of = |units: [(f64, bool); 2]| {
+        let own = TriedUnits {
+            units: None,
+            seconds: 1.0,
+            agrees: true,
+        };
+        let shapes = [shape(16), shape(8)].into_iter().zip(units);
+        let shapes = shapes.map(|(units, (seconds, agrees))| TriedUnits {
+            units,
+            seconds,
+            agrees,
+        });
+        best_units(&std::iter::once(own).chain(shapes).collect::<Vec<_>>())
+    };
+    assert_eq!(of([(0.5, true), (0.6, true)]), shape(16));
+    assert_eq!(of([(0.5, false), (0.6, true)]), shape(8));
+    assert_eq!(of([(0.5, false), (0.99, true)]), None, "not clearly faster");
+    assert_eq!(best_units(&[]), None);
 }

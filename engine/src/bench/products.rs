@@ -69,6 +69,23 @@ pub fn workgroups(bench: &mut Bench<'_>) -> Result<(), GpuError> {
             .report
             .add("workgroups", name, ratio, "x in use", note);
     }
+    let tried = tuner::try_units(&bench.gpu)?;
+    let plain = tried.first().map_or(f64::NAN, |plain| plain.seconds);
+    let best = tuner::best_units(&tried);
+    for one in tried.iter().filter(|one| one.units.is_some()) {
+        let name = one
+            .units
+            .map_or_else(String::new, |units| units.to_string());
+        let note = match (one.agrees, best == one.units) {
+            (false, _) => "other numbers than the plain kernel's: not used",
+            (true, true) => "to be kept",
+            (true, false) => "",
+        };
+        let ratio = plain / one.seconds;
+        bench
+            .report
+            .add("workgroups", name, ratio, "x plain gemm", note);
+    }
     Ok(())
 }
 
@@ -177,13 +194,7 @@ pub fn products(bench: &mut Bench<'_>) -> Result<(), GpuError> {
                 let note = format!("{:.1} % of the multiply-adds", 100.0 * speed / peak);
                 let name = match cooperative {
                     None => shape.clone(),
-                    Some(units) => {
-                        format!(
-                            "{shape}, matrix units of {0} x {0} {1}",
-                            units.side,
-                            if units.half { "f16" } else { "f32" }
-                        )
-                    }
+                    Some(units) => format!("{shape}, {units}"),
                 };
                 bench
                     .report

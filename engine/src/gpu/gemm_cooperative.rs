@@ -43,6 +43,13 @@ pub struct Cooperative {
     pub lanes: u32,
 }
 
+impl std::fmt::Display for Cooperative {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = if self.half { "f16" } else { "f32" };
+        write!(f, "matrix units of {0} x {0} {kind}", self.side)
+    }
+}
+
 impl Cooperative {
     /// The shapes there are kernels for, the preferred first.
     const SHAPES: [(u32, bool); 3] = [(16, true), (8, false), (8, true)];

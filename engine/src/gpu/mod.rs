@@ -109,8 +109,8 @@ impl Gpu {
         let limits = device.limits();
         let cooperative = Cooperative::all_of(adapter, &device);
         let tuning = Tuning {
-            // A software rasteriser has them for its makers' tests.
-            cooperative: cooperative.first().copied().filter(|_| !software),
+            // Only where the tuner found that they give what the plain kernel gives.
+            cooperative: None,
             // On a software rasteriser shared tiles lose.
             prefill_tokens: if software { 0 } else { 256 },
             shard_bytes: (128 << 20)

@@ -1,6 +1,7 @@
 //! Which workgroups suit an adapter: measured once on a product of a model's size, and kept on disk beside its pipelines.
 //!
-//! What is tried gives the same numbers, only sooner or later; the tests hold every kernel to that with several sizes of workgroup.
+//! What is tried gives the same numbers, only sooner or later; the tests hold every kernel to that with several sizes of workgroup. Matrix
+//! units are another matter: drivers differ in them, so an adapter's must give what the plain kernel gives before they are used.
 
 use std::fs;
 use std::ops::Range;
@@ -9,6 +10,8 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use super::gemm::Gemm;
+use super::gemm_cooperative::Cooperative;
 use super::gemv::Gemv;
 use super::packer::{Formats, Packer};
 use super::weights::{Cut, Matrix};
@@ -18,7 +21,7 @@ use crate::dataset::write_atomically;
 use crate::model::random::Random;
 
 /// Raised whenever a kernel changes so much that what was kept is worth nothing.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// A candidate must be so much faster than what the program would choose without measuring.
 const GAIN: f64 = 1.03;
 /// Columns of the widest product, whose partial sums lie in memory of the workgroup.
@@ -37,6 +40,19 @@ pub struct Kept {
     lanes: u32,
     span: u32,
     groups: u32,
+    /// Rows of a matrix that its units multiply, and whether in f16; none where the plain kernel is to be used.
+    units: Option<(u32, bool)>,
+}
+
+/// Matrix units, or the plain kernel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TriedUnits {
+    /// `None`: the plain kernel.
+    pub units: Option<Cooperative>,
+    /// Seconds of a product for many tokens.
+    pub seconds: f64,
+    /// They gave what the plain kernel gave.
+    pub agrees: bool,
 }
 
 /// A tuning and its speed.
@@ -57,14 +73,17 @@ impl Kept {
             lanes: tuning.lanes,
             span: tuning.span,
             groups: tuning.groups,
+            units: tuning.cooperative.map(|units| (units.side, units.half)),
         }
     }
 
     /// The tuning, where it was measured on this adapter with this driver and is one that would be tried today.
     fn tuning(&self, gpu: &Gpu) -> Option<Tuning> {
-        let found = candidates(gpu).into_iter().find(|tuning| {
+        let mut found = candidates(gpu).into_iter().find(|tuning| {
             (tuning.lanes, tuning.span, tuning.groups) == (self.lanes, self.span, self.groups)
         })?;
+        let kept = |units: &&Cooperative| self.units == Some((units.side, units.half));
+        found.cooperative = gpu.cooperative.iter().find(kept).copied();
         (*self == Self::of(gpu, &found)).then_some(found)
     }
 }
@@ -170,6 +189,110 @@ pub fn best(tried: &[Tried]) -> Option<Tuning> {
     Some(chosen.tuning)
 }
 
+/// Times the product of a prompt, by the plain kernel first and then by each of the adapter's matrix units. What a driver refuses does not agree.
+///
+/// # Errors
+/// [`GpuError::NoRoom`], [`GpuError::Lost`].
+pub fn try_units(gpu: &Gpu) -> Result<Vec<TriedUnits>, GpuError> {
+    let side = if gpu.software() { 256 } else { 3072 };
+    let tokens = 128;
+    let config = Size::QUICK.config();
+    let packer = Packer {
+        gpu,
+        formats: Formats::of(Format::Q8),
+        config: &config,
+        vocabulary: (0, 0),
+    };
+    let draws = |seed: u64, count: usize| {
+        let mut random = Random(seed);
+        (0..count).map(move |_| random.uniform() as f32 - 0.5)
+    };
+    let values = |rows: Range<usize>| {
+        let rows = rows.flat_map(|row| draws(row as u64, side));
+        rows.collect()
+    };
+    let matrix = packer.matrix([side, side], Format::Q8, Cut::Rows, None, &values)?;
+    let x: Vec<f32> = draws(1, tokens * side).collect();
+    let x = gpu.floats("x", &x)?;
+    let multiply = |units: Option<Cooperative>| {
+        let tuned = gpu.tuned(Tuning {
+            cooperative: units,
+            ..gpu.tuning
+        });
+        let y = gpu.zeros("y", 4 * (tokens * side) as u64)?;
+        let products = matrix.shards.iter().map(|shard| {
+            let product = Gemm {
+                shard,
+                index: 0,
+                low_rank: None,
+                from: 0,
+                rows: shard.rows,
+                row0: shard.row0,
+                y_stride: side as u32,
+                tokens: tokens as u32,
+                add: false,
+            };
+            product.dispatch(&tuned, &x, &x, &y)
+        });
+        let list: Vec<Dispatch> = products.collect::<Result<_, _>>()?;
+        let mut least = f64::MAX;
+        for round in 0..4 {
+            let started = Instant::now();
+            gpu.wait(gpu.submit(&list))?;
+            if round > 0 {
+                least = least.min(started.elapsed().as_secs_f64());
+            }
+        }
+        Ok((gpu.read_floats(&y, tokens * side)?, least))
+    };
+    let (plain, seconds) = multiply(None)?;
+    let mut tried = vec![TriedUnits {
+        units: None,
+        seconds,
+        agrees: true,
+    }];
+    for units in &gpu.cooperative {
+        let invalid = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let internal = gpu.device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let given = multiply(Some(*units));
+        let internal = pollster::block_on(internal.pop());
+        let refused = pollster::block_on(invalid.pop()).or(internal).is_some();
+        let (given, seconds) = match given {
+            Err(_) if refused => (Vec::new(), f64::MAX),
+            given => given?,
+        };
+        tried.push(TriedUnits {
+            units: Some(*units),
+            seconds,
+            agrees: !refused && agree(&plain, &given, units.half),
+        });
+    }
+    Ok(tried)
+}
+
+/// Do matrix units give what the plain kernel gives? Products of f16 round both factors to 11 bits, which in the sum of many is a few
+/// ten-thousandths of it; a wrong layout or a driver's fault is off by as much as the numbers themselves.
+pub fn agree(plain: &[f32], units: &[f32], half: bool) -> bool {
+    let square = |sum: f64, x: f64| x.mul_add(x, sum);
+    let of_plain = plain.iter().map(|x| f64::from(*x)).fold(0.0, square);
+    let pairs = plain.iter().zip(units);
+    let apart = pairs
+        .map(|(a, b)| f64::from(*a) - f64::from(*b))
+        .fold(0.0, square);
+    let allowed = if half { 2e-3 } else { 2e-5 };
+    plain.len() == units.len() && apart.sqrt() <= allowed * of_plain.sqrt()
+}
+
+/// The fastest that agree; `None` where the plain kernel is as fast.
+pub fn best_units(tried: &[TriedUnits]) -> Option<Cooperative> {
+    let plain = tried.iter().find(|one| one.units.is_none())?;
+    let agreeing = tried.iter().filter(|one| one.agrees);
+    let fastest = agreeing.min_by(|a, b| a.seconds.total_cmp(&b.seconds))?;
+    fastest
+        .units
+        .filter(|_| fastest.seconds * GAIN < plain.seconds)
+}
+
 /// The adapter with the workgroups that suit it: as they were kept, or measured now (some two seconds) and kept. A software adapter's are
 /// known, and are left alone.
 ///
@@ -193,14 +316,16 @@ pub fn tuned_in(gpu: Gpu, folder: &Path) -> Result<Gpu, GpuError> {
     if let Some(tuning) = kept.and_then(|kept| kept.tuning(&gpu)) {
         return Ok(gpu.tuned(tuning));
     }
-    let tried = match try_all(&gpu) {
+    let tried = try_all(&gpu).and_then(|tried| Ok((tried, try_units(&gpu)?)));
+    let (tried, units) = match tried {
         // Busy with something else: a later start measures.
         Err(GpuError::NoRoom { .. }) => return Ok(gpu),
         tried => tried?,
     };
-    let Some(tuning) = best(&tried) else {
+    let Some(mut tuning) = best(&tried) else {
         return Ok(gpu);
     };
+    tuning.cooperative = best_units(&units);
     let text = serde_json::to_vec(&Kept::of(&gpu, &tuning)).unwrap_or_default();
     // What cannot be kept is measured again by the next start.
     let _ = write_atomically(&path, &text);
