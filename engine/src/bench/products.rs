@@ -142,17 +142,7 @@ pub fn products(bench: &mut Bench<'_>) -> Result<(), GpuError> {
             };
             let many = |gpu: &Gpu| {
                 let shards = matrix.shards.iter().map(|shard| {
-                    let product = Gemm {
-                        shard,
-                        index: 0,
-                        low_rank: None,
-                        from: 0,
-                        rows: shard.rows,
-                        row0: shard.row0,
-                        y_stride: *rows as u32,
-                        tokens: tokens as u32,
-                        add: false,
-                    };
+                    let product = Gemm::frozen(shard, tokens as u32, *rows as u32);
                     product.dispatch(gpu, &x, &x, &y)
                 });
                 shards.collect::<Result<Vec<_>, _>>()

@@ -55,7 +55,22 @@ pub struct Gemm<'a> {
     pub add: bool,
 }
 
-impl Gemm<'_> {
+impl<'a> Gemm<'a> {
+    /// All rows of a shard and nothing added, into the `[tokens, y_stride]` of its matrix.
+    pub fn frozen(shard: &'a Shard, tokens: u32, y_stride: u32) -> Self {
+        Self {
+            shard,
+            index: 0,
+            low_rank: None,
+            from: 0,
+            rows: shard.rows,
+            row0: shard.row0,
+            y_stride,
+            tokens,
+            add: false,
+        }
+    }
+
     /// With `x` `[tokens, padded k]`, `g` `[tokens, padded rank]` and `y` `[tokens, y_stride]`.
     ///
     /// # Errors

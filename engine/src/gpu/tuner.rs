@@ -221,17 +221,7 @@ pub fn try_units(gpu: &Gpu) -> Result<Vec<TriedUnits>, GpuError> {
         });
         let y = gpu.zeros("y", 4 * (tokens * side) as u64)?;
         let products = matrix.shards.iter().map(|shard| {
-            let product = Gemm {
-                shard,
-                index: 0,
-                low_rank: None,
-                from: 0,
-                rows: shard.rows,
-                row0: shard.row0,
-                y_stride: side as u32,
-                tokens: tokens as u32,
-                add: false,
-            };
+            let product = Gemm::frozen(shard, tokens as u32, side as u32);
             product.dispatch(&tuned, &x, &x, &y)
         });
         let list: Vec<Dispatch> = products.collect::<Result<_, _>>()?;
