@@ -141,8 +141,8 @@ fn gates(c: u32, u: u32, r: Router) -> Unit {
         vec4<f32>(gate(c, j + 4u, r), gate(c, j + 5u, r), gate(c, j + 6u, r), gate(c, j + 7u, r)));
 }
 
-// Those of a lane's unit after the first round, of which the last lanes may have none.
-fn later_gates(at: Invocation, c: u32, round: u32, i: u32, r: Router) -> Unit {
+// Those of a lane's i-th unit in a round: nothing where there are fewer units than lanes.
+fn lane_gates(at: Invocation, c: u32, round: u32, i: u32, r: Router) -> Unit {
     let u = (round * WG + at.lane) * B_SPAN + i;
     if (u < p.b_units) {
         return gates(c, u, r);
@@ -287,17 +287,14 @@ fn main(at: Invocation) {
             }
         }
     }
-    // What a lane's units of B are multiplied by in the first round, by unit and column: nothing where there are fewer units than lanes.
+    // What a lane's units of B are multiplied by in the first round, by unit and column. Further rounds are rare and find theirs again.
     var routers = array<Router, 8>();
     var routed = array<Unit, 32>();
     if (HLORA) {
         for (var c = 0u; c < COLS; c++) {
             routers[c] = router(at, c);
             for (var i = 0u; i < B_SPAN; i++) {
-                let u = at.lane * B_SPAN + i;
-                if (u < p.b_units) {
-                    routed[i * COLS + c] = gates(c, u, routers[c]);
-                }
+                routed[i * COLS + c] = lane_gates(at, c, 0u, i, routers[c]);
             }
         }
     }
@@ -328,7 +325,7 @@ fn main(at: Invocation) {
                     for (var c = 0u; c < COLS; c++) {
                         var z = routed[i * COLS + c];
                         if (round > 0u) {
-                            z = later_gates(at, c, round, i, routers[c]);
+                            z = lane_gates(at, c, round, i, routers[c]);
                         }
                         sums[c] += s * vec2<f32>(unit_dot(w0, z.lo, z.hi), unit_dot(w1, z.lo, z.hi));
                     }

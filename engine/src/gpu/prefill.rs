@@ -166,17 +166,7 @@ impl Plan {
         if let Some(low_rank) = low_rank {
             let rows = low_rank.rank + low_rank.experts;
             for shard in &low_rank.a_shards {
-                let shrink = Gemm {
-                    shard,
-                    index: 0,
-                    low_rank: None,
-                    from: 0,
-                    rows: shard.rows,
-                    row0: shard.row0,
-                    y_stride: rows,
-                    tokens,
-                    add: false,
-                };
+                let shrink = Gemm::frozen(shard, tokens, rows);
                 list.push(shrink.dispatch(gpu, input, &act.gates, &act.z)?);
             }
             let gate = Gate::whole(low_rank.rank, low_rank.experts, tokens);
